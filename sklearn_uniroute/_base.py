@@ -1,0 +1,381 @@
+"""What every router shares: the public methods, the pool of models and its prices."""
+
+from contextlib import contextmanager
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state, gen_batches
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from sklearn_uniroute._curve import model_means
+from sklearn_uniroute._pool import PoolMixin
+from sklearn_uniroute._routing import choose, hull_walk
+from sklearn_uniroute._validation import (
+    FLOATS,
+    check_choice,
+    check_costs,
+    check_count,
+    check_error_pred,
+    check_operating_point,
+    check_pool,
+    check_quality,
+    check_reachable,
+    check_sample_weight,
+    check_validation_prompts,
+    model_labels,
+    select_columns,
+)
+from sklearn_uniroute.metrics import deferral_area_score, deferral_curve
+
+# Cells of one (prompts, models) block of predicted errors while choices are made.
+_BLOCK_CELLS = 2**20
+
+
+class BaseRouter(PoolMixin, BaseEstimator):
+    """Base class of all routers.
+
+    A subclass sets `_evidence_arrays`, the names of its fitted arrays with one row per model, and
+    implements
+
+    - ``_fit_features(X, errors, rng)``: learn the features of prompts, Phi;
+    - ``_fit_evidence(X, errors)``: set the evidence arrays for the training models, once the
+      validation prompts are known;
+    - ``_evidence(val_errors, X_val, position)``: the rows of one model, as a mapping from array
+      name to row. Added to what the model at `position` has, unless that is None. `X_val` is None
+      for the router's own validation prompts;
+    - ``_predict_error(X, index)``: predicted errors of the models at the positions `index`.
+
+    It never validates again what the public methods have checked.
+    """
+
+    __metadata_request__fit = {"costs": True, "X_val": True}  # noqa: RUF012
+    __metadata_request__predict = {"pool": True, "cost_weight": True, "budget": True}  # noqa: RUF012
+    __metadata_request__decision_function = {"pool": True, "cost_weight": True}  # noqa: RUF012
+    __metadata_request__score = {"costs": True, "pool": True}  # noqa: RUF012
+
+    _evidence_arrays: tuple[str, ...] = ("representation_",)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.target_tags.multi_output = True
+        tags.target_tags.single_output = False
+        return tags
+
+    def fit(self, X, y, costs=None, *, X_val=None):
+        """Fit the router on prompts and on what the training models got right.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_prompts, n_features)
+            Prompt embeddings.
+        y : array-like or DataFrame of shape (n_prompts, n_models)
+            Correctness, or any quality of which more is better, of each training model on each
+            prompt; NaN where a model was not run. The columns of a DataFrame name the models,
+            which otherwise go by number from 0.
+        costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or \
+                DataFrame, default=None
+            Cost of each model, or of each call (then a model's mean counts), in any unit, by
+            name where models have names. NaN only for calls that were not made. Without costs
+            the router minimises the error alone.
+        X_val : array-like of shape (n_validation_prompts, n_features), default=None
+            The validation prompts, on which models to be added are run. By default the router
+            chooses them among `X`.
+
+        Returns
+        -------
+        self : object
+            The fitted router.
+
+        Raises
+        ------
+        ValueError
+            If shapes or names disagree, a model has no observed quality, or costs are negative or
+            not finite. A router that was fitted before then stays as it was.
+        """
+        with _unchanged_on_error(self):
+            self._check_params()
+            labels = None if y is None else model_labels(y)
+            # Without y, this raises what scikit-learn says of a missing y.
+            X = validate_data(self, X, None if y is None else "no_validation", dtype=FLOATS)
+            y = check_quality(y, n_prompts=len(X), labels=labels)
+            self.models_ = np.arange(y.shape[1]) if labels is None else labels
+            self.costs_ = None
+            if costs is not None:
+                costs = check_costs(costs, self.models_, quality=y)
+                self.costs_ = model_means(costs, np.ones(len(X)))
+            if X_val is not None:
+                X_val = check_validation_prompts(self, X_val)
+            rng = check_random_state(self.random_state)
+            errors = 1 - y
+            self._fit_features(X, errors, rng)
+            self._set_validation_prompts(X, X_val, rng)
+            self._fit_evidence(X, errors)
+        return self
+
+    def predict(self, X, pool=None, *, cost_weight=None, budget=None):
+        """Choose a model for each prompt.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_prompts, n_features)
+            Prompt embeddings.
+        pool : sequence of model names, default=None
+            The models to choose among, in any order; all that the router knows by default.
+        cost_weight : float, default=None
+            Error that a unit of cost is worth, lambda of the paper; by default as constructed.
+        budget : float, default=None
+            Mean cost per prompt to keep to, in the unit of the costs, instead of a `cost_weight`;
+            see :meth:`cost_weight_for_budget`. By default as constructed.
+
+        Returns
+        -------
+        chosen : ndarray of shape (n_prompts,)
+            Names of the chosen models. Ties go to the lower cost, then to the lower error, then
+            to the model registered first.
+
+        Raises
+        ------
+        ValueError
+            If the pool has unknown or repeated models, `cost_weight` and `budget` are both
+            given, either needs costs that the router does not have, or the budget is below the
+            cost of the cheapest model.
+
+        References
+        ----------
+        "Universal Model Routing for Efficient LLM Inference", arXiv 2502.08773, eq. 8.
+        """
+        check_is_fitted(self)
+        # Registration order, so that the pool's own order never decides a tie.
+        index = np.sort(check_pool(pool, self.models_))
+        cost_weight, budget = self._operating_point(
+            cost_weight, budget, has_costs=self.costs_ is not None
+        )
+        X = validate_data(self, X, reset=False, dtype=FLOATS)
+        if budget is not None:
+            chosen = self._choose_within_budget(X, index, budget)
+        else:
+            chosen = self._choose(X, index, cost_weight)
+        return self.models_[index[chosen]]
+
+    def predict_error(self, X, pool=None):
+        """Predict the error of each model on each prompt.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_prompts, n_features)
+            Prompt embeddings.
+        pool : sequence of model names, default=None
+            The models, all that the router knows by default.
+
+        Returns
+        -------
+        error : ndarray of shape (n_prompts, n_pool)
+            Predicted errors, the models in the order of `pool`, in the dtype of `X`.
+
+        Raises
+        ------
+        ValueError
+            If the pool is empty or has unknown or repeated models.
+
+        References
+        ----------
+        "Universal Model Routing for Efficient LLM Inference", arXiv 2502.08773, eq. 9.
+        """
+        check_is_fitted(self)
+        index = check_pool(pool, self.models_)
+        X = validate_data(self, X, reset=False, dtype=FLOATS)
+        return self._predict_error(X, index)
+
+    def decision_function(self, X, pool=None, *, cost_weight=None):
+        """Compute the score whose highest value names the chosen model.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_prompts, n_features)
+            Prompt embeddings.
+        pool : sequence of model names, default=None
+            The models, all that the router knows by default.
+        cost_weight : float, default=None
+            Error that a unit of cost is worth; by default as constructed, or what meets the
+            budget set at construction.
+
+        Returns
+        -------
+        score : ndarray of shape (n_prompts, n_pool)
+            ``-(error + cost_weight * cost)``, in double precision.
+
+        Raises
+        ------
+        ValueError
+            As :meth:`predict` does.
+        """
+        check_is_fitted(self)
+        cost_weight, budget = self._operating_point(
+            cost_weight, None, has_costs=self.costs_ is not None
+        )
+        if budget is not None:
+            cost_weight = self.cost_weight_for_budget(budget, pool)
+        error = self.predict_error(X, pool)
+        index = check_pool(pool, self.models_)
+        return -(error + cost_weight * self._prices(index))
+
+    def score(self, X, y, costs=None, pool=None, sample_weight=None):
+        """Compute the area under the deferral curve over the given prompts.
+
+        Where the models have no costs, or all one cost, there is no area, and the score is the
+        average quality at a cost weight of 0.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_prompts, n_features)
+            Prompt embeddings.
+        y : array-like or DataFrame of shape (n_prompts, n_pool)
+            Quality of each model, in the order of `pool`, or by name in a DataFrame; NaN where a
+            model was not run.
+        costs : array-like of shape (n_pool,) or (n_prompts, n_pool), mapping, Series or \
+                DataFrame, default=None
+            Costs to account with, by default those of the router. Choices are made by them too
+            if there is one per model; costs per call are not known beforehand, so that choices
+            are then made by the router's costs.
+        pool : sequence of model names, default=None
+            The models, all that the router knows by default.
+        sample_weight : array-like of shape (n_prompts,), default=None
+            Weights of the prompts.
+
+        Returns
+        -------
+        area : float
+            Higher is better; see :func:`sklearn_uniroute.metrics.deferral_area_score`.
+
+        Raises
+        ------
+        ValueError
+            If shapes or names disagree, or for the reasons of the metric.
+        """
+        y, error, costs, routing_costs = self._curve_inputs(X, y, costs, pool)
+        model_costs = model_means(costs, check_sample_weight(sample_weight, len(y)))
+        if np.ptp(model_costs) == 0:
+            single = np.zeros(error.shape[1])
+            _, quality, _ = deferral_curve(y, error, single, sample_weight=sample_weight)
+            return float(quality[-1])
+        return deferral_area_score(
+            y, error, costs, routing_costs=routing_costs, sample_weight=sample_weight
+        )
+
+    def cost_weight_for_budget(self, budget, pool=None, X=None):
+        """Find the least cost weight that keeps the mean cost within a budget.
+
+        The mean cost over the prompts is a step function of the cost weight whose steps are
+        known, so that the answer is exact and needs no search [UR E].
+
+        Parameters
+        ----------
+        budget : float
+            Mean cost per prompt, in the unit of the costs.
+        pool : sequence of model names, default=None
+            The models, all that the router knows by default.
+        X : array-like of shape (n_prompts, n_features), default=None
+            Prompts to keep the budget on; the validation prompts by default.
+
+        Returns
+        -------
+        cost_weight : float
+            In error per unit of cost; 0 where the budget pays for the least error everywhere.
+
+        Raises
+        ------
+        ValueError
+            If the router has no costs, or the budget is below the cost of the cheapest model.
+
+        References
+        ----------
+        "Universal Model Routing for Efficient LLM Inference", arXiv 2502.08773, appendix E.
+        """
+        check_is_fitted(self)
+        check_operating_point(None, budget, has_costs=self.costs_ is not None)
+        index = np.sort(check_pool(pool, self.models_))
+        X = self.X_val_ if X is None else validate_data(self, X, reset=False, dtype=FLOATS)
+        costs = self.costs_[index]
+        error = self._predict_error(X, index)
+        walk = hull_walk(error, costs)
+        rise = np.cumsum(costs[walk.target] - costs[walk.source]) / len(X)
+        lowest = costs.min()
+        check_reachable(budget, lowest, lowest + (rise[-1] if len(rise) else 0.0))
+        # A sum of many costs differs from their exact mean by rounding.
+        unaffordable = np.flatnonzero(lowest + rise > budget * (1 + 1e-12))
+        if not len(unaffordable):
+            return 0.0
+        cost_weight = walk.cost_weight[unaffordable[0]]
+        # There the score of the move not to be made ties, and rounding may make it.
+        step = np.spacing(cost_weight)
+        while costs[choose(error, costs, cost_weight)].mean() > budget * (1 + 1e-12):
+            cost_weight += step
+            step *= 2
+        return float(cost_weight)
+
+    def _check_params(self):
+        """Check the parameters set at construction; subclasses check theirs as well."""
+        self._operating_point(None, None, has_costs=True)
+        if self.n_validation is not None:
+            check_count(self.n_validation, "n_validation")
+        check_choice(self.validation, "validation", ("random",))
+
+    def _set_validation_prompts(self, X, X_val, rng):
+        self.validation_indices_ = None
+        if X_val is None:
+            n_validation = len(X) if self.n_validation is None else self.n_validation
+            self.validation_indices_ = np.sort(rng.permutation(len(X))[:n_validation])
+            X_val = X[self.validation_indices_]
+        self.X_val_ = X_val
+
+    def _operating_point(self, cost_weight, budget, *, has_costs):
+        """Settle on a cost weight or a budget: what the call says, else what was constructed."""
+        if cost_weight is None and budget is None:
+            cost_weight, budget = self.cost_weight, self.budget
+            if cost_weight == 0 and budget is not None:
+                cost_weight = None
+        check_operating_point(cost_weight, budget, has_costs=has_costs)
+        return cost_weight, budget
+
+    def _prices(self, index):
+        return np.zeros(len(index)) if self.costs_ is None else self.costs_[index]
+
+    def _choose(self, X, index, cost_weight):
+        """Positions within `index`, in blocks of prompts."""
+        prices = self._prices(index)
+        chosen = np.empty(len(X), dtype=np.intp)
+        for rows in gen_batches(len(X), max(1, _BLOCK_CELLS // len(index))):
+            chosen[rows] = choose(self._predict_error(X[rows], index), prices, cost_weight)
+        return chosen
+
+    def _choose_within_budget(self, X, index, budget):
+        return self._choose(X, index, self.cost_weight_for_budget(budget, self.models_[index]))
+
+    def _curve_inputs(self, X, y, costs, pool):
+        """Bring what `score` takes into what the metrics take, with zeros for missing costs."""
+        check_is_fitted(self)
+        index = check_pool(pool, self.models_)
+        labels = self.models_[index]
+        error = self.predict_error(X, pool)
+        y = check_quality(select_columns(y, labels, name="y"), n_prompts=len(error), labels=labels)
+        check_error_pred(error, y.shape)
+        if costs is None:
+            return y, error, self._prices(index), None
+        costs = check_costs(costs, labels, quality=y)
+        if costs.ndim == 1:
+            return y, error, costs, None
+        routing_costs = None if self.costs_ is None else self.costs_[index]
+        return y, error, costs, routing_costs
+
+
+@contextmanager
+def _unchanged_on_error(router):
+    """Undo what a failed fit has set."""
+    before = vars(router).copy()
+    try:
+        yield
+    except BaseException:
+        vars(router).clear()
+        vars(router).update(before)
+        raise

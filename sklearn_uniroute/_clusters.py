@@ -1,0 +1,78 @@
+"""Numerics of hard clusters: nearest centres, and per-cluster errors of models."""
+
+import numpy as np
+from sklearn.utils import gen_batches
+
+# Rows of one block: its product with the centres stays in cache, its matrix product efficient.
+_BLOCK_ROWS = 2048
+
+
+def nearest_centers(X, centers):
+    """Find the nearest centre, in Euclidean distance, for each row.
+
+    The squared norm of a row is the same for all centres and is left out.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_prompts, n_features)
+    centers : ndarray of shape (n_clusters, n_features)
+
+    Returns
+    -------
+    labels : ndarray of shape (n_prompts,), dtype intp
+        The first of the nearest centres.
+    """
+    centers = centers.astype(X.dtype, copy=False)
+    projection = -2 * centers.T
+    offset = np.einsum("kd,kd->k", centers, centers)
+    labels = np.empty(len(X), dtype=np.intp)
+    for rows in gen_batches(len(X), _BLOCK_ROWS):
+        distance = X[rows] @ projection
+        distance += offset
+        distance.argmin(axis=1, out=labels[rows])
+    return labels
+
+
+def cluster_sums(labels, errors, n_clusters):
+    """Sum the observed errors of each model in each cluster.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n_prompts,)
+        Cluster of each prompt.
+    errors : ndarray of shape (n_prompts, n_models)
+        NaN where a model was not run.
+    n_clusters : int
+
+    Returns
+    -------
+    sums : ndarray of shape (n_models, n_clusters), dtype float64
+    counts : ndarray of shape (n_models, n_clusters), dtype float64
+        Numbers of observed errors.
+    """
+    sums = np.empty((errors.shape[1], n_clusters))
+    counts = np.empty((errors.shape[1], n_clusters))
+    for model, column in enumerate(errors.T):
+        observed = ~np.isnan(column)
+        seen = labels[observed]
+        sums[model] = np.bincount(seen, weights=column[observed], minlength=n_clusters)
+        counts[model] = np.bincount(seen, minlength=n_clusters)
+    return sums, counts
+
+
+def mean_errors(sums, counts):
+    """Per-cluster mean errors (eq. 12 of the paper).
+
+    A cluster without an observation gets the model's mean error over all its observations.
+
+    Parameters
+    ----------
+    sums : ndarray of shape (..., n_clusters)
+    counts : ndarray of shape (..., n_clusters)
+
+    Returns
+    -------
+    means : ndarray of shape (..., n_clusters)
+    """
+    overall = sums.sum(axis=-1, keepdims=True) / counts.sum(axis=-1, keepdims=True)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), overall)

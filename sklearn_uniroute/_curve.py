@@ -1,0 +1,100 @@
+"""Numerics of deferral curves: averages along the walk over all cost weights."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from sklearn_uniroute._routing import hull_walk
+from sklearn_uniroute._validation import (
+    check_costs,
+    check_error_pred,
+    check_quality,
+    check_sample_weight,
+    model_labels,
+)
+
+# Averages of the same cells, summed in another order, differ by about this share at most.
+ROUNDING = 1e-12
+
+
+class CurveInputs(NamedTuple):
+    """Checked arrays that every metric starts from."""
+
+    y_true: np.ndarray
+    error_pred: np.ndarray
+    costs: np.ndarray
+    routing_costs: np.ndarray
+    sample_weight: np.ndarray
+
+
+def check_curve_inputs(y_true, error_pred, costs, routing_costs, sample_weight):
+    """Check the arguments of a metric, and route by mean costs where nothing else is said."""
+    labels = model_labels(y_true)
+    y_true = check_quality(y_true, name="y_true", labels=labels)
+    if labels is None:
+        labels = np.arange(y_true.shape[1])
+    error_pred = check_error_pred(error_pred, y_true.shape)
+    sample_weight = check_sample_weight(sample_weight, len(y_true))
+    costs = check_costs(costs, labels, quality=y_true)
+    if routing_costs is None:
+        routing_costs = model_means(costs, sample_weight)
+    else:
+        routing_costs = check_costs(routing_costs, labels, name="routing_costs")
+    return CurveInputs(y_true, error_pred, costs, routing_costs, sample_weight)
+
+
+def curve_points(y_true, error_pred, costs, routing_costs, sample_weight):
+    """Compute the points of the deferral curve: cost, quality and cost weight of each."""
+    walk = hull_walk(error_pred, routing_costs)
+    # Moves at one cost weight happen together: a point is what the last of them leads to.
+    last = np.flatnonzero(np.append(np.diff(walk.cost_weight) != 0, True)[: len(walk.row)])
+    points = np.concatenate([[0], last + 1])
+    cost_weight = np.append(walk.cost_weight[last], 0.0)
+    costs = np.broadcast_to(costs, y_true.shape)
+    cost = _averages(costs, walk, sample_weight, points, "cost")
+    quality = _averages(y_true, walk, sample_weight, points, "quality")
+    return cost, quality, cost_weight
+
+
+def _averages(cells, walk, sample_weight, points, what):
+    """Weighted mean, at each point of the walk, of the known cells that are chosen there."""
+    start, start_weight = _weighted(cells, np.arange(len(cells)), walk.start, sample_weight)
+    gained, gained_weight = _weighted(cells, walk.row, walk.target, sample_weight)
+    lost, lost_weight = _weighted(cells, walk.row, walk.source, sample_weight)
+    total = start.sum() + np.concatenate([[0.0], np.cumsum(gained - lost)])[points]
+    weight = start_weight.sum() + np.concatenate([[0.0], np.cumsum(gained_weight - lost_weight)])
+    weight = weight[points]
+    if np.any(weight <= ROUNDING * sample_weight.sum()):
+        raise ValueError(
+            f"at some cost weight no prompt has a known {what} for the model it is routed to; "
+            "score on prompts on which more of the models were run."
+        )
+    return total / weight
+
+
+def _weighted(cells, row, model, sample_weight):
+    values = cells[row, model].astype(np.float64)
+    weight = sample_weight[row]
+    missing = np.isnan(values)
+    if missing.any():
+        values = np.where(missing, 0.0, values)
+        weight = np.where(missing, 0.0, weight)
+    return values * weight, weight
+
+
+def model_means(cells, sample_weight):
+    """Weighted mean of the known cells of each model; costs of one number a model as they are."""
+    if cells.ndim == 1:
+        return cells.astype(np.float64)
+    return np.array([_known_mean(column, sample_weight) for column in cells.T])
+
+
+def _known_mean(values, sample_weight):
+    known = ~np.isnan(values)
+    weight = sample_weight[known].sum()
+    if weight == 0:
+        raise ValueError(
+            "all prompts on which some model was run have a `sample_weight` of 0; leave the model "
+            "out, or give one of these prompts a weight."
+        )
+    return sample_weight[known] @ values[known].astype(np.float64) / weight

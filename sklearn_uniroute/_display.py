@@ -1,0 +1,216 @@
+"""Pictures of deferral curves."""
+
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_uniroute._curve import check_curve_inputs, curve_points, model_means
+from sklearn_uniroute._optional import import_optional
+from sklearn_uniroute._validation import check_drawable
+
+# From this ratio of the dearest to the cheapest on, costs are drawn on a logarithmic axis.
+_LOG_RATIO = 20
+
+
+class DeferralCurveDisplay:
+    """Picture of average quality against average cost.
+
+    Use :meth:`from_estimator` or :meth:`from_predictions` to create one. All parameters are
+    stored as attributes.
+
+    Parameters
+    ----------
+    cost : ndarray of shape (n_points,)
+        Average costs.
+    quality : ndarray of shape (n_points,)
+        Average qualities.
+    model_cost : ndarray of shape (n_models,), default=None
+        Mean cost of each single model, to be drawn as a cross.
+    model_quality : ndarray of shape (n_models,), default=None
+        Mean quality of each single model.
+    name : str, default=None
+        Name of the curve in the legend.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Axes with the curve.
+    figure_ : matplotlib Figure
+        Figure of the axes.
+    line_ : matplotlib Line2D
+        The curve.
+    models_ : matplotlib PathCollection or None
+        The single models.
+
+    Examples
+    --------
+    >>> from sklearn_uniroute import DeferralCurveDisplay, KMeansRouter
+    >>> from sklearn_uniroute.datasets import make_routing_data
+    >>> data = make_routing_data(random_state=0)
+    >>> router = KMeansRouter(random_state=0).fit(data.X, data.y, costs=data.costs)
+    >>> display = DeferralCurveDisplay.from_estimator(router, data.X, data.y)
+    >>> display.line_.get_label()
+    'KMeansRouter'
+    """
+
+    def __init__(self, cost, quality, *, model_cost=None, model_quality=None, name=None):
+        self.cost = cost
+        self.quality = quality
+        self.model_cost = model_cost
+        self.model_quality = model_quality
+        self.name = name
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator,
+        X,
+        y,
+        costs=None,
+        *,
+        pool=None,
+        sample_weight=None,
+        ax=None,
+        name=None,
+        curve_kwargs=None,
+    ):
+        """Draw the deferral curve of a fitted router.
+
+        Parameters
+        ----------
+        estimator : router
+            A fitted router.
+        X : array-like of shape (n_prompts, n_features)
+            Prompt embeddings.
+        y : array-like or DataFrame of shape (n_prompts, n_pool)
+            Quality of each model, in the order of `pool`, or by name in a DataFrame.
+        costs : array-like of shape (n_pool,) or (n_prompts, n_pool), mapping, Series or \
+                DataFrame, default=None
+            Costs, by default those of the router; as in the router's `score`.
+        pool : sequence of model names, default=None
+            The models, all that the router knows by default.
+        sample_weight : array-like of shape (n_prompts,), default=None
+            Weights of the prompts.
+        ax : matplotlib Axes, default=None
+            Axes to draw on; new ones by default.
+        name : str, default=None
+            Name of the curve, by default that of the router's class.
+        curve_kwargs : dict, default=None
+            Keyword arguments for matplotlib's `plot`.
+
+        Returns
+        -------
+        display : DeferralCurveDisplay
+
+        Raises
+        ------
+        ValueError
+            If neither the router nor the call has costs, and for the reasons of
+            :func:`sklearn_uniroute.metrics.deferral_curve`.
+        """
+        check_is_fitted(estimator)
+        check_drawable(costs is not None or estimator.costs_ is not None)
+        y, error, costs, routing_costs = estimator._curve_inputs(X, y, costs, pool)
+        return cls.from_predictions(
+            y,
+            error,
+            costs,
+            routing_costs=routing_costs,
+            sample_weight=sample_weight,
+            ax=ax,
+            name=type(estimator).__name__ if name is None else name,
+            curve_kwargs=curve_kwargs,
+        )
+
+    @classmethod
+    def from_predictions(
+        cls,
+        y_true,
+        error_pred,
+        costs,
+        *,
+        routing_costs=None,
+        sample_weight=None,
+        ax=None,
+        name=None,
+        curve_kwargs=None,
+    ):
+        """Draw the deferral curve of predicted errors.
+
+        Parameters
+        ----------
+        y_true : array-like of shape (n_prompts, n_models)
+            Quality of each model on each prompt.
+        error_pred : array-like of shape (n_prompts, n_models)
+            Predicted errors.
+        costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or \
+                DataFrame
+            Cost of each model, or of each call.
+        routing_costs : array-like of shape (n_models,), mapping or Series, default=None
+            Costs by which the choice is made; by default the mean cost of each model.
+        sample_weight : array-like of shape (n_prompts,), default=None
+            Weights of the prompts.
+        ax : matplotlib Axes, default=None
+            Axes to draw on; new ones by default.
+        name : str, default=None
+            Name of the curve in the legend.
+        curve_kwargs : dict, default=None
+            Keyword arguments for matplotlib's `plot`.
+
+        Returns
+        -------
+        display : DeferralCurveDisplay
+
+        Raises
+        ------
+        ValueError
+            For the reasons of :func:`sklearn_uniroute.metrics.deferral_curve`.
+        """
+        inputs = check_curve_inputs(y_true, error_pred, costs, routing_costs, sample_weight)
+        cost, quality, _ = curve_points(*inputs)
+        display = cls(
+            cost,
+            quality,
+            model_cost=model_means(inputs.costs, inputs.sample_weight),
+            model_quality=model_means(inputs.y_true, inputs.sample_weight),
+            name=name,
+        )
+        return display.plot(ax, curve_kwargs=curve_kwargs)
+
+    def plot(self, ax=None, *, name=None, curve_kwargs=None):
+        """Draw the curve and the single models.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw on; new ones by default.
+        name : str, default=None
+            Name of the curve in the legend, by default the one stored.
+        curve_kwargs : dict, default=None
+            Keyword arguments for matplotlib's `plot`.
+
+        Returns
+        -------
+        display : DeferralCurveDisplay
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        if ax is None:
+            _, ax = import_optional("matplotlib.pyplot", "plot").subplots()
+        name = self.name if name is None else name
+        (self.line_,) = ax.plot(self.cost, self.quality, **{"label": name, **(curve_kwargs or {})})
+        self.models_ = None
+        if self.model_cost is not None:
+            self.models_ = ax.scatter(
+                self.model_cost, self.model_quality, marker="x", color="0.4", linewidths=1, zorder=1
+            )
+            cheapest = min(self.model_cost)
+            if cheapest > 0 and max(self.model_cost) >= _LOG_RATIO * cheapest:
+                ax.set_xscale("log")
+        ax.set(xlabel="Average cost per prompt", ylabel="Average quality")
+        if self.line_.get_label()[:1] != "_":
+            ax.legend()
+        self.ax_ = ax
+        self.figure_ = ax.figure
+        return self

@@ -1,0 +1,129 @@
+"""Routing by K-means clusters of prompts."""
+
+from sklearn.base import clone
+from sklearn.cluster import KMeans
+
+from sklearn_uniroute._cluster_router import ClusterRouter
+from sklearn_uniroute._clusters import nearest_centers
+from sklearn_uniroute._validation import check_choice, check_clusterer, check_count, check_enough
+
+
+class KMeansRouter(ClusterRouter):
+    """Route by the errors of models on clusters of prompts.
+
+    The training prompts are clustered. A model is represented by its mean error in each cluster,
+    the error on a prompt is estimated by that of its cluster, and the prompt goes to the model of
+    least error plus weighted cost. A new model needs its errors on the validation prompts, and
+    nothing is trained again.
+
+    Parameters
+    ----------
+    n_clusters : int, default=8
+        Number of clusters of prompts, K. Not used when a `clusterer` is given.
+    representation : {"mean"}, default="mean"
+        How a model's errors make its representation: "mean" takes the mean error in each cluster,
+        and the model's overall mean where a cluster has no observation.
+    cost_weight : float, default=0.0
+        Error that a unit of cost is worth, lambda of the paper, in the unit of the costs.
+    budget : float, default=None
+        Mean cost per prompt to keep to, in the unit of the costs, instead of a `cost_weight`.
+    n_validation : int, default=400
+        How many of the training prompts at most serve as validation prompts when `fit` gets no
+        `X_val`; None takes all.
+    validation : {"random"}, default="random"
+        How they are chosen.
+    clusterer : estimator, default=None
+        A clusterer that has `cluster_centers_` once fitted, to use instead of
+        ``KMeans(n_clusters)``. It is cloned and fitted as it is, with its own number of clusters
+        and random state.
+    random_state : int, RandomState instance or None, default=None
+        Seeds K-means and the choice of validation prompts.
+
+    Attributes
+    ----------
+    cluster_centers_ : ndarray of shape (n_clusters, n_features)
+        Centres of the clusters.
+    models_ : ndarray of shape (n_models,)
+        Names of the models: training models, then added ones.
+    costs_ : ndarray of shape (n_models,) or None
+        Their mean costs.
+    representation_ : ndarray of shape (n_models, n_clusters)
+        Per-cluster errors, Psi.
+    error_sums_, error_counts_ : ndarray of shape (n_models, n_clusters)
+        Sums and numbers of the errors observed in each cluster.
+    X_val_ : ndarray of shape (n_validation_prompts, n_features)
+        The validation prompts.
+    validation_indices_ : ndarray of shape (n_validation_prompts,) or None
+        Their rows in the training prompts: run a new model on these. None where `fit` got `X_val`.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, where `X` had names of strings only.
+
+    See Also
+    --------
+    KNeighborsRouter : Estimates errors from the nearest prompts.
+    ZeroRouter : Ignores the prompt.
+
+    References
+    ----------
+    "Universal Model Routing for Efficient LLM Inference", arXiv 2502.08773, section 5.1.
+
+    Examples
+    --------
+    >>> from sklearn_uniroute import KMeansRouter
+    >>> from sklearn_uniroute.datasets import make_routing_data
+    >>> data = make_routing_data(n_prompts=500, n_models=5, random_state=0)
+    >>> router = KMeansRouter(n_clusters=4, n_validation=50, random_state=0)
+    >>> router.fit(data.X, data.y[:, :4], costs=data.costs[:4]).models_
+    array([0, 1, 2, 3])
+
+    Run the fifth model on the validation prompts, and add it:
+
+    >>> val_errors = 1 - data.y[router.validation_indices_, 4]
+    >>> router.add_model(val_errors, cost=data.costs[4]).models_
+    array([0, 1, 2, 3, 4])
+    >>> chosen = router.predict(data.X, cost_weight=0.01)
+    """
+
+    def __init__(
+        self,
+        n_clusters=8,
+        *,
+        representation="mean",
+        cost_weight=0.0,
+        budget=None,
+        n_validation=400,
+        validation="random",
+        clusterer=None,
+        random_state=None,
+    ):
+        self.n_clusters = n_clusters
+        self.representation = representation
+        self.cost_weight = cost_weight
+        self.budget = budget
+        self.n_validation = n_validation
+        self.validation = validation
+        self.clusterer = clusterer
+        self.random_state = random_state
+
+    def _check_params(self):
+        super()._check_params()
+        check_count(self.n_clusters, "n_clusters")
+        check_choice(self.representation, "representation", ("mean",))
+
+    def _fit_features(self, X, errors, rng):
+        if self.clusterer is None:
+            check_enough(self.n_clusters, "n_clusters", len(X), "training prompts")
+            clusterer = KMeans(self.n_clusters, random_state=rng)
+        else:
+            clusterer = clone(self.clusterer)
+        clusterer.fit(X)
+        self.cluster_centers_ = check_clusterer(clusterer)
+
+    @property
+    def _n_clusters(self):
+        return len(self.cluster_centers_)
+
+    def _assign(self, X):
+        return nearest_centers(X, self.cluster_centers_)

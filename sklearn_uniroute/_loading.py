@@ -1,0 +1,249 @@
+"""Routing data from files."""
+
+import gzip
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from sklearn.utils import Bunch, check_array
+
+from sklearn_uniroute._optional import import_optional
+from sklearn_uniroute._validation import FLOATS, check_costs, check_quality, listing, repeated
+
+# Columns of a table that do not name a model.
+_RESERVED = ("prompt_id", "prompt", "source", "embedding")
+_LONG = ("prompt_id", "model", "quality")
+
+
+def load_routing_data(path):
+    """Load prompts, what models got right on them, and what that cost.
+
+    Parameters
+    ----------
+    path : str or path-like
+        One of
+
+        - an ``.npz`` file with arrays `X` of shape (n_prompts, n_features), `y` of shape
+          (n_prompts, n_models), NaN where a model was not run, and `models` of shape
+          (n_models,); optionally `costs` of shape (n_models,) or (n_prompts, n_models), `source`
+          of shape (n_prompts,) and `cost_unit`. Texts of the prompts are read from
+          ``NAME.prompts.jsonl.gz`` beside it (one object with a `text` a line) if there is one;
+        - a long table, one row per prompt and model that was run on it, with columns
+          `prompt_id`, `model`, `quality` and optionally `cost`;
+        - a wide table, one row per prompt and one column of quality per model, optionally with
+          the costs of calls in columns ``<model>|cost``.
+
+        Tables are CSV (``.csv``, ``.csv.gz``) or Parquet (``.parquet``) files. They may have
+        columns `prompt` (texts) and `source`, and embeddings in columns `x0`, `x1`, ... or as
+        lists in a column `embedding`. In a long table these repeat for each prompt.
+
+    Returns
+    -------
+    data : Bunch
+        With `X`, None if a table has no embeddings; `y`; `costs`, None if there are none, NaN
+        for calls that were not made; `models`; `prompts` and `source`, None if there are none;
+        `cost_unit`, "cost" if not known.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is not of one of these forms. The message names the array, or the column and
+        row (counted from 0).
+    ImportError
+        If a table is to be read and pandas is not installed.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from sklearn_uniroute.datasets import load_routing_data
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "results.csv")
+    ...     with open(path, "w") as file:
+    ...         _ = file.write("prompt_id,small,large,x0,x1\\na,0,1,0.1,0.2\\nb,1,1,0.3,0.4\\n")
+    ...     data = load_routing_data(path)
+    >>> data.models
+    array(['small', 'large'], dtype='<U5')
+    >>> data.y
+    array([[0., 1.],
+           [1., 1.]])
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"there is no routing data at {path}")
+    suffixes = path.suffixes
+    try:
+        if suffixes[-1:] == [".npz"]:
+            data = _read_npz(path)
+        elif suffixes[-1:] in ([".csv"], [".parquet"]) or suffixes[-2:] == [".csv", ".gz"]:
+            data = _read_table(path)
+        else:
+            raise ValueError("expected a file that ends in .npz, .csv, .csv.gz or .parquet")
+        return _checked(data)
+    except ValueError as error:
+        raise ValueError(f"{path.name}: {error}") from error
+
+
+def _read_npz(path):
+    try:
+        file = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
+        raise ValueError("this is no .npz file that NumPy can read") from error
+    if not isinstance(file, np.lib.npyio.NpzFile):
+        raise ValueError("this holds one array; expected an .npz file with arrays by name")
+    with file:
+        missing = [name for name in ("X", "y", "models") if name not in file]
+        if missing:
+            raise ValueError(f"array(s) {listing(missing)} missing; it has {listing(file.files)}")
+        arrays = {}
+        for name in ("X", "y", "models", "costs", "source", "cost_unit"):
+            if name in file:
+                try:
+                    arrays[name] = file[name]
+                except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
+                    raise ValueError(
+                        f"array {name!r} cannot be read; expected plain numbers or strings ({error})"
+                    ) from error
+    if "cost_unit" in arrays:
+        arrays["cost_unit"] = str(arrays["cost_unit"])
+    texts = path.with_name(path.stem + ".prompts.jsonl.gz")
+    if texts.exists():
+        with gzip.open(texts, "rt", encoding="utf-8") as lines:
+            arrays["prompts"] = np.array([json.loads(line)["text"] for line in lines])
+    return arrays
+
+
+def _read_table(path):
+    pandas = import_optional("pandas", "pandas")
+    read = pandas.read_parquet if path.suffix == ".parquet" else pandas.read_csv
+    try:
+        table = read(path)
+    except (UnicodeDecodeError, OSError, pandas.errors.ParserError) as error:
+        raise ValueError(f"this is no table that pandas can read ({error})") from error
+    except pandas.errors.EmptyDataError:
+        raise ValueError("this table is empty") from None
+    if not len(table):
+        raise ValueError("this table has no rows")
+    table.columns = [str(name) for name in table.columns]
+    return _from_long(table) if set(_LONG) <= set(table.columns) else _from_wide(table)
+
+
+def _from_long(table):
+    for name in ("prompt_id", "model"):
+        _refuse_rows(table[name].isna(), name, "is empty")
+    _refuse_rows(
+        table.duplicated(["prompt_id", "model"]), "model", "repeats a model on the same prompt"
+    )
+    prompt, prompt_ids = table["prompt_id"].factorize()
+    model, models = table["model"].astype(str).factorize()
+    data = {"models": np.asarray(models, dtype=str), "y": None}
+    for column, name in (("quality", "y"), ("cost", "costs")):
+        if column in table:
+            cells = np.full((len(prompt_ids), len(models)), np.nan)
+            cells[prompt, model] = _numbers(table, column)
+            data[name] = cells
+    first_rows = np.flatnonzero(~table.duplicated("prompt_id"))
+    per_prompt = table.drop(columns=[*_LONG, "cost"], errors="ignore")
+    if "embedding" in per_prompt:
+        per_prompt = per_prompt.assign(embedding=[tuple(row) for row in per_prompt["embedding"]])
+    expected = per_prompt.iloc[first_rows[prompt]].reset_index(drop=True)
+    differs = (per_prompt != expected) & ~(per_prompt.isna() & expected.isna())
+    for name in per_prompt:
+        _refuse_rows(differs[name], name, "differs from an earlier row of the same prompt")
+    return data | _columns_by_prompt(per_prompt.iloc[first_rows].reset_index(drop=True))
+
+
+def _from_wide(table):
+    features = _feature_columns(table)
+    costs = [name for name in table if name.endswith("|cost")]
+    skip = {*_RESERVED, *features, *costs}
+    models = [name for name in table if name not in skip]
+    if not models:
+        raise ValueError(
+            f"no column names a model; the table has {listing(table.columns)}. Expected the columns "
+            f"{listing(_LONG)} of a long table, or one column per model"
+        )
+    data = {
+        "models": np.array(models),
+        "y": np.column_stack([_numbers(table, name) for name in models]),
+    }
+    if costs:
+        expected = [f"{model}|cost" for model in models]
+        odd = set(costs) ^ set(expected)
+        if odd:
+            raise ValueError(
+                f"models and columns of costs do not match: {listing(sorted(odd))}; expected a "
+                "column '<model>|cost' for each model, or none at all"
+            )
+        data["costs"] = np.column_stack([_numbers(table, name) for name in expected])
+    return data | _columns_by_prompt(table)
+
+
+def _columns_by_prompt(table):
+    data = {}
+    features = _feature_columns(table)
+    if features:
+        data["X"] = np.column_stack([_numbers(table, name) for name in features])
+    elif "embedding" in table:
+        lengths = table["embedding"].map(len)
+        _refuse_rows(lengths != lengths.iloc[0], "embedding", "differs in length from the first")
+        data["X"] = np.array(table["embedding"].tolist(), dtype=np.float64)
+    for column, name in (("prompt", "prompts"), ("source", "source")):
+        if column in table:
+            data[name] = table[column].astype(str).to_numpy(dtype=str)
+    return data
+
+
+def _feature_columns(table):
+    names = [f"x{number}" for number in range(len(table.columns))]
+    return [name for name in names if name in table]
+
+
+def _numbers(table, column):
+    numbers = import_optional("pandas", "pandas").to_numeric(table[column], errors="coerce")
+    _refuse_rows(numbers.isna() & table[column].notna(), column, "is not a number", table[column])
+    return numbers.to_numpy(dtype=np.float64)
+
+
+def _refuse_rows(wrong, column, problem, values=None):
+    rows = np.flatnonzero(wrong)
+    if len(rows):
+        value = "" if values is None else f" ({values.iloc[rows[0]]!r})"
+        raise ValueError(
+            f"column {column!r} {problem} in row {rows[0]}{value}"
+            + (f", and in {len(rows) - 1} more" if len(rows) > 1 else "")
+        )
+
+
+def _checked(data):
+    models = np.asarray(data["models"])
+    if models.ndim != 1 or models.dtype.kind != "U":
+        raise ValueError(f"`models` must be a list of names; got {models.dtype} {models.shape}")
+    twice = repeated(models.tolist())
+    if twice:
+        raise ValueError(f"`models` names {listing(twice)} more than once")
+    y = check_quality(data["y"], labels=models)
+    if y.shape[1] != len(models):
+        raise ValueError(f"`y` has {y.shape[1]} columns but `models` has {len(models)} names")
+    X = data.get("X")
+    if X is not None:
+        # Half precision is a format of storage; everything here computes in single or double.
+        dtype = np.float32 if np.asarray(X).dtype == np.float16 else FLOATS
+        X = check_array(X, dtype=dtype, input_name="X")
+    for name in ("X", "prompts", "source"):
+        if data.get(name) is not None and len(data[name]) != len(y):
+            raise ValueError(f"`{name}` has {len(data[name])} rows but `y` has {len(y)}")
+    costs = data.get("costs")
+    if costs is not None:
+        costs = check_costs(costs, models, quality=y)
+    return Bunch(
+        X=X,
+        y=y,
+        costs=costs,
+        models=models,
+        prompts=data.get("prompts"),
+        source=data.get("source"),
+        cost_unit=data.get("cost_unit", "cost"),
+    )

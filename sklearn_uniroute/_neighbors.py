@@ -1,0 +1,166 @@
+"""Routing by the nearest labelled prompts."""
+
+import numpy as np
+from sklearn.neighbors import NearestNeighbors
+from sklearn.utils import gen_batches
+
+from sklearn_uniroute._base import BaseRouter
+from sklearn_uniroute._validation import check_choice, check_count
+
+# Cells of one (models, prompts, neighbours) block of looked-up errors.
+_BLOCK_CELLS = 2**21
+
+
+class KNeighborsRouter(BaseRouter):
+    """Route by the errors of models on the nearest prompts they were run on.
+
+    For a training model these are training prompts, for an added model the validation prompts,
+    of which it needs a good number. Prompts on which a model was not run are no neighbours for it.
+
+    Parameters
+    ----------
+    n_neighbors : int, default=10
+        Number of neighbours, k. A model that was run on fewer prompts is estimated from all of
+        them.
+    weights : {"uniform", "distance"}, default="uniform"
+        Whether neighbours count equally, or by the inverse of their distance (and those at
+        distance 0 alone, if there are any).
+    metric : str or callable, default="euclidean"
+        Any metric that :class:`sklearn.neighbors.NearestNeighbors` takes for brute force.
+    cost_weight : float, default=0.0
+        Error that a unit of cost is worth, lambda of the paper, in the unit of the costs.
+    budget : float, default=None
+        Mean cost per prompt to keep to, in the unit of the costs, instead of a `cost_weight`.
+    n_validation : int, default=400
+        How many of the training prompts at most serve as validation prompts when `fit` gets no
+        `X_val`; None takes all.
+    validation : {"random"}, default="random"
+        How they are chosen.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the choice of validation prompts.
+
+    Attributes
+    ----------
+    models_ : ndarray of shape (n_models,)
+        Names of the models: training models, then added ones.
+    costs_ : ndarray of shape (n_models,) or None
+        Their mean costs.
+    reference_prompts_ : ndarray of shape (n_reference_prompts, n_features)
+        All prompts on which some model may have been run: training prompts, validation prompts,
+        then those brought by later calls.
+    representation_ : ndarray of shape (n_models, n_reference_prompts)
+        Error of each model on each reference prompt, NaN where it was not run.
+    X_val_ : ndarray of shape (n_validation_prompts, n_features)
+        The validation prompts.
+    validation_indices_ : ndarray of shape (n_validation_prompts,) or None
+        Their rows in the training prompts: run a new model on these. None where `fit` got `X_val`.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, where `X` had names of strings only.
+
+    See Also
+    --------
+    KMeansRouter : Estimates errors by cluster, and makes use of unlabelled prompts.
+
+    References
+    ----------
+    "Universal Model Routing for Efficient LLM Inference", arXiv 2502.08773, section 4.1 and eq. 4.
+
+    Examples
+    --------
+    >>> from sklearn_uniroute import KNeighborsRouter
+    >>> from sklearn_uniroute.datasets import make_routing_data
+    >>> data = make_routing_data(n_prompts=500, n_models=5, random_state=0)
+    >>> router = KNeighborsRouter(n_neighbors=20, random_state=0)
+    >>> router.fit(data.X[:300], data.y[:300], costs=data.costs)
+    KNeighborsRouter(n_neighbors=20, random_state=0)
+    >>> router.predict_error(data.X[300:], pool=[0, 4]).shape
+    (200, 2)
+    """
+
+    def __init__(
+        self,
+        n_neighbors=10,
+        *,
+        weights="uniform",
+        metric="euclidean",
+        cost_weight=0.0,
+        budget=None,
+        n_validation=400,
+        validation="random",
+        random_state=None,
+    ):
+        self.n_neighbors = n_neighbors
+        self.weights = weights
+        self.metric = metric
+        self.cost_weight = cost_weight
+        self.budget = budget
+        self.n_validation = n_validation
+        self.validation = validation
+        self.random_state = random_state
+
+    def _check_params(self):
+        super()._check_params()
+        check_count(self.n_neighbors, "n_neighbors")
+        check_choice(self.weights, "weights", ("uniform", "distance"))
+
+    def _fit_features(self, X, errors, rng):
+        # The prompts themselves are the features.
+        pass
+
+    def _fit_evidence(self, X, errors):
+        self.reference_prompts_ = np.concatenate([X, self.X_val_])
+        self.representation_ = np.full(
+            (errors.shape[1], len(self.reference_prompts_)), np.nan, dtype=errors.dtype
+        )
+        self.representation_[:, : len(X)] = errors.T
+        self._n_training_prompts = len(X)
+
+    def _evidence(self, val_errors, X_val, position):
+        if position is None:
+            row = np.full(len(self.reference_prompts_), np.nan)
+        else:
+            row = self.representation_[position].astype(np.float64)
+        if X_val is None:
+            # A prompt that was run before becomes a further reference prompt.
+            own = slice(self._n_training_prompts, self._n_training_prompts + len(self.X_val_))
+            again = ~np.isnan(row[own])
+            row[own] = np.where(again, row[own], val_errors)
+            X_val, val_errors = self.X_val_[again], val_errors[again]
+        self._append_reference_prompts(X_val)
+        return {"representation_": np.concatenate([row, val_errors])}
+
+    def _append_reference_prompts(self, X):
+        self.reference_prompts_ = np.concatenate([self.reference_prompts_, X])
+        not_run = np.full((len(self.models_), len(X)), np.nan, dtype=self.representation_.dtype)
+        self.representation_ = np.concatenate([self.representation_, not_run], axis=1)
+
+    def _predict_error(self, X, index):
+        error = np.empty((len(X), len(index)), dtype=X.dtype)
+        # Models that were run on the same prompts share their neighbours.
+        was_run, group = np.unique(
+            ~np.isnan(self.representation_[index]), axis=0, return_inverse=True
+        )
+        for number, prompts in enumerate(was_run):
+            members = np.flatnonzero(group == number)
+            known = self.representation_[np.ix_(index[members], prompts)]
+            error[:, members] = self._neighbor_means(X, self.reference_prompts_[prompts], known)
+        return error
+
+    def _neighbor_means(self, X, reference, errors):
+        """Mean over the neighbours in `reference` of each model's `errors` on them."""
+        k = min(self.n_neighbors, len(reference))
+        neighbors = NearestNeighbors(n_neighbors=k, metric=self.metric, algorithm="brute")
+        distance, neighbor = neighbors.fit(reference).kneighbors(X)
+        if self.weights == "uniform":
+            weight = np.ones_like(distance)
+        else:
+            same = distance == 0
+            with np.errstate(divide="ignore"):
+                weight = np.where(same.any(axis=1, keepdims=True), same, 1 / distance)
+        weight /= weight.sum(axis=1, keepdims=True)
+        means = np.empty((len(X), len(errors)))
+        for rows in gen_batches(len(X), max(1, _BLOCK_CELLS // errors[:, :k].size)):
+            means[rows] = np.einsum("mnk,nk->nm", errors[:, neighbor[rows]], weight[rows])
+        return means

@@ -1,0 +1,184 @@
+"""The pool of a fitted router: adding, updating, pricing and removing models."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_uniroute._validation import (
+    check_cost,
+    check_new_name,
+    check_not_known,
+    check_removable,
+    check_val_errors,
+    check_validation_prompts,
+    find_model,
+)
+
+
+class PoolMixin:
+    """Changes of the pool of a fitted router.
+
+    What is known of the models stands in arrays with one row per model: `models_`, `costs_` and
+    those that the router names in `_evidence_arrays`. A change makes new arrays, so that whoever
+    holds the old ones is not disturbed.
+    """
+
+    models_: np.ndarray
+    costs_: Any
+    X_val_: np.ndarray
+    _evidence_arrays: tuple[str, ...]
+    _evidence: Callable[..., dict]
+
+    def add_model(self, val_errors, *, name=None, cost=None, X_val=None, replace=False):
+        """Add a model from its errors on a few prompts, without retraining anything.
+
+        Parameters
+        ----------
+        val_errors : array-like of shape (n_validation_prompts,)
+            The model's errors (0 = right, 1 = wrong) on the prompts `X_val_`, or on `X_val`; NaN
+            where it was not run.
+        name : str or int, default=None
+            The model's name. It may be left out where models go by number: the next one is taken.
+        cost : float, default=None
+            The model's mean cost per prompt, in the unit of the other costs. Required where the
+            router has costs.
+        X_val : array-like of shape (n_validation_prompts, n_features), default=None
+            The prompts that the model was run on, where they are not `X_val_`.
+        replace : bool, default=False
+            Whether a known model of that name is to be forgotten first.
+
+        Returns
+        -------
+        self : object
+            The router.
+
+        Raises
+        ------
+        ValueError
+            If the name is missing or taken, the cost is missing, negative or not finite, or
+            `val_errors` does not fit the prompts. The router then stays as it was.
+
+        References
+        ----------
+        "Universal Model Routing for Efficient LLM Inference", arXiv 2502.08773, eq. 10 and 12.
+        """
+        check_is_fitted(self)
+        name = check_new_name(name, self.models_)
+        if not replace:
+            check_not_known(name, self.models_)
+        cost = check_cost(cost, name, has_costs=self.costs_ is not None)
+        val_errors, X_val = self._check_evidence(val_errors, X_val)
+        rows = self._evidence(val_errors, X_val, position=None)
+        if name in self.models_.tolist():
+            position = find_model(name, self.models_)
+        else:
+            position = len(self.models_)
+            self.models_ = np.append(self.models_, name)
+        if cost is not None:
+            rows = {**rows, "costs_": cost}
+        self._put_rows(rows, position)
+        return self
+
+    def update_model(self, name, val_errors, *, X_val=None):
+        """Add evidence on a known model.
+
+        Parameters
+        ----------
+        name : str or int
+            The model.
+        val_errors : array-like of shape (n_validation_prompts,)
+            Further errors, on the prompts `X_val_`, or on `X_val`; NaN where the model was not
+            run. They count beside what is known already: a prompt that is reported twice counts
+            twice.
+        X_val : array-like of shape (n_validation_prompts, n_features), default=None
+            The prompts that the model was run on, where they are not `X_val_`.
+
+        Returns
+        -------
+        self : object
+            The router.
+
+        Raises
+        ------
+        ValueError
+            If the model is unknown, or `val_errors` does not fit the prompts. The router then
+            stays as it was.
+        """
+        check_is_fitted(self)
+        position = find_model(name, self.models_)
+        val_errors, X_val = self._check_evidence(val_errors, X_val)
+        self._put_rows(self._evidence(val_errors, X_val, position=position), position)
+        return self
+
+    def set_cost(self, name, cost):
+        """Change the price of a model.
+
+        Parameters
+        ----------
+        name : str or int
+            The model.
+        cost : float
+            Its mean cost per prompt from now on, in the unit of the other costs.
+
+        Returns
+        -------
+        self : object
+            The router.
+
+        Raises
+        ------
+        ValueError
+            If the model is unknown, the cost is negative or not finite, or the router was fitted
+            without costs. The router then stays as it was.
+        """
+        check_is_fitted(self)
+        position = find_model(name, self.models_)
+        cost = check_cost(cost, name, has_costs=self.costs_ is not None)
+        self._put_rows({"costs_": cost}, position)
+        return self
+
+    def remove_model(self, name):
+        """Forget a model.
+
+        Parameters
+        ----------
+        name : str or int
+            The model.
+
+        Returns
+        -------
+        self : object
+            The router.
+
+        Raises
+        ------
+        ValueError
+            If the model is unknown, or the only one. The router then stays as it was.
+        """
+        check_is_fitted(self)
+        position = find_model(name, self.models_)
+        check_removable(name, self.models_)
+        for array in ("models_", "costs_", *self._evidence_arrays):
+            if getattr(self, array) is not None:
+                setattr(self, array, np.delete(getattr(self, array), position, axis=0))
+        return self
+
+    def _check_evidence(self, val_errors, X_val):
+        if X_val is not None:
+            X_val = check_validation_prompts(self, X_val)
+        prompts = self.X_val_ if X_val is None else X_val
+        errors = check_val_errors(val_errors, len(prompts), own_prompts=X_val is not None)
+        return errors, X_val
+
+    def _put_rows(self, rows, position):
+        """Set one model's row, in copies of the arrays that have one row per model."""
+        for name, row in rows.items():
+            array = getattr(self, name)
+            if position == len(array):
+                array = np.concatenate([array, [row]])
+            else:
+                array = array.copy()
+                array[position] = row
+            setattr(self, name, array)

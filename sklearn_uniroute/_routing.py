@@ -1,0 +1,135 @@
+"""The routing rule, argmin of error + cost_weight * cost, and its walk over all cost weights.
+
+Pure functions of arrays. Both follow one tie rule: the lower cost wins, then the lower error,
+then the model that stands first.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.utils import gen_batches
+
+# Cells of one (prompts, models) block of the walk: its few work arrays stay near 50 MB.
+_WALK_CELLS = 2**20
+
+
+def choose(error, costs, cost_weight):
+    """Pick for each row the column of least ``error + cost_weight * cost`` (eq. 8 of the paper).
+
+    Scores are computed in double precision whatever the dtype of `error`, since costs come in
+    any unit.
+
+    Parameters
+    ----------
+    error : ndarray of shape (n_rows, n_models)
+    costs : ndarray of shape (n_models,)
+    cost_weight : float
+
+    Returns
+    -------
+    chosen : ndarray of shape (n_rows,), dtype intp
+        Column positions.
+    """
+    order = np.argsort(costs, kind="stable")
+    costs = costs[order]
+    error = error[:, order]
+    scores = error + cost_weight * costs.astype(np.float64)
+    # Columns stand by rising cost and argmin takes the first minimum: the lower cost wins.
+    chosen = scores.argmin(axis=1)
+    if np.any(np.diff(costs) == 0):
+        # A huge cost term can round differences in error away between models of one cost.
+        best = np.take_along_axis(scores, chosen[:, None], axis=1)
+        tied = (scores == best) & (costs == costs[chosen][:, None])
+        chosen = np.where(tied, error, np.inf).argmin(axis=1)
+    return order[chosen]
+
+
+class HullWalk(NamedTuple):
+    """How the choice on each prompt moves as the cost weight falls from infinity to 0.
+
+    `start` holds the choice at infinity. Move j takes prompt `row[j]` from model `source[j]` to the
+    dearer `target[j]` as soon as the cost weight is below `cost_weight[j]`; moves stand by falling
+    cost weight, and those of one prompt in the order in which it makes them.
+    """
+
+    start: np.ndarray
+    row: np.ndarray
+    source: np.ndarray
+    target: np.ndarray
+    cost_weight: np.ndarray
+
+
+def hull_walk(error, costs):
+    """Follow each prompt's choice over all cost weights.
+
+    For one prompt the choices are the vertices of the lower convex hull of its points
+    (cost, error), from the cheapest model to the one of least error [UR D, Proposition 9], and
+    the slopes between them are the cost weights at which the choice moves.
+
+    Parameters
+    ----------
+    error : ndarray of shape (n_prompts, n_models)
+    costs : ndarray of shape (n_models,)
+
+    Returns
+    -------
+    HullWalk
+    """
+    n_prompts, n_models = error.shape
+    blocks = [
+        _walk_block(error[rows], costs, rows.start)
+        for rows in gen_batches(n_prompts, max(1, _WALK_CELLS // n_models))
+    ]
+    start, row, source, target, cost_weight = map(np.concatenate, zip(*blocks, strict=True))
+    falling = np.argsort(-cost_weight, kind="stable")
+    return HullWalk(start, row[falling], source[falling], target[falling], cost_weight[falling])
+
+
+def _walk_block(error, costs, first_row):
+    """Monotone-chain hulls of all prompts of a block at once, one model after the other."""
+    n_prompts, n_models = error.shape
+    order = np.argsort(costs, kind="stable")
+    costs = costs[order].astype(np.float64)
+    by_model = np.ascontiguousarray(error.T[order], dtype=np.float64)
+    # A stack of hull vertices per prompt. slopes[s] is the cost weight at which vertex s takes
+    # over from vertex s - 1; the first is taken at infinity.
+    vertices = np.zeros((n_models, n_prompts), dtype=np.intp)
+    slopes = np.full((n_models, n_prompts), np.inf)
+    top = np.zeros(n_prompts, dtype=np.intp)
+    top_error = by_model[0].copy()
+    for model in range(1, n_models):
+        # The topmost vertex has the least error so far: all others are dominated.
+        rows = np.flatnonzero(by_model[model] < top_error)
+        new_error = by_model[model, rows]
+        position = top[rows]
+        slope = _slopes(vertices, position, rows, by_model, costs, model, new_error)
+        # A vertex not strictly below the line from its predecessor to the new model goes. One of
+        # the new model's own cost has an infinite slope, so that even the first one is replaced.
+        hidden = np.flatnonzero(slope >= slopes[position, rows])
+        while len(hidden):
+            position[hidden] -= 1
+            hidden = hidden[position[hidden] >= 0]
+            slope[hidden] = _slopes(
+                vertices, position[hidden], rows[hidden], by_model, costs, model, new_error[hidden]
+            )
+            hidden = hidden[slope[hidden] >= slopes[position[hidden], rows[hidden]]]
+        position += 1
+        vertices[position, rows] = model
+        slopes[position, rows] = np.where(position == 0, np.inf, slope)
+        top[rows] = position
+        top_error[rows] = new_error
+    row, step = np.nonzero(np.arange(1, n_models) <= top[:, None])
+    return (
+        order[vertices[0]],
+        row + first_row,
+        order[vertices[step, row]],
+        order[vertices[step + 1, row]],
+        slopes[step + 1, row],
+    )
+
+
+def _slopes(vertices, position, rows, by_model, costs, model, new_error):
+    """Cost weights at which `model` scores the same as the vertices at `position`."""
+    vertex = vertices[position, rows]
+    with np.errstate(divide="ignore", over="ignore"):
+        return (by_model[vertex, rows] - new_error) / (costs[model] - costs[vertex])

@@ -1,0 +1,384 @@
+"""Checks of everything that users pass, and the words of every error about it.
+
+Each check returns the value in the form the package works with, or raises an error that says what
+was expected, what was got, in which argument, and what to do.
+"""
+
+import numbers
+from collections.abc import Mapping
+
+import numpy as np
+from sklearn.utils import check_array, check_scalar
+from sklearn.utils.validation import validate_data
+
+FLOATS = [np.float64, np.float32]
+
+
+def listing(labels, limit=20):
+    """Write labels out for a message, the first `limit` of them."""
+    labels = list(labels)
+    more = f", and {len(labels) - limit} more" if len(labels) > limit else ""
+    return ", ".join(repr(label) for label in labels[:limit]) + more
+
+
+def check_choice(value, name, allowed):
+    """Check a constructor parameter that takes one of a few strings."""
+    if value not in allowed:
+        raise ValueError(f"`{name}` must be one of {listing(allowed)}; got {value!r}.")
+
+
+def check_count(value, name):
+    """Check a constructor parameter that counts something."""
+    check_scalar(value, name, numbers.Integral, min_val=1)
+
+
+def check_enough(value, name, available, of_what):
+    """Check that there are as many of something as a parameter asks for."""
+    if value > available:
+        raise ValueError(
+            f"`{name}`={value} asks for more than there are: n_samples={available} {of_what}; "
+            f"lower `{name}` or pass more of them."
+        )
+
+
+def check_clusterer(clusterer):
+    """Get the centres of a fitted clusterer."""
+    centers = getattr(clusterer, "cluster_centers_", None)
+    if centers is None:
+        raise TypeError(
+            f"`clusterer` must have `cluster_centers_` once fitted; {type(clusterer).__name__} has "
+            "none. Use KMeans, MiniBatchKMeans or another clusterer with centres."
+        )
+    return np.asarray(centers)
+
+
+# Models, by name
+
+
+def model_labels(y):
+    """Names of the models in the columns of a DataFrame; None for any other `y`."""
+    if not hasattr(y, "columns"):
+        return None
+    labels = list(y.columns)
+    texts = all(isinstance(label, str) for label in labels)
+    integers = all(_is_integer(label) for label in labels)
+    if not (texts or integers):
+        raise ValueError(
+            f"the columns of `y` name the models, by strings or by integers; got {listing(labels)}."
+        )
+    twice = repeated(labels)
+    if twice:
+        raise ValueError(
+            f"the columns of `y` name models more than once: {listing(twice)}; "
+            "give every model a name of its own."
+        )
+    return np.asarray(labels)
+
+
+def check_new_name(name, models):
+    """Check the name of an added model; models that go by number get the next one by default."""
+    numbered = models.dtype.kind in "iu"
+    if name is None:
+        if not numbered:
+            raise ValueError(
+                "`name` is missing: the models of this router have names "
+                f"({listing(models.tolist())}); pass the new model's name."
+            )
+        return int(models.max()) + 1
+    if not (_is_integer(name) if numbered else isinstance(name, str)):
+        kind = "integers" if numbered else "strings"
+        raise TypeError(
+            f"`name` must be of one kind with the router's models, which go by {kind} "
+            f"({listing(models.tolist())}); got {name!r}."
+        )
+    return int(name) if numbered else str(name)
+
+
+def find_model(name, models):
+    """Position of a known model."""
+    return int(check_pool([name], models, argument="name")[0])
+
+
+def check_pool(pool, models, *, argument="pool"):
+    """Positions of the models of a pool, in the pool's order; all models for None."""
+    if pool is None:
+        return np.arange(len(models))
+    known = {label: position for position, label in enumerate(models.tolist())}
+    if isinstance(pool, str) or not np.iterable(pool):
+        raise ValueError(
+            f"`{argument}` must be a sequence of model names; got {pool!r}. "
+            f"Known models: {listing(known)}."
+        )
+    pool = list(pool)
+    if not pool:
+        raise ValueError(
+            f"`{argument}` is empty; pass at least one of the known models: {listing(known)}, "
+            "or None for all of them."
+        )
+    unknown = [label for label in pool if not (_is_hashable(label) and label in known)]
+    if unknown:
+        raise ValueError(
+            f"`{argument}` has models that this router does not know: {listing(unknown)}. "
+            f"Known models: {listing(known)}."
+        )
+    twice = repeated(pool)
+    if twice:
+        raise ValueError(
+            f"`{argument}` repeats {listing(twice)}; name each model once. "
+            f"Known models: {listing(known)}."
+        )
+    return np.array([known[label] for label in pool], dtype=np.intp)
+
+
+def check_not_known(name, models):
+    """Refuse to overwrite a model by accident."""
+    if name in models.tolist():
+        raise ValueError(
+            f"model {name!r} is known already; pass replace=True to start it afresh, or call "
+            "update_model to add evidence."
+        )
+
+
+def check_removable(name, models):
+    """Refuse to leave a router without models."""
+    if len(models) == 1:
+        raise ValueError(
+            f"model {name!r} is the only one of this router; add another before removing it."
+        )
+
+
+def _is_integer(label):
+    return isinstance(label, numbers.Integral) and not isinstance(label, bool)
+
+
+def _is_hashable(label):
+    return getattr(label, "__hash__", None) is not None
+
+
+def repeated(labels):
+    """Labels that occur more than once, each once."""
+    seen, twice = set(), []
+    for label in labels:
+        if label in seen and label not in twice:
+            twice.append(label)
+        seen.add(label)
+    return twice
+
+
+# Quality and error
+
+
+def check_quality(y, *, name="y", n_prompts=None, labels=None):
+    """Check a table of quality, one column a model; NaN marks prompts that were not run."""
+    if np.ndim(y) != 2:
+        raise ValueError(
+            f"`{name}` must be of shape (n_prompts, n_models), one column per model; got "
+            f"{np.ndim(y)} dimension(s). For a single model, pass {name}.reshape(-1, 1)."
+        )
+    y = check_array(y, dtype=FLOATS, ensure_all_finite="allow-nan", input_name=name)
+    if n_prompts is not None and len(y) != n_prompts:
+        raise ValueError(
+            f"`{name}` has {len(y)} rows but there are {n_prompts} prompts; pass one row per "
+            "prompt."
+        )
+    empty = np.flatnonzero(np.isnan(y).all(axis=0))
+    if len(empty):
+        which = listing(empty if labels is None else labels[empty])
+        raise ValueError(
+            f"`{name}` has no observed quality for model(s) {which}: every entry is NaN; run them "
+            "on at least one of these prompts or leave their columns out."
+        )
+    return y
+
+
+def select_columns(y, labels, *, name):
+    """Columns of the given models from a DataFrame; anything else is returned as it is."""
+    if not hasattr(y, "columns"):
+        return y
+    missing = [label for label in labels.tolist() if label not in set(y.columns)]
+    if missing:
+        raise ValueError(
+            f"`{name}` has no column for model(s) {listing(missing)}; it has {listing(y.columns)}. "
+            "Add the columns, or pass a `pool` without these models."
+        )
+    return y[labels.tolist()]
+
+
+def check_error_pred(error_pred, shape):
+    """Check a table of predicted errors against the table of quality."""
+    error_pred = check_array(error_pred, dtype=FLOATS, input_name="error_pred")
+    if error_pred.shape != shape:
+        raise ValueError(
+            f"`error_pred` has shape {error_pred.shape} but the quality has shape {shape}; both "
+            "have one row per prompt and one column per model."
+        )
+    return error_pred
+
+
+def check_val_errors(val_errors, n_prompts, *, own_prompts):
+    """Check one model's errors on its validation prompts; NaN marks prompts that were not run."""
+    prompts = "`X_val`" if own_prompts else "the router's validation prompts `X_val_`"
+    if np.ndim(val_errors) != 1 or len(val_errors) != n_prompts:
+        raise ValueError(
+            f"`val_errors` must be one error per row of {prompts}, of shape ({n_prompts},); got "
+            f"shape {np.shape(val_errors)}. Put NaN where the model was not run."
+        )
+    val_errors = check_array(
+        val_errors,
+        dtype=FLOATS,
+        ensure_2d=False,
+        ensure_all_finite="allow-nan",
+        input_name="val_errors",
+    )
+    if np.isnan(val_errors).all():
+        raise ValueError(
+            "`val_errors` is NaN throughout: nothing is known of this model; run it on at least "
+            f"one of {prompts}."
+        )
+    return val_errors
+
+
+def check_validation_prompts(router, X_val):
+    """Check prompts that the user brings, against those that the router was fitted on."""
+    try:
+        return validate_data(router, X_val, reset=False, dtype=FLOATS)
+    except ValueError as error:
+        raise ValueError(f"`X_val` does not fit the prompts of this router. {error}") from error
+
+
+def check_sample_weight(sample_weight, n_prompts):
+    """Check weights of prompts; all 1 for None."""
+    if sample_weight is None:
+        return np.ones(n_prompts)
+    sample_weight = check_array(
+        sample_weight, dtype=np.float64, ensure_2d=False, input_name="sample_weight"
+    )
+    if sample_weight.shape != (n_prompts,):
+        raise ValueError(
+            f"`sample_weight` has shape {sample_weight.shape} but there are {n_prompts} prompts; "
+            "pass one weight per prompt."
+        )
+    if sample_weight.min() < 0 or sample_weight.sum() == 0:
+        raise ValueError(
+            "`sample_weight` must hold weights of at least 0, not all of them 0; got a minimum of "
+            f"{sample_weight.min()} and a sum of {sample_weight.sum()}."
+        )
+    return sample_weight
+
+
+# Costs
+
+
+def check_costs(costs, labels, *, quality=None, n_prompts=None, name="costs"):
+    """Bring costs into an array of shape (n_models,) or (n_prompts, n_models).
+
+    `labels` are the models in the order of the result. Costs given per call may be NaN where the
+    quality is NaN too: a call that was not made has no cost.
+    """
+    if isinstance(costs, Mapping):
+        _check_named(costs, labels, name)
+        costs = [costs[label] for label in labels.tolist()]
+    elif hasattr(costs, "columns"):
+        _check_named(costs.columns, labels, name)
+        costs = costs[labels.tolist()]
+    elif hasattr(costs, "index") and hasattr(costs, "loc"):
+        _check_named(costs.index, labels, name)
+        costs = costs.loc[labels.tolist()]
+    costs = check_array(
+        costs, dtype=FLOATS, ensure_2d=False, ensure_all_finite=False, input_name=name
+    )
+    n_models = len(labels)
+    if n_prompts is None and quality is not None:
+        n_prompts = len(quality)
+    if costs.shape not in {(n_models,), (n_prompts, n_models)}:
+        got = f"{len(costs)} entries" if costs.ndim == 1 else f"shape {costs.shape}"
+        raise ValueError(
+            f"`{name}` has {got} but `y` has {n_models} columns (one per model); pass one cost per "
+            "model, or an array of shape (n_samples, n_models). Note that cross-validation slices "
+            "a parameter that is as long as the data."
+        )
+    not_run = np.isnan(quality) if costs.ndim == 2 and quality is not None else False
+    # A comparison with NaN is False, so that NaN and infinity fail here too.
+    bad = ~((costs >= 0) & (costs < np.inf)) & ~(np.isnan(costs) & not_run)
+    if bad.any():
+        at = tuple(np.argwhere(bad)[0].tolist())
+        raise ValueError(
+            f"`{name}` must be finite and at least 0; got {costs[at]} for model "
+            f"{labels.tolist()[at[-1]]!r}{f' in row {at[0]}' if costs.ndim == 2 else ''}."
+            + (
+                " Only calls that were not made (NaN in `y`) may have a cost of NaN."
+                if costs.ndim == 2
+                else ""
+            )
+        )
+    return costs
+
+
+def _check_named(names, labels, argument):
+    missing = [label for label in labels.tolist() if label not in names]
+    if missing:
+        raise ValueError(
+            f"`{argument}` has no entry for model(s) {listing(missing)}; it names "
+            f"{listing(names)}. Names of models come from the columns of `y` when it is a "
+            "DataFrame; otherwise models go by number from 0."
+        )
+
+
+def check_cost(cost, name, *, has_costs):
+    """Check the price of one model: required where the others have one, refused where not."""
+    if has_costs and cost is None:
+        raise ValueError(
+            f"`cost` of model {name!r} is missing: the other models of this router have costs, and "
+            "a missing price would count as free; pass cost=."
+        )
+    if not has_costs and cost is not None:
+        raise ValueError(
+            f"`cost` was given for model {name!r}, but this router was fitted without costs; fit "
+            "it with `costs`, or leave `cost` out."
+        )
+    if cost is None:
+        return None
+    if not _is_price(cost):
+        raise ValueError(
+            f"`cost` of model {name!r} must be one finite number of at least 0; got {cost!r}."
+        )
+    return float(cost)
+
+
+def _is_price(value):
+    return isinstance(value, numbers.Real) and 0 <= float(value) < np.inf
+
+
+def check_operating_point(cost_weight, budget, *, has_costs):
+    """Check that one of the two is set, to a value that can be met."""
+    if cost_weight is not None and budget is not None:
+        raise ValueError(
+            f"`cost_weight` and `budget` exclude each other; got cost_weight={cost_weight!r} and "
+            f"budget={budget!r}. Set one of them."
+        )
+    name, value = ("cost_weight", cost_weight) if budget is None else ("budget", budget)
+    if not _is_price(value):
+        raise ValueError(f"`{name}` must be a finite number of at least 0; got {value!r}.")
+    if not has_costs and (budget is not None or cost_weight > 0):
+        raise ValueError(
+            f"`{name}`={value:g} needs costs, but this router was fitted without; pass `costs` to "
+            "fit."
+        )
+
+
+def check_reachable(budget, lowest, highest):
+    """Refuse a budget that not even the cheapest model meets."""
+    if budget < lowest:
+        raise ValueError(
+            f"`budget` {budget:g} is below the cost of the cheapest model of the pool; mean costs "
+            f"from {lowest:g} to {highest:g} can be reached."
+        )
+
+
+def check_drawable(has_costs):
+    """Refuse a deferral curve without costs."""
+    if not has_costs:
+        raise ValueError(
+            "a deferral curve needs costs, but this router was fitted without; pass `costs` here "
+            "or to fit."
+        )

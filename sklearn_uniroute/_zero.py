@@ -1,0 +1,115 @@
+"""Routing without looking at the prompt."""
+
+import numpy as np
+
+from sklearn_uniroute._cluster_router import ClusterRouter
+from sklearn_uniroute._routing import hull_walk
+from sklearn_uniroute._row_uniform import row_uniform
+from sklearn_uniroute._validation import check_reachable
+
+
+class ZeroRouter(ClusterRouter):
+    """Route without looking at the prompt, by the models' mean costs and errors alone.
+
+    The baseline that every router has to beat, and a strong one where little is known of the
+    models. Given a `cost_weight` it sends all prompts to one model on the lower convex hull of
+    (cost, error). Given a `budget` it mixes the two models of the hull around it at random, so
+    that the expected mean cost is the budget.
+
+    Parameters
+    ----------
+    cost_weight : float, default=0.0
+        Error that a unit of cost is worth, lambda of the paper, in the unit of the costs.
+    budget : float, default=None
+        Mean cost per prompt to spend, in the unit of the costs, instead of a `cost_weight`. All
+        that is above the cost of the model of least error is saved.
+    n_validation : int, default=400
+        How many of the training prompts at most serve as validation prompts when `fit` gets no
+        `X_val`; None takes all.
+    validation : {"random"}, default="random"
+        How they are chosen.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the choice of validation prompts and the mixing of models. Which of the two models a
+        prompt goes to depends on the prompt and on this seed alone.
+
+    Attributes
+    ----------
+    models_ : ndarray of shape (n_models,)
+        Names of the models: training models, then added ones.
+    costs_ : ndarray of shape (n_models,) or None
+        Their mean costs.
+    representation_ : ndarray of shape (n_models, 1)
+        Their mean errors.
+    error_sums_, error_counts_ : ndarray of shape (n_models, 1)
+        Sums and numbers of the observed errors.
+    mixing_seed_ : int
+        Seed of the mixing.
+    X_val_ : ndarray of shape (n_validation_prompts, n_features)
+        The validation prompts.
+    validation_indices_ : ndarray of shape (n_validation_prompts,) or None
+        Their rows in the training prompts: run a new model on these. None where `fit` got `X_val`.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, where `X` had names of strings only.
+
+    See Also
+    --------
+    KMeansRouter : Estimates errors by cluster.
+
+    References
+    ----------
+    "Universal Model Routing for Efficient LLM Inference", arXiv 2502.08773, appendix D.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_uniroute import ZeroRouter
+    >>> X = np.arange(1000.0).reshape(-1, 1)
+    >>> y = np.tile([[0, 1], [1, 1]], (500, 1))  # half right, all right
+    >>> router = ZeroRouter(random_state=0).fit(X, y, costs=[1, 5])
+    >>> router.predict([[3.0]], cost_weight=0.2)
+    array([0])
+    >>> mixed = router.predict(X, budget=2)  # a quarter of the way from 1 to 5
+    >>> float(router.costs_[mixed].mean())
+    2.076
+    """
+
+    def __init__(
+        self,
+        *,
+        cost_weight=0.0,
+        budget=None,
+        n_validation=400,
+        validation="random",
+        random_state=None,
+    ):
+        self.cost_weight = cost_weight
+        self.budget = budget
+        self.n_validation = n_validation
+        self.validation = validation
+        self.random_state = random_state
+
+    def _fit_features(self, X, errors, rng):
+        self.mixing_seed_ = int(rng.randint(2**31))
+
+    @property
+    def _n_clusters(self):
+        return 1
+
+    def _assign(self, X):
+        return np.zeros(len(X), dtype=np.intp)
+
+    def _choose_within_budget(self, X, index, budget):
+        costs = self.costs_[index]
+        walk = hull_walk(self.representation_[index].T, costs)
+        hull = np.concatenate([walk.start, walk.target])
+        hull_costs = costs[hull]
+        check_reachable(budget, hull_costs[0], hull_costs[-1])
+        # Share of the prompts that go beyond each vertex but the last.
+        lower = np.searchsorted(hull_costs, budget, side="right") - 1
+        if lower == len(hull) - 1:
+            return np.full(len(X), hull[lower])
+        upper_share = (budget - hull_costs[lower]) / (hull_costs[lower + 1] - hull_costs[lower])
+        goes_up = row_uniform(X, self.mixing_seed_) < upper_share
+        return hull[lower + goes_up]
