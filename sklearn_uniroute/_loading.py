@@ -17,7 +17,7 @@ _LONG = ("prompt_id", "model", "quality")
 
 
 def load_routing_data(path):
-    """Load prompts, what models got right on them, and what that cost.
+    r"""Load prompts, what models got right on them, and what that cost.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def load_routing_data(path):
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = os.path.join(folder, "results.csv")
     ...     with open(path, "w") as file:
-    ...         _ = file.write("prompt_id,small,large,x0,x1\\na,0,1,0.1,0.2\\nb,1,1,0.3,0.4\\n")
+    ...         _ = file.write("prompt_id,small,large,x0,x1\na,0,1,0.1,0.2\nb,1,1,0.3,0.4\n")
     ...     data = load_routing_data(path)
     >>> data.models
     array(['small', 'large'], dtype='<U5')
@@ -97,14 +97,14 @@ def _read_npz(path):
         missing = [name for name in ("X", "y", "models") if name not in file]
         if missing:
             raise ValueError(f"array(s) {listing(missing)} missing; it has {listing(file.files)}")
-        arrays = {}
+        arrays: dict = {}
         for name in ("X", "y", "models", "costs", "source", "cost_unit"):
             if name in file:
                 try:
                     arrays[name] = file[name]
                 except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
                     raise ValueError(
-                        f"array {name!r} cannot be read; expected plain numbers or strings ({error})"
+                        f"array {name!r} cannot be read; expected numbers or strings ({error})"
                     ) from error
     if "cost_unit" in arrays:
         arrays["cost_unit"] = str(arrays["cost_unit"])
@@ -162,8 +162,8 @@ def _from_wide(table):
     models = [name for name in table if name not in skip]
     if not models:
         raise ValueError(
-            f"no column names a model; the table has {listing(table.columns)}. Expected the columns "
-            f"{listing(_LONG)} of a long table, or one column per model"
+            f"no column names a model; the table has {listing(table.columns)}. Expected the "
+            f"columns {listing(_LONG)} of a long table, or one column per model"
         )
     data = {
         "models": np.array(models),

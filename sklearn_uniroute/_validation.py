@@ -382,3 +382,42 @@ def check_drawable(has_costs):
             "a deferral curve needs costs, but this router was fitted without; pass `costs` here "
             "or to fit."
         )
+
+
+# Comparisons
+
+
+def check_comparable(data, n_trials, n_validation, model_share, share_before_test):
+    """Check that data can be split as a comparison asks for.
+
+    Returns the mean cost of each model and the numbers of validation prompts and training models.
+    """
+    check_count(n_trials, "n_trials")
+    if data.X is None:
+        raise ValueError(
+            "the data has no embeddings; add them to the table as columns x0, x1, ..., or as lists "
+            "in a column `embedding`."
+        )
+    if data.costs is None:
+        raise ValueError(
+            "the data has no costs; routing trades quality for cost, so each model needs a price."
+        )
+    model_costs = np.nanmean(np.atleast_2d(data.costs), axis=0)
+    n_prompts, n_models = data.y.shape
+    n_training_models = int(model_share * n_models)
+    if not (1 <= n_training_models <= n_models - 2 and np.ptp(model_costs) > 0):
+        raise ValueError(
+            "a comparison needs at least 1 training model and 2 unseen models, not all of one "
+            f"cost; got {n_models} models, {n_training_models} of them for training, with costs "
+            f"from {model_costs.min():g} to {model_costs.max():g}."
+        )
+    if n_validation is None:
+        n_validation = max(1, round(0.1 * n_prompts))
+    check_count(n_validation, "n_validation")
+    if n_validation >= share_before_test * n_prompts - 1:
+        raise ValueError(
+            f"`n_validation`={n_validation} leaves no training prompts: of {n_prompts} prompts, "
+            f"{round((1 - share_before_test) * n_prompts)} are for testing; lower it or bring more "
+            "prompts."
+        )
+    return model_costs, n_validation, n_training_models

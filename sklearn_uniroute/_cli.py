@@ -1,0 +1,160 @@
+"""The command line: ``python -m sklearn_uniroute compare``."""
+
+import argparse
+import ast
+import json
+import sys
+from pathlib import Path
+
+from sklearn_uniroute import KMeansRouter, KNeighborsRouter, ZeroRouter
+from sklearn_uniroute._compare import compare
+from sklearn_uniroute._optional import import_optional
+from sklearn_uniroute._report import NOTES, as_json, draw, table
+from sklearn_uniroute._validation import listing
+from sklearn_uniroute.datasets import load_routing_data, make_classifier_pool
+
+ROUTERS = {router.__name__: router for router in (ZeroRouter, KNeighborsRouter, KMeansRouter)}
+DEFAULT_ROUTERS = (
+    "ZeroRouter",
+    "KNeighborsRouter(20)",
+    "KNeighborsRouter(50)",
+    "KMeansRouter(8)",
+    "KMeansRouter(24)",
+)
+
+
+def main(arguments=None):
+    """Run the command line; the process's own arguments by default."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        _compare(options)
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        parser.exit(2, f"{parser.prog} {options.command}: {error}\n")
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        "python -m sklearn_uniroute", description="Route prompts over a changing pool of models."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser(
+        "compare",
+        help="compare routers on models they have not seen",
+        description="Compare routers on models they have not seen: print a table and draw the "
+        "deferral curves.",
+    )
+    command.add_argument(
+        "--data",
+        metavar="PATH",
+        help=".npz, .csv or .parquet file (see load_routing_data); a pool of small classifiers "
+        "if left out",
+    )
+    command.add_argument(
+        "--output",
+        metavar="DIR",
+        default=".",
+        help="folder for deferral_curves.png; the current one if left out",
+    )
+    command.add_argument(
+        "--trials", metavar="N", type=int, default=20, help="random splits; 20 if left out"
+    )
+    command.add_argument(
+        "--n-validation",
+        metavar="N",
+        type=int,
+        help="prompts that an unseen model is run on; a tenth of all prompts if left out",
+    )
+    command.add_argument(
+        "--model-share",
+        metavar="SHARE",
+        type=float,
+        default=2 / 3,
+        help="share of the models to train on, 2/3 if left out; the others are unseen",
+    )
+    command.add_argument(
+        "--routers",
+        metavar="ROUTER",
+        nargs="+",
+        type=parse_router,
+        default=argparse.SUPPRESS,
+        help=f"routers as in Python, of {listing(ROUTERS)}; the first is what the others are "
+        f"compared to. By default {' '.join(DEFAULT_ROUTERS)}",
+    )
+    command.add_argument(
+        "--n-jobs", metavar="N", type=int, default=-1, help="processes; one per core if left out"
+    )
+    command.add_argument(
+        "--random-state", metavar="SEED", type=int, default=0, help="seed; 0 if left out"
+    )
+    command.add_argument(
+        "--json", action="store_true", help="print JSON with all trials instead of the table"
+    )
+    return parser
+
+
+def parse_router(text):
+    """Make a router from its name or a call with literal arguments, as in ``KMeansRouter(24)``.
+
+    Returns
+    -------
+    text, router
+    """
+    try:
+        call = ast.parse(text.strip(), mode="eval").body
+        name = call.func if isinstance(call, ast.Call) else call
+        if not isinstance(name, ast.Name) or name.id not in ROUTERS:
+            raise ValueError(f"expected one of {listing(ROUTERS)}")
+        positional, named = [], {}
+        if isinstance(call, ast.Call):
+            positional = [ast.literal_eval(argument) for argument in call.args]
+            named = {str(entry.arg): ast.literal_eval(entry.value) for entry in call.keywords}
+        return text, ROUTERS[name.id](*positional, **named)
+    except (SyntaxError, TypeError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"{text!r} makes no router: {error}") from error
+
+
+def _compare(options):
+    # What is missing shows before the work, not after it.
+    import_optional("matplotlib.figure", "plot")
+    tqdm = import_optional("tqdm", "cli").tqdm
+    folder = Path(options.output)
+    folder.mkdir(parents=True, exist_ok=True)
+    if options.data is None:
+        data, source = make_classifier_pool(), "pool of small classifiers"
+    else:
+        data, source = load_routing_data(options.data), Path(options.data).name
+    comparison = compare(
+        data,
+        dict(getattr(options, "routers", map(parse_router, DEFAULT_ROUTERS))),
+        n_trials=options.trials,
+        n_validation=options.n_validation,
+        model_share=options.model_share,
+        n_jobs=options.n_jobs,
+        random_state=options.random_state,
+        progress=lambda trials: tqdm(trials, total=options.trials, unit="trial", disable=None),
+    )
+    split = comparison.splits[0]
+    settings = {
+        "data": source,
+        "n_prompts": len(data.y),
+        "n_training_models": len(split.training_models),
+        "n_unseen_models": len(split.unseen_models),
+        "n_validation": len(split.validation),
+        "n_trials": options.trials,
+        "random_state": options.random_state,
+    }
+    headline = (
+        "{data}: {n_prompts} prompts, {n_training_models} training and {n_unseen_models} unseen "
+        "models, {n_validation} validation prompts, {n_trials} trials"
+    ).format_map(settings)
+    picture = draw(comparison, data, headline, folder)
+    if options.json:
+        json.dump(as_json(comparison, settings), sys.stdout, indent=1)
+        print()
+        return
+    print(headline, table(comparison), NOTES.format(first=comparison.routers[0]), sep="\n\n")
+    n_redrawn = sum(split.n_redrawn for split in comparison.splits)
+    if n_redrawn:
+        print(f"Redrawn splits, as all their unseen models had one cost: {n_redrawn}.")
+    print(f"Picture: {picture}")

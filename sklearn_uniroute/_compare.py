@@ -1,0 +1,194 @@
+"""Comparison of routers on models they have not seen, over repeated random splits.
+
+The protocol is that of the paper [UR 6, F.1]: models are split into training and unseen ones and
+prompts into training, validation and test prompts. A router is fitted on the training models and
+prompts, takes in each unseen model from its errors on the validation prompts, and is scored on the
+test prompts and the unseen models alone.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from joblib import Parallel, delayed
+from scipy.stats import t as student_t
+from sklearn.base import clone
+from threadpoolctl import threadpool_limits
+
+from sklearn_uniroute._curve import check_curve_inputs, curve_points
+from sklearn_uniroute._validation import check_comparable
+from sklearn_uniroute.metrics import (
+    deferral_area_score,
+    peak_quality_score,
+    quality_neutral_cost,
+)
+
+_TEST_SHARE = 0.3
+_TRAINING_SHARE = 0.6
+# Costs at which curves are averaged over trials.
+_GRID_SIZE = 300
+
+
+class Split(NamedTuple):
+    """Positions of prompts and models in one trial."""
+
+    training: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+    training_models: np.ndarray
+    unseen_models: np.ndarray
+    n_redrawn: int
+
+
+class Comparison(NamedTuple):
+    """Scores of routers over trials, each of shape (n_trials, n_routers).
+
+    `curves` holds average qualities of shape (n_trials, n_routers, n_costs) at the costs `grid`,
+    NaN below the cost of the cheapest unseen model.
+    """
+
+    routers: list[str]
+    area: np.ndarray
+    qnc: np.ndarray
+    peak: np.ndarray
+    curves: np.ndarray
+    grid: np.ndarray
+    splits: list[Split]
+
+
+def compare(
+    data,
+    routers,
+    *,
+    n_trials,
+    n_validation=None,
+    model_share=2 / 3,
+    n_jobs=None,
+    random_state=0,
+    progress=iter,
+):
+    """Compare routers over repeated random splits.
+
+    Parameters
+    ----------
+    data : Bunch
+        As the functions of `datasets` return it, with costs.
+    routers : dict of str to router
+        Unfitted routers by name.
+    n_trials : int
+        Number of splits.
+    n_validation : int, default=None
+        Number of validation prompts; a tenth of all prompts by default.
+    model_share : float, default=2/3
+        Share of the models to train on.
+    n_jobs : int, default=None
+        Number of processes, as in joblib. The numbers do not depend on it.
+    random_state : int, default=0
+        Seeds the splits and the routers.
+    progress : callable, default=iter
+        Wraps the iterator over finished trials.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    ValueError
+        If the data has no embeddings or costs, all models have one cost, or there are too few
+        prompts or models to split.
+    """
+    X, y = data.X, data.y
+    model_costs, n_validation, n_training_models = check_comparable(
+        data, n_trials, n_validation, model_share, 1 - _TEST_SHARE
+    )
+    lowest, highest = model_costs.min(), model_costs.max()
+    space = np.geomspace if is_wide(model_costs) else np.linspace
+    grid = space(lowest, highest, _GRID_SIZE)
+    # Each trial has a seed of its own, so that no trial depends on those before it.
+    seeds = np.random.SeedSequence(random_state).generate_state(n_trials)
+    trials = Parallel(n_jobs=n_jobs, return_as="generator")(
+        delayed(_run_trial)(
+            X, y, data.costs, model_costs, routers, n_validation, n_training_models, grid, seed
+        )
+        for seed in seeds
+    )
+    splits, scores, curves = zip(*progress(trials), strict=True)
+    area, qnc, peak = np.moveaxis(np.array(scores), -1, 0)
+    return Comparison(list(routers), area, qnc, peak, np.array(curves), grid, list(splits))
+
+
+def is_wide(costs):
+    """Whether costs span so much that they are better looked at on a logarithmic axis."""
+    return costs.min() > 0 and costs.max() >= 20 * costs.min()
+
+
+def mean_interval(values, confidence=0.95):
+    """Mean over trials and half the width of its Student t interval; NaN for a single trial."""
+    mean = values.mean(axis=0)
+    if len(values) == 1:
+        return mean, np.full_like(mean, np.nan)
+    error = values.std(axis=0, ddof=1) / np.sqrt(len(values))
+    return mean, student_t.ppf((1 + confidence) / 2, len(values) - 1) * error
+
+
+def _draw_split(rng, n_prompts, model_costs, n_validation, n_training_models):
+    prompts = rng.permutation(n_prompts)
+    n_test = round(_TEST_SHARE * n_prompts)
+    n_training = min(round(_TRAINING_SHARE * n_prompts), n_prompts - n_test - n_validation)
+    test, validation, rest = np.split(prompts, [n_test, n_test + n_validation])
+    n_redrawn = 0
+    while True:
+        models = rng.permutation(len(model_costs))
+        unseen = np.sort(models[n_training_models:])
+        # With one cost there is no trade-off to score.
+        if np.ptp(model_costs[unseen]) > 0:
+            break
+        n_redrawn += 1
+    return Split(
+        rest[:n_training], validation, test, np.sort(models[:n_training_models]), unseen, n_redrawn
+    )
+
+
+def _run_trial(X, y, costs, model_costs, routers, n_validation, n_training_models, grid, seed):
+    split = _draw_split(
+        np.random.RandomState(seed), len(X), model_costs, n_validation, n_training_models
+    )
+    known, unseen = split.training_models, split.unseen_models
+    per_call = costs.ndim == 2
+    training_costs = costs[np.ix_(split.training, known)] if per_call else costs[known]
+    test_costs = costs[np.ix_(split.test, unseen)] if per_call else costs[unseen]
+    y_test = y[np.ix_(split.test, unseen)]
+    scores, curves = [], []
+    # Sums in several threads would differ with their number, and with it the clusters.
+    with threadpool_limits(1):
+        for router in routers.values():
+            router = clone(router).set_params(random_state=int(seed % 2**31))
+            router.fit(
+                X[split.training],
+                y[np.ix_(split.training, known)],
+                costs=training_costs,
+                X_val=X[split.validation],
+            )
+            pool = len(known) + np.arange(len(unseen))
+            for name, model in zip(pool, unseen, strict=True):
+                price = np.nanmean(costs[split.validation, model]) if per_call else costs[model]
+                router.add_model(1 - y[split.validation, model], name=name, cost=price)
+            error = router.predict_error(X[split.test], pool)
+            metric = {
+                "y_true": y_test,
+                "error_pred": error,
+                "costs": test_costs,
+                "routing_costs": router.costs_[pool],
+            }
+            scores.append(
+                [
+                    deferral_area_score(**metric),
+                    quality_neutral_cost(**metric),
+                    peak_quality_score(**metric),
+                ]
+            )
+            cost, quality, _ = curve_points(*check_curve_inputs(**metric, sample_weight=None))
+            # Where calls differ in cost, the average may fall between two points.
+            curve = np.interp(grid, np.maximum.accumulate(cost), quality)
+            curves.append(np.where(grid >= cost[0], curve, np.nan))
+    return split, scores, curves
