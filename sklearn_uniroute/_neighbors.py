@@ -162,5 +162,5 @@ class KNeighborsRouter(BaseRouter):
         weight /= weight.sum(axis=1, keepdims=True)
         means = np.empty((len(X), len(errors)))
         for rows in gen_batches(len(X), max(1, _BLOCK_CELLS // errors[:, :k].size)):
-            means[rows] = np.einsum("mnk,nk->nm", errors[:, neighbor[rows]], weight[rows])
+            means[rows] = (errors[:, neighbor[rows]] * weight[rows]).sum(axis=-1).T
         return means

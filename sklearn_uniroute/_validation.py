@@ -16,7 +16,7 @@ FLOATS = [np.float64, np.float32]
 
 def listing(labels, limit=20):
     """Write labels out for a message, the first `limit` of them."""
-    labels = list(labels)
+    labels = [label.item() if isinstance(label, np.generic) else label for label in labels]
     more = f", and {len(labels) - limit} more" if len(labels) > limit else ""
     return ", ".join(repr(label) for label in labels[:limit]) + more
 

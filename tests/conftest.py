@@ -1,0 +1,27 @@
+from pathlib import Path
+
+import matplotlib as mpl
+import pytest
+from hypothesis import settings
+
+from sklearn_uniroute.datasets import make_routing_data
+
+mpl.use("agg")
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
+
+REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def data():
+    """Eight models in rising order of price, on prompts in six clusters."""
+    return make_routing_data(n_prompts=400, n_models=8, n_features=5, n_clusters=6, random_state=0)
+
+
+@pytest.fixture(params=["mmlu_pro_29llm", "routerbench_11llm", "llmrouter_9llm"])
+def real_path(request):
+    path = REAL_DATA / f"{request.param}.npz"
+    if not path.exists():
+        pytest.skip("the real routing data is not part of this repository")
+    return path

@@ -1,0 +1,84 @@
+"""Slow and plain versions of what the package computes, written without its code."""
+
+from itertools import pairwise
+
+import numpy as np
+
+
+def choose(error, costs, cost_weight):
+    """Best model of one prompt: least score, then cost, then error, then position."""
+    return min(
+        range(len(costs)),
+        key=lambda m: (error[m] + cost_weight * costs[m], costs[m], error[m], m),
+    )
+
+
+def curve(y, error, costs, routing_costs, weights):
+    """Points of the deferral curve, by trying a cost weight between any two that could matter."""
+    n_prompts, n_models = y.shape
+    critical = {0.0}
+    for i in range(n_prompts):
+        for a in range(n_models):
+            for b in range(n_models):
+                if routing_costs[b] > routing_costs[a]:
+                    slope = (error[i, a] - error[i, b]) / (routing_costs[b] - routing_costs[a])
+                    critical.add(max(float(slope), 0.0))
+    critical = sorted(critical)
+    trials = [
+        critical[-1] + 1,
+        *((low + high) / 2 for low, high in zip(critical[-2::-1], critical[:0:-1], strict=True)),
+    ]
+    points = []
+    for cost_weight in trials:
+        paid = earned = paid_weight = earned_weight = 0.0
+        for i in range(n_prompts):
+            m = choose(error[i], routing_costs, cost_weight)
+            price = costs[i][m] if np.ndim(costs) == 2 else costs[m]
+            if not np.isnan(price):
+                paid += weights[i] * price
+                paid_weight += weights[i]
+            if not np.isnan(y[i, m]):
+                earned += weights[i] * y[i, m]
+                earned_weight += weights[i]
+        point = (paid / paid_weight, earned / earned_weight)
+        if not points or points[-1] != point:
+            points.append(point)
+    return points
+
+
+def model_means(cells, weights):
+    """Weighted mean of the known cells of each column."""
+    if np.ndim(cells) == 1:
+        return [float(value) for value in cells]
+    means = []
+    for column in np.asarray(cells).T:
+        known = [(w, v) for w, v in zip(weights, column, strict=True) if not np.isnan(v)]
+        means.append(sum(w * v for w, v in known) / sum(w for w, _ in known))
+    return means
+
+
+def area(points, model_costs):
+    """Area under the points, trapezoid by trapezoid, flat beyond both ends."""
+    low, high = min(model_costs), max(model_costs)
+    path = [(low, points[0][1]), *points, (high, points[-1][1])]
+    total = 0.0
+    for (c0, q0), (c1, q1) in pairwise(path):
+        total += (c1 - c0) * (q0 + q1) / 2
+    return total / (high - low)
+
+
+def quality_neutral_cost(points, model_costs, model_qualities):
+    """Walk the points until the best single model's quality is reached; rising costs only."""
+    target = max(model_qualities)
+    reference = min(
+        c for c, q in zip(model_costs, model_qualities, strict=True) if q >= target - 1e-12
+    )
+    previous = None
+    for cost, quality in points:
+        if quality >= target - 1e-12:
+            if previous is None or quality <= target:
+                return cost / reference
+            share = (target - previous[1]) / (quality - previous[1])
+            return (previous[0] + share * (cost - previous[0])) / reference
+        previous = (cost, quality)
+    return np.inf

@@ -1,0 +1,326 @@
+"""Checks that every router passes: each takes an unfitted router and the data.
+
+scikit-learn's own estimator checks see one model only, and say next to nothing about routing.
+"""
+
+import copy
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import skops.io
+from sklearn.base import clone
+
+from sklearn_uniroute._routing import choose
+
+N_TRAINING = 300
+COST_WEIGHTS = (0.0, 0.001, 0.01, 0.1, 10.0)
+
+
+def fitted(router, data, *, n_models=6, dtype=np.float64, **fit_params):
+    """The router, fitted on the first models and training prompts."""
+    fit_params = {"costs": data.costs[:n_models], **fit_params}
+    X = data.X[:N_TRAINING].astype(dtype)
+    return clone(router).fit(X, data.y[:N_TRAINING, :n_models], **fit_params)
+
+
+def validation_errors(router, data, model):
+    """Errors of a model of the data on the router's validation prompts."""
+    return 1 - data.y[router.validation_indices_, model]
+
+
+def grown(router, data, **fit_params):
+    """The fitted router with the other models added."""
+    router = fitted(router, data, **fit_params)
+    for model in range(6, 8):
+        router.add_model(validation_errors(router, data, model), cost=data.costs[model])
+    return router
+
+
+def assert_same(router, other, X, pool=None):
+    """Two routers make the same predictions, to the bit."""
+    np.testing.assert_array_equal(router.predict_error(X, pool), other.predict_error(X, pool))
+    for cost_weight in COST_WEIGHTS:
+        np.testing.assert_array_equal(
+            router.predict(X, pool, cost_weight=cost_weight),
+            other.predict(X, pool, cost_weight=cost_weight),
+        )
+
+
+def check_choices_depend_on_their_own_row_only(router, data):
+    router = grown(router, data)
+    X = data.X[N_TRAINING:]
+    order = np.random.RandomState(0).permutation(len(X))
+    for settings in (*({"cost_weight": weight} for weight in COST_WEIGHTS), {"budget": 20.0}):
+        whole = router.predict(X, **settings)
+        np.testing.assert_array_equal(router.predict(X[order], **settings), whole[order])
+        parts = [router.predict(X[rows], **settings) for rows in np.array_split(range(len(X)), 9)]
+        np.testing.assert_array_equal(np.concatenate(parts), whole)
+        assert router.predict(X[:1], **settings) == whole[:1]
+
+
+def check_choices_are_the_argmin_of_error_and_weighted_cost(router, data):
+    router = grown(router, data)
+    X = data.X[N_TRAINING:]
+    for weight in COST_WEIGHTS:
+        scores = router.predict_error(X) + weight * router.costs_
+        np.testing.assert_allclose(router.decision_function(X, cost_weight=weight), -scores)
+        chosen = router.predict(X, cost_weight=weight)
+        taken = np.take_along_axis(scores, chosen[:, None], axis=1)[:, 0]
+        np.testing.assert_allclose(taken, scores.min(axis=1), atol=1e-12)
+
+
+def check_pool_restricts_and_its_order_does_not_matter(router, data):
+    router = grown(router, data)
+    X = data.X[N_TRAINING:]
+    pool = [7, 0, 4, 2]
+    error = router.predict_error(X)
+    np.testing.assert_array_equal(router.predict_error(X, pool), error[:, pool])
+    for weight in COST_WEIGHTS:
+        chosen = router.predict(X, pool, cost_weight=weight)
+        np.testing.assert_array_equal(chosen, router.predict(X, sorted(pool), cost_weight=weight))
+        masked = np.sort(pool)[
+            choose(error[:, np.sort(pool)], router.costs_[np.sort(pool)], weight)
+        ]
+        np.testing.assert_array_equal(chosen, masked)
+    np.testing.assert_array_equal(
+        router.predict(X, pool, budget=50), router.predict(X, pool[::-1], budget=50)
+    )
+
+
+def check_a_higher_cost_weight_never_chooses_dearer(router, data):
+    router = grown(router, data)
+    paid = [router.costs_[router.predict(data.X, cost_weight=weight)] for weight in COST_WEIGHTS]
+    assert np.all(np.diff(paid, axis=0) <= 0)
+    assert np.any(np.diff(paid, axis=0) < 0)
+
+
+def check_a_dominated_model_changes_nothing(router, data):
+    router = grown(router, data)
+    other = grown(router, data)
+    other.add_model(np.ones(len(other.X_val_)), cost=other.costs_.max())
+    for weight in COST_WEIGHTS:
+        np.testing.assert_array_equal(
+            router.predict(data.X, cost_weight=weight), other.predict(data.X, cost_weight=weight)
+        )
+
+
+def check_removing_and_adding_again_is_nothing(router, data):
+    router = grown(router, data)
+    other = grown(router, data).remove_model(7)
+    assert other.models_.tolist() == list(range(7))
+    other.add_model(validation_errors(other, data, 7), cost=data.costs[7])
+    assert_same(router, other, data.X)
+    other = grown(router, data).remove_model(2)
+    assert other.models_.tolist() == [0, 1, 3, 4, 5, 6, 7]
+    assert_same(router, other, data.X, pool=[0, 1, 3, 4, 5, 6, 7])
+
+
+def check_replacing_starts_afresh(router, data):
+    router = grown(router, data)
+    other = grown(router, data)
+    errors = validation_errors(router, data, 0)
+    other.add_model(errors, name=3, cost=9.0, replace=True)
+    assert other.models_.tolist() == router.models_.tolist()
+    router.add_model(errors, cost=9.0)
+    np.testing.assert_array_equal(
+        other.predict_error(data.X, [3]), router.predict_error(data.X, [8])
+    )
+    assert other.costs_[3] == 9.0
+
+
+def check_evidence_adds_up(router, data):
+    """Errors told at once, in two parts, or with prompts of their own, are the same errors."""
+    router = fitted(router, data)
+    errors = validation_errors(router, data, 6)
+    first = np.arange(len(errors)) < 25
+    router.add_model(errors, name=10, cost=1.0)
+    router.add_model(errors, name=11, cost=1.0, X_val=router.X_val_)
+    router.add_model(np.where(first, errors, np.nan), name=12, cost=1.0)
+    router.update_model(12, np.where(first, np.nan, errors))
+    router.add_model(errors[first], name=13, cost=1.0, X_val=router.X_val_[first])
+    router.update_model(13, errors[~first], X_val=router.X_val_[~first])
+    router.add_model(errors[~first], name=14, cost=1.0, X_val=router.X_val_[~first])
+    router.update_model(14, errors[first], X_val=router.X_val_[first])
+    error = router.predict_error(data.X, [10, 11, 12, 13, 14])
+    np.testing.assert_allclose(error, error[:, :1] * np.ones(5), atol=1e-12)
+    twice = router.add_model(errors, name=15, cost=1.0).update_model(15, 1 - errors)
+    assert not np.allclose(twice.predict_error(data.X, [15]), error[:, :1])
+
+
+def check_missing_labels_are_left_out(router, data):
+    y = data.y[:N_TRAINING, :6].copy()
+    run = np.random.RandomState(0).uniform(size=N_TRAINING) < 0.7
+    y[~run, 2] = np.nan
+    router = clone(router).fit(data.X[:N_TRAINING], y, costs=data.costs[:6])
+    router.add_model(1 - y[run, 2], cost=1.0, X_val=data.X[:N_TRAINING][run])
+    error = router.predict_error(data.X, [2, 6])
+    np.testing.assert_allclose(error[:, 0], error[:, 1], atol=1e-12)
+    errors = validation_errors(router, data, 6)
+    errors[::3] = np.nan
+    seen = ~np.isnan(errors)
+    router.add_model(errors, name=7, cost=1.0)
+    router.add_model(errors[seen], name=8, cost=1.0, X_val=router.X_val_[seen])
+    error = router.predict_error(data.X, [7, 8])
+    np.testing.assert_allclose(error[:, 0], error[:, 1], atol=1e-12)
+
+
+def check_single_and_double_precision_agree(router, data):
+    double = grown(router, data)
+    X = data.X[N_TRAINING:].astype(np.float32)
+    assert double.predict_error(X).dtype == np.float32
+    np.testing.assert_allclose(double.predict_error(X), double.predict_error(X * 1.0), atol=1e-6)
+    single = grown(router, data, dtype=np.float32)
+    for weight in (0.003, 0.03):
+        chosen = double.predict(X.astype(np.float64), cost_weight=weight)
+        np.testing.assert_array_equal(double.predict(X, cost_weight=weight), chosen)
+        np.testing.assert_array_equal(single.predict(X, cost_weight=weight), chosen)
+    np.testing.assert_array_equal(
+        double.predict(X, budget=20), double.predict(X.astype(np.float64), budget=20)
+    )
+
+
+def check_copies_predict_the_same(router, data):
+    router = grown(router, data)
+    trusted = skops.io.get_untrusted_types(data=skops.io.dumps(router))
+    # Nothing but the router's own class stands in the file.
+    assert trusted == [f"{type(router).__module__}.{type(router).__name__}"]
+    for other in (
+        copy.copy(router),
+        copy.deepcopy(router),
+        pickle.loads(pickle.dumps(router)),
+        skops.io.loads(skops.io.dumps(router), trusted=trusted),
+    ):
+        assert_same(router, other, data.X)
+        np.testing.assert_array_equal(
+            router.predict(data.X, budget=20), other.predict(data.X, budget=20)
+        )
+
+
+def check_a_copy_is_not_disturbed(router, data):
+    """Changes make new arrays, so that a shallow copy keeps the old pool."""
+    router = grown(router, data)
+    snapshot, expected = copy.copy(router), grown(router, data)
+    router.set_cost(0, 55.0).remove_model(3)
+    router.add_model(validation_errors(router, data, 7), cost=3.0)
+    router.add_model(validation_errors(router, data, 7)[:9], cost=3.0, X_val=router.X_val_[:9])
+    router.update_model(5, validation_errors(router, data, 7))
+    assert_same(snapshot, expected, data.X)
+
+
+def check_names_come_from_a_data_frame(router, data):
+    plain = fitted(router, data)
+    names = [f"m{number}" for number in range(6)]
+    X = pd.DataFrame(data.X, columns=list("abcde"))
+    y = pd.DataFrame(data.y[:, :6], columns=names)
+    costs = dict(zip(names[::-1], data.costs[:6][::-1], strict=True))
+    for named_costs in (costs, pd.Series(costs), pd.DataFrame(costs, index=X.index[:N_TRAINING])):
+        named = clone(router).fit(X[:N_TRAINING], y[:N_TRAINING], costs=named_costs)
+        assert named.models_.tolist() == names
+        assert named.feature_names_in_.tolist() == list("abcde")
+        np.testing.assert_allclose(named.costs_, plain.costs_)
+        for weight in COST_WEIGHTS:
+            np.testing.assert_array_equal(
+                named.predict(X, cost_weight=weight),
+                np.array(names)[plain.predict(data.X, cost_weight=weight)],
+            )
+    named.add_model(validation_errors(named, data, 6), name="a much longer name", cost=0.0)
+    assert named.predict(X[:5], cost_weight=1e3).tolist() == ["a much longer name"] * 5
+    # By name, the order and further columns of y do not matter.
+    extended = y.assign(other=0.0)[["other", *names[::-1]]]
+    score = named.score(X, extended, pool=names)
+    assert score == pytest.approx(plain.score(data.X, data.y[:, :6]))
+
+
+def check_costs_per_call_count_by_their_mean(router, data):
+    rng = np.random.RandomState(0)
+    calls = data.costs[:6] * rng.uniform(0.5, 1.5, size=(N_TRAINING, 6))
+    per_call = fitted(router, data, costs=calls)
+    np.testing.assert_allclose(per_call.costs_, calls.mean(axis=0))
+    assert_same(per_call, fitted(router, data, costs=calls.mean(axis=0)), data.X)
+    y = data.y[:N_TRAINING, :6].copy()
+    y[0, 0] = calls[0, 0] = np.nan
+    router = clone(router).fit(data.X[:N_TRAINING], y, costs=calls)
+    assert router.costs_[0] == pytest.approx(calls[1:, 0].mean())
+
+
+def check_without_costs_the_error_decides(router, data):
+    router = fitted(router, data, costs=None)
+    assert router.costs_ is None
+    router.add_model(validation_errors(router, data, 6))
+    error = router.predict_error(data.X)
+    chosen = router.predict(data.X)
+    taken = np.take_along_axis(error, chosen[:, None], axis=1)[:, 0]
+    np.testing.assert_array_equal(taken, error.min(axis=1))
+    quality = np.take_along_axis(data.y[:, :7], chosen[:, None], axis=1).mean()
+    assert router.score(data.X, data.y[:, :7]) == pytest.approx(quality)
+    # All at one cost: the same.
+    assert router.score(data.X, data.y[:, :7], costs=np.full(7, 3.0)) == pytest.approx(quality)
+
+
+def check_the_budget_is_kept(router, data):
+    router = grown(router, data)
+    for budget in (1.0, 5.0, 20.0, 60.0, 1e6):
+        weight = router.cost_weight_for_budget(budget)
+        paid = router.costs_[router.predict(router.X_val_, cost_weight=weight)].mean()
+        assert paid <= budget * (1 + 1e-9)
+        if weight > 0:
+            # No lower weight keeps it.
+            lower = router.predict(router.X_val_, cost_weight=weight * (1 - 1e-6))
+            assert router.costs_[lower].mean() > budget
+    assert set(router.predict(router.X_val_, budget=1.0)) == {0}
+    weight = router.cost_weight_for_budget(30.0, pool=[0, 3, 7], X=data.X)
+    assert router.costs_[router.predict(data.X, [0, 3, 7], cost_weight=weight)].mean() <= 30.0
+
+
+def check_constructed_settings_are_defaults(router, data):
+    plain = grown(router, data)
+    weighted = grown(clone(router).set_params(cost_weight=0.01), data)
+    np.testing.assert_array_equal(weighted.predict(data.X), plain.predict(data.X, cost_weight=0.01))
+    np.testing.assert_array_equal(
+        weighted.decision_function(data.X), plain.decision_function(data.X, cost_weight=0.01)
+    )
+    np.testing.assert_array_equal(
+        weighted.predict(data.X, budget=9), plain.predict(data.X, budget=9)
+    )
+    thrifty = grown(clone(router).set_params(budget=9), data)
+    np.testing.assert_array_equal(thrifty.predict(data.X), plain.predict(data.X, budget=9))
+    np.testing.assert_array_equal(
+        thrifty.predict(data.X, cost_weight=0.01), plain.predict(data.X, cost_weight=0.01)
+    )
+    np.testing.assert_array_equal(
+        thrifty.decision_function(data.X),
+        plain.decision_function(data.X, cost_weight=plain.cost_weight_for_budget(9)),
+    )
+
+
+def check_validation_prompts(router, data):
+    chosen = fitted(router, data)
+    assert len(np.unique(chosen.validation_indices_)) == 60
+    np.testing.assert_array_equal(chosen.X_val_, data.X[chosen.validation_indices_])
+    np.testing.assert_array_equal(
+        chosen.validation_indices_, fitted(router, data).validation_indices_
+    )
+    everything = fitted(clone(router).set_params(n_validation=None), data)
+    np.testing.assert_array_equal(everything.X_val_, data.X[:N_TRAINING])
+    passed = fitted(router, data, X_val=data.X[N_TRAINING:])
+    assert passed.validation_indices_ is None
+    np.testing.assert_array_equal(passed.X_val_, data.X[N_TRAINING:])
+
+
+def check_fit_starts_afresh(router, data):
+    router = grown(router, data)
+    again = router.fit(data.X[:N_TRAINING], data.y[:N_TRAINING, :6], costs=data.costs[:6])
+    assert_same(again, fitted(router, data), data.X)
+
+
+def check_equal_seeds_give_equal_routers(router, data):
+    assert_same(grown(router, data), grown(router, data), data.X)
+
+
+CHECKS = [
+    value
+    for name, value in list(globals().items())
+    if name.startswith("check_") and callable(value)
+]

@@ -1,0 +1,10 @@
+"""Every router, set up so that it has something to get wrong."""
+
+from sklearn_uniroute import KMeansRouter, KNeighborsRouter, ZeroRouter
+
+ROUTERS = [
+    ZeroRouter(n_validation=60, random_state=0),
+    KMeansRouter(6, n_validation=60, random_state=0),
+    KNeighborsRouter(7, n_validation=60, random_state=0),
+    KNeighborsRouter(5, weights="distance", metric="cosine", n_validation=60, random_state=0),
+]

@@ -1,0 +1,36 @@
+import numpy as np
+import pytest
+from sklearn.cluster import KMeans
+
+from sklearn_uniroute._clusters import cluster_sums, mean_errors, nearest_centers
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n_prompts", [1, 2047, 2048, 5000])
+def test_nearest_centers_are_those_of_kmeans(dtype, n_prompts):
+    rng = np.random.RandomState(0)
+    kmeans = KMeans(11, random_state=0).fit(rng.normal(size=(500, 7)).astype(dtype))
+    X = rng.normal(size=(n_prompts, 7)).astype(dtype)
+    labels = nearest_centers(X, kmeans.cluster_centers_)
+    np.testing.assert_array_equal(labels, kmeans.predict(X))
+
+
+def test_equally_near_centers_go_to_the_first():
+    assert nearest_centers(np.array([[0.0]]), np.array([[1.0], [-1.0]])).tolist() == [0]
+
+
+def test_sums_and_means_by_hand():
+    labels = np.array([0, 0, 2, 2])
+    errors = np.array([[1, 0.5], [0, np.nan], [1, np.nan], [np.nan, 0.25]])
+    sums, counts = cluster_sums(labels, errors, 4)
+    np.testing.assert_array_equal(sums, [[1, 0, 1, 0], [0.5, 0, 0.25, 0]])
+    np.testing.assert_array_equal(counts, [[2, 0, 1, 0], [1, 0, 1, 0]])
+    # Empty clusters take the mean over all observations: 2/3 and 3/8.
+    expected = [[0.5, 2 / 3, 1, 2 / 3], [0.5, 0.375, 0.25, 0.375]]
+    np.testing.assert_allclose(mean_errors(sums, counts), expected)
+
+
+def test_single_precision_errors_are_summed_in_double():
+    errors = np.full((10**6, 1), 0.1, dtype=np.float32)
+    sums, _ = cluster_sums(np.zeros(len(errors), dtype=int), errors, 1)
+    np.testing.assert_allclose(sums, 10**6 * float(np.float32(0.1)), rtol=1e-10)

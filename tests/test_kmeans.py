@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+from sklearn.cluster import DBSCAN, KMeans, MiniBatchKMeans
+
+from sklearn_uniroute import KMeansRouter
+
+
+def test_representation_is_equation_12_by_hand(data):
+    router = KMeansRouter(5, n_validation=40, random_state=0)
+    router.fit(data.X, data.y[:, :3], costs=data.costs[:3])
+    errors = 1 - data.y[router.validation_indices_, 5]
+    router.add_model(errors, cost=1.0)
+    distances = ((data.X[:, None] - router.cluster_centers_) ** 2).sum(axis=2)
+    labels = distances.argmin(axis=1)
+    for k in range(5):
+        for model in range(3):
+            in_cluster = 1 - data.y[labels == k, model]
+            assert router.representation_[model, k] == pytest.approx(in_cluster.mean())
+        in_cluster = errors[labels[router.validation_indices_] == k]
+        assert router.representation_[3, k] == pytest.approx(in_cluster.mean())
+    np.testing.assert_array_equal(router.predict_error(data.X), router.representation_.T[labels])
+
+
+def test_a_training_model_added_on_all_training_prompts_is_represented_alike(data):
+    router = KMeansRouter(5, n_validation=None, random_state=0).fit(data.X, data.y)
+    for model in range(8):
+        router.add_model(1 - data.y[:, model])
+    np.testing.assert_allclose(router.representation_[8:], router.representation_[:8])
+
+
+def test_an_empty_cluster_falls_back_to_the_overall_error(data):
+    router = KMeansRouter(5, random_state=0).fit(data.X, data.y)
+    nearest = router.cluster_centers_[:1]
+    router.add_model([1.0, 0.0, 0.0], X_val=np.repeat(nearest, 3, axis=0))
+    np.testing.assert_allclose(router.representation_[-1], 1 / 3)
+
+
+@pytest.mark.parametrize(
+    "clusterer", [MiniBatchKMeans(3, random_state=1), KMeans(3, random_state=1)]
+)
+def test_any_clusterer_with_centers_drops_in(data, clusterer):
+    router = KMeansRouter(clusterer=clusterer).fit(data.X, data.y)
+    expected = clusterer.fit(data.X).cluster_centers_
+    np.testing.assert_array_equal(router.cluster_centers_, expected)
+    assert router.representation_.shape == (8, 3)
+    assert not hasattr(router.clusterer, "labels_") or router.clusterer is clusterer
+
+
+def test_a_clusterer_without_centers_is_refused_and_nothing_changes(data):
+    router = KMeansRouter(random_state=0).fit(data.X, data.y)
+    before = dict(vars(router))
+    router.set_params(clusterer=DBSCAN())
+    with pytest.raises(
+        TypeError, match=r"`clusterer` must have `cluster_centers_`.*DBSCAN has none"
+    ):
+        router.fit(data.X[:, :2], data.y)
+    assert {**vars(router), "clusterer": None} == before
+
+
+def test_choices_are_as_fine_as_double_precision_for_single_precision_prompts():
+    X = np.array([[0.0], [1.0]], dtype=np.float32)
+    y = np.array([[0.5, 0.5 + 1e-9], [0.5, 0.5 + 1e-9]])
+    router = KMeansRouter(1, random_state=0).fit(X, y, costs=[1.0, 1.0])
+    assert router.predict(X).tolist() == [1, 1]
+
+
+def test_kmeans_is_the_clusterer(data):
+    router = KMeansRouter(6, random_state=3).fit(data.X, data.y)
+    kmeans = KMeans(6, random_state=np.random.RandomState(3)).fit(data.X)
+    np.testing.assert_array_equal(router.cluster_centers_, kmeans.cluster_centers_)

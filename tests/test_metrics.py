@@ -1,0 +1,301 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from sklearn_uniroute.metrics import (
+    deferral_area_score,
+    deferral_curve,
+    peak_quality_score,
+    quality_neutral_cost,
+)
+from tests import reference
+
+METRICS = [deferral_area_score, quality_neutral_cost, peak_quality_score, deferral_curve]
+BOOLEANS = st.booleans()
+EIGHTHS = st.integers(0, 8).map(lambda n: n / 8)
+
+
+@st.composite
+def problems(draw, per_call=BOOLEANS, missing=BOOLEANS):
+    """Quality, predicted errors and costs, with many ties; the first model costs least."""
+    n_prompts, n_models = draw(st.integers(1, 7)), draw(st.integers(2, 5))
+    shape = (n_prompts, n_models)
+    y = draw(arrays(np.float64, shape, elements=EIGHTHS))
+    error = draw(arrays(np.float64, shape, elements=EIGHTHS))
+    prices = st.integers(1, 6).map(float)
+    costs = draw(arrays(np.float64, shape if draw(per_call) else n_models, elements=prices))
+    costs[..., 0] = 0.5
+    if draw(missing):
+        # The first prompt was run on all models, and the cheapest model on all prompts.
+        holes = draw(arrays(bool, shape))
+        holes[0] = False
+        holes[:, 0] = False
+        y[holes] = np.nan
+        if costs.ndim == 2:
+            costs[holes] = np.nan
+    return y, error, costs
+
+
+def expected_points(y, error, costs, weights=None):
+    weights = np.ones(len(y)) if weights is None else weights
+    routing_costs = reference.model_means(costs, weights)
+    points = reference.curve(y, error, costs, routing_costs, weights)
+    return points, routing_costs, reference.model_means(y, weights)
+
+
+@given(problems())
+def test_curve_has_the_points_of_the_reference(problem):
+    y, error, costs = problem
+    try:
+        points, _, _ = expected_points(y, error, costs)
+    except ZeroDivisionError:
+        with pytest.raises(ValueError, match="no prompt has a known"):
+            deferral_curve(y, error, costs)
+        return
+    cost, quality, cost_weight = deferral_curve(y, error, costs)
+    path = list(zip(cost, quality, strict=True))
+    distinct = [path[0]]
+    for point in path[1:]:
+        if not np.allclose(point, distinct[-1], rtol=0, atol=1e-12):
+            distinct.append(point)
+    unequal = [points[0]]
+    for point in points[1:]:
+        if not np.allclose(point, unequal[-1], rtol=0, atol=1e-12):
+            unequal.append(point)
+    np.testing.assert_allclose(distinct, unequal, rtol=0, atol=1e-12)
+    assert cost_weight[-1] == 0
+    assert np.all(np.diff(cost_weight) < 0)
+
+
+@given(problems())
+def test_scores_agree_with_the_reference(problem):
+    y, error, costs = problem
+    try:
+        points, model_costs, qualities = expected_points(y, error, costs)
+    except ZeroDivisionError:
+        return
+    np.testing.assert_allclose(
+        deferral_area_score(y, error, costs), reference.area(points, model_costs), atol=1e-9
+    )
+    assert peak_quality_score(y, error, costs) == pytest.approx(max(q for _, q in points))
+    if costs.ndim == 1:
+        expected = reference.quality_neutral_cost(points, model_costs, qualities)
+        assert quality_neutral_cost(y, error, costs) == pytest.approx(expected, abs=1e-9)
+
+
+def test_scores_agree_with_the_reference_on_many_models():
+    rng = np.random.RandomState(0)
+    y, error = rng.uniform(size=(2, 60, 9))
+    costs, weights = rng.uniform(size=9), rng.uniform(size=60)
+    points, model_costs, qualities = expected_points(y, error, costs, weights)
+    area = deferral_area_score(y, error, costs, sample_weight=weights)
+    assert area == pytest.approx(reference.area(points, model_costs), abs=1e-9)
+    good = 1 - y
+    points, model_costs, qualities = expected_points(y, good, costs, weights)
+    qnc = quality_neutral_cost(y, good, costs, sample_weight=weights)
+    expected = reference.quality_neutral_cost(points, model_costs, qualities)
+    assert np.isfinite(qnc)
+    assert qnc == pytest.approx(expected, abs=1e-9)
+
+
+def test_by_hand():
+    # Prompt 0: all models are right. Prompt 1: only the dear one is, and is known to be.
+    y, error, costs = [[1, 1, 1], [0, 0, 1]], [[0.1, 0.1, 0.1], [0.9, 0.8, 0.1]], [1, 2, 5]
+    cost, quality, cost_weight = deferral_curve(y, error, costs)
+    # The model of cost 2 lies above the line from (1, .9) to (5, .1), and is never chosen.
+    np.testing.assert_allclose(cost, [1, 3])
+    np.testing.assert_allclose(quality, [0.5, 1])
+    np.testing.assert_allclose(cost_weight, [0.2, 0])
+    # (1 + .5) / 2 over the costs 1 to 3, then 1 up to 5.
+    assert deferral_area_score(y, error, costs) == pytest.approx((0.75 * 2 + 1 * 2) / 4)
+    assert quality_neutral_cost(y, error, costs) == pytest.approx(3 / 5)
+    assert peak_quality_score(y, error, costs) == 1
+
+
+def test_qnc_is_interpolated_inside_a_segment():
+    # The curve runs from (1, 0) to (3, 1); the best single model, at cost 4, has quality .5.
+    y = [[0, 1, 1], [0, 1, 0]]
+    error = [[1, 0, 1], [1, 0, 1]]
+    assert quality_neutral_cost(y, error, [1, 3, 4]) == 1
+    y = [[0, 1, 0], [0, 1, 0], [0, 0, 1], [0, 0, 1]]
+    error = [[1, 0, 1], [1, 0, 1], [1, 1, 0], [1, 1, 0]]
+    cost, quality, _ = deferral_curve(y, error, [1, 3, 4])
+    np.testing.assert_allclose(cost, [1, 2, 3.5])
+    np.testing.assert_allclose(quality, [0, 0.5, 1])
+    assert quality_neutral_cost(y, error, [1, 3, 4]) == pytest.approx(2 / 3)
+
+
+def test_qnc_is_infinite_where_the_curve_never_gets_there():
+    assert quality_neutral_cost([[0, 1]], [[0, 1]], [1, 2]) == np.inf
+
+
+def test_qnc_of_free_models():
+    assert quality_neutral_cost([[1, 0]], [[0, 1]], [0, 2]) == 1
+    assert quality_neutral_cost([[1, 0.5], [0, 0]], [[0.5, 0.5], [0.5, 0.5]], [0, 0]) == 1
+    assert quality_neutral_cost([[0, 1], [1, 0]], [[0, 1], [1, 0]], [0, 0]) == np.inf
+    # As good as the free model only with the help of the dear one.
+    y, error = [[0, 0.5, 0.5]], [[0.5, 0.5, 0.1]]
+    assert quality_neutral_cost(y, error, [0, 0, 1]) == np.inf
+
+
+def test_best_model_shared_by_two_counts_at_the_lower_cost():
+    assert quality_neutral_cost([[0, 1, 1]], [[1, 0, 0]], [1, 2, 8]) == 1
+
+
+@given(problems(per_call=st.just(False), missing=st.just(False)), st.randoms(use_true_random=False))
+def test_order_of_prompts_does_not_matter(problem, random):
+    y, error, costs = problem
+    order = list(range(len(y)))
+    random.shuffle(order)
+    for one, other in zip(
+        deferral_curve(y, error, costs),
+        deferral_curve(y[order], error[order], costs),
+        strict=True,
+    ):
+        np.testing.assert_allclose(one, other, atol=1e-12)
+
+
+@given(problems(missing=st.just(False)), st.integers(-3, 3))
+def test_unit_of_costs_does_not_matter(problem, power):
+    y, error, costs = problem
+    scaled = costs * 2.0**power
+    assert deferral_area_score(y, error, scaled) == pytest.approx(
+        deferral_area_score(y, error, costs)
+    )
+    assert quality_neutral_cost(y, error, scaled) == pytest.approx(
+        quality_neutral_cost(y, error, costs)
+    )
+
+
+@given(problems(missing=st.just(False)), st.integers(1, 3))
+def test_a_weight_counts_like_repetition(problem, times):
+    y, error, costs = problem
+    weight = np.ones(len(y))
+    weight[0] = times
+    repeated = np.repeat(np.arange(len(y)), weight.astype(int))
+    repeated_costs = costs[repeated] if costs.ndim == 2 else costs
+    # Only with one cost per model are the mean costs, and so the choices, surely the same.
+    for metric in METRICS[:3]:
+        assert metric(y, error, costs, sample_weight=weight) == pytest.approx(
+            metric(y[repeated], error[repeated], repeated_costs)
+        )
+
+
+@given(problems(per_call=st.just(False), missing=st.just(False)))
+def test_area_and_peak_lie_between_the_qualities(problem):
+    y, error, costs = problem
+    area = deferral_area_score(y, error, costs)
+    assert y.min(axis=1).mean() - 1e-12 <= area <= y.max(axis=1).mean() + 1e-12
+    assert area <= peak_quality_score(y, error, costs) + 1e-12
+
+
+@given(problems(per_call=st.just(False), missing=st.just(False)))
+def test_perfect_predictions_reach_every_prompts_best(problem):
+    y, _, costs = problem
+    assert peak_quality_score(y, 1 - y, costs) == pytest.approx(y.max(axis=1).mean())
+    assert quality_neutral_cost(y, 1 - y, costs) <= 1 + 1e-12
+
+
+def test_one_model():
+    cost, quality, cost_weight = deferral_curve([[1], [0]], [[0.5], [0.5]], [3])
+    assert (cost.tolist(), quality.tolist(), cost_weight.tolist()) == ([3], [0.5], [0])
+    assert quality_neutral_cost([[1], [0]], [[0.5], [0.5]], [3]) == 1
+    assert peak_quality_score([[1], [0]], [[0.5], [0.5]], [3]) == 0.5
+
+
+def test_equal_costs_leave_no_area_but_the_other_scores():
+    y, error, costs = [[1, 0], [0, 1]], [[0, 1], [1, 0]], [2, 2]
+    with pytest.raises(ValueError, match=r"one mean cost \(2\).*no area.*peak_quality_score"):
+        deferral_area_score(y, error, costs)
+    assert quality_neutral_cost(y, error, costs) == 1
+    assert peak_quality_score(y, error, costs) == 1
+
+
+def test_duplicate_models_change_nothing():
+    rng = np.random.RandomState(0)
+    y, error = rng.uniform(size=(2, 30, 4))
+    costs = np.array([1.0, 2.0, 3.0, 4.0])
+    twice = np.repeat(np.arange(4), 2)
+    for metric in METRICS[:3]:
+        assert metric(y[:, twice], error[:, twice], costs[twice]) == metric(y, error, costs)
+
+
+def test_missing_quality_is_left_out_of_the_average_but_paid_for():
+    # All prompts end at the dear model; on the second it was not run.
+    y, error = [[0, 1], [0, np.nan], [0, 0]], [[1, 0]] * 3
+    cost, quality, _ = deferral_curve(y, error, [1, 3])
+    assert cost[-1] == 3
+    assert quality[-1] == 0.5
+
+
+def test_calls_are_routed_by_mean_or_given_costs_and_paid_as_they_are():
+    y, error = [[0.0, 1.0], [0.0, 1.0]], [[1, 0], [1, 0.5]]
+    costs = np.array([[1.0, 2.0], [3.0, 8.0]])
+    # Mean costs 2 and 5: the first prompt moves at 1/3, the second at 1/6.
+    cost, quality, cost_weight = deferral_curve(y, error, costs)
+    np.testing.assert_allclose(cost, [2, 2.5, 5])
+    np.testing.assert_allclose(quality, [0, 0.5, 1])
+    np.testing.assert_allclose(cost_weight, [1 / 3, 1 / 6, 0])
+    # Routed as if the second model were free: it is best from the start.
+    cost, quality, _ = deferral_curve(y, error, costs, routing_costs=[1, 0])
+    assert (cost.tolist(), quality.tolist()) == ([5], [1])
+
+
+def test_costs_by_name():
+    pd = pytest.importorskip("pandas")
+    y = pd.DataFrame([[1, 1], [0, 1]], columns=["small", "large"])
+    error = [[0.1, 0.1], [0.9, 0.1]]
+    by_position = deferral_area_score(y, error, [1, 5])
+    for costs in (
+        {"large": 5, "small": 1, "another": 9},
+        pd.Series({"large": 5, "small": 1}),
+        pd.DataFrame({"large": [5, 5], "small": [1, 1]}),
+    ):
+        assert deferral_area_score(y, error, costs) == by_position
+
+
+BAD = [
+    ({"y_true": [1, 0]}, r"`y_true` must be of shape .* 1 dimension"),
+    ({"y_true": [[np.inf, 1], [0, 1]]}, "y_true contains infinity"),
+    ({"y_true": [[np.nan, 1], [np.nan, 1]]}, r"`y_true` has no observed quality for model\(s\) 0"),
+    ({"error_pred": [[0.1, 0.1]]}, r"`error_pred` has shape \(1, 2\).*\(2, 2\)"),
+    ({"error_pred": [[np.nan, 0.1], [0.9, 0.1]]}, "error_pred contains NaN"),
+    ({"costs": [1, 2, 3]}, r"`costs` has 3 entries but `y` has 2 columns.*cross-validation"),
+    ({"costs": [[1, 2, 3]]}, r"`costs` has shape \(1, 3\)"),
+    ({"costs": [1, -2]}, r"`costs` must be finite and at least 0; got -2.0 for model 1\."),
+    ({"costs": [[1, 2], [np.nan, 2]]}, r"got nan for model 0 in row 1\. Only calls"),
+    ({"costs": {0: 1}}, r"`costs` has no entry for model\(s\) 1; it names 0"),
+    ({"routing_costs": [1, np.inf]}, "`routing_costs` must be finite"),
+    ({"routing_costs": [[1, 2], [3, 4]]}, r"`routing_costs` has shape \(2, 2\)"),
+    ({"sample_weight": [1]}, r"`sample_weight` has shape \(1,\) but there are 2 prompts"),
+    ({"sample_weight": [-1, 2]}, "`sample_weight` must hold weights of at least 0"),
+    ({"sample_weight": [0, 0]}, "not all of them 0"),
+]
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize(("wrong", "message"), BAD)
+def test_bad_input(metric, wrong, message):
+    arguments = {
+        "y_true": [[1, 1], [0, 1]],
+        "error_pred": [[0.1, 0.1], [0.9, 0.1]],
+        "costs": [1, 5],
+    }
+    metric(**arguments)
+    with pytest.raises(ValueError, match=message):
+        metric(**{**arguments, **wrong})
+
+
+def test_a_model_without_weight_is_an_error():
+    with pytest.raises(ValueError, match="some model was run have a `sample_weight` of 0"):
+        quality_neutral_cost([[np.nan, 1], [0, 1]], [[1, 0]] * 2, [1, 2], sample_weight=[1, 0])
+
+
+def test_a_point_without_a_known_quality_is_an_error():
+    y = [[0, np.nan], [0, 1]]
+    error = [[1, 0], [0, 1]]
+    with pytest.raises(ValueError, match="no prompt has a known quality"):
+        deferral_curve([[np.nan, 1], [0, np.nan]], [[0, 1], [1, 0]], [1, 2])
+    deferral_curve(y, error, [1, 2])

@@ -1,0 +1,94 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from sklearn_uniroute import _routing
+from sklearn_uniroute._routing import choose, hull_walk
+from tests import reference
+
+# Eighths and small integers add and divide without rounding, so that ties are true ties.
+EIGHTHS = st.integers(0, 8).map(lambda n: n / 8)
+
+
+@st.composite
+def problems(draw):
+    n_prompts, n_models = draw(st.integers(1, 6)), draw(st.integers(1, 6))
+    error = draw(arrays(np.float64, (n_prompts, n_models), elements=EIGHTHS))
+    costs = draw(arrays(np.float64, n_models, elements=st.integers(0, 4).map(float)))
+    return error, costs
+
+
+@given(problems(), EIGHTHS)
+def test_choose_agrees_with_the_reference(problem, cost_weight):
+    error, costs = problem
+    expected = [reference.choose(row, costs, cost_weight) for row in error]
+    np.testing.assert_array_equal(choose(error, costs, cost_weight), expected)
+
+
+def test_choose_breaks_ties_by_cost_then_error_then_position():
+    assert choose(np.array([[0.5, 0.25]]), np.array([1.0, 2.0]), 0.25) == [0]
+    # So large a cost term that both scores round to the same number.
+    assert choose(np.array([[0.5, 0.25]]), np.array([1.0, 1.0]), 1e20) == [1]
+    assert choose(np.array([[0.5, 0.5]]), np.array([1.0, 1.0]), 0.0) == [0]
+
+
+@given(problems(), EIGHTHS, EIGHTHS)
+def test_a_higher_cost_weight_never_chooses_a_dearer_model(problem, one, other):
+    error, costs = problem
+    low, high = sorted([one, other])
+    assert np.all(costs[choose(error, costs, high)] <= costs[choose(error, costs, low)])
+
+
+@given(problems(), EIGHTHS)
+def test_a_dominated_model_is_never_chosen(problem, cost_weight):
+    error, costs = problem
+    worse_error = np.column_stack([error, error[:, 0]])
+    np.testing.assert_array_equal(
+        choose(worse_error, np.append(costs, costs[0]), cost_weight),
+        choose(error, costs, cost_weight),
+    )
+
+
+@given(problems(), st.integers(0, 64).map(lambda n: n / 16))
+def test_walk_stands_where_choose_stands_at_every_cost_weight(problem, cost_weight):
+    error, costs = problem
+    walk = hull_walk(error, costs)
+    position = walk.start.copy()
+    for row, source, target, threshold in zip(
+        walk.row, walk.source, walk.target, walk.cost_weight, strict=True
+    ):
+        # At the threshold itself both models tie, and the cheaper one is kept.
+        if threshold > cost_weight:
+            assert position[row] == source
+            position[row] = target
+    np.testing.assert_array_equal(position, choose(error, costs, cost_weight))
+
+
+@given(problems())
+def test_walk_moves_to_dearer_models_of_less_error_at_falling_cost_weights(problem):
+    error, costs = problem
+    walk = hull_walk(error, costs)
+    assert np.all(np.diff(walk.cost_weight) <= 0)
+    assert np.all(costs[walk.target] > costs[walk.source])
+    assert np.all(error[walk.row, walk.target] < error[walk.row, walk.source])
+
+
+def test_walk_by_hand():
+    # Hull of (1, .8), (2, .5), (4, .4); the model at cost 3 lies above it.
+    walk = hull_walk(np.array([[0.8, 0.5, 0.48, 0.4]]), np.array([1.0, 2.0, 3.0, 4.0]))
+    assert walk.start.tolist() == [0]
+    assert walk.source.tolist() == [0, 1]
+    assert walk.target.tolist() == [1, 3]
+    np.testing.assert_allclose(walk.cost_weight, [0.3, 0.05])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_walk_in_blocks_is_the_walk_in_one(monkeypatch, dtype):
+    rng = np.random.RandomState(0)
+    error, costs = rng.uniform(size=(50, 7)).astype(dtype), rng.uniform(size=7)
+    whole = hull_walk(error, costs)
+    monkeypatch.setattr(_routing, "_WALK_CELLS", 7 * 3)
+    for one, other in zip(whole, hull_walk(error, costs), strict=True):
+        np.testing.assert_array_equal(one, other)

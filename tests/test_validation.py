@@ -1,0 +1,360 @@
+"""Every documented bad input of a router: its message, and that the router stays as it was."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+
+from sklearn_uniroute import DeferralCurveDisplay, KMeansRouter, KNeighborsRouter
+from tests.routers import ROUTERS
+
+NAMES = ["a", "b", "c"]
+X = np.random.RandomState(0).normal(size=(70, 4))
+Y = pd.DataFrame(np.random.RandomState(1).randint(2, size=(70, 3)), columns=NAMES)
+COSTS = {"a": 1.0, "b": 2.0, "c": 3.0}
+ERRORS = np.tile([0.0, 1.0], 30)
+
+
+def fit(router, X=X, y=Y, costs=COSTS, **params):
+    return router.fit(X, y, costs=costs, **params)
+
+
+def with_params(**params):
+    return lambda r: fit(r.set_params(**params))
+
+
+def with_columns(columns):
+    return pd.DataFrame(Y.to_numpy(), columns=columns)
+
+
+FIT = {
+    "y of one dimension": (
+        lambda r: fit(r, y=Y["a"].to_numpy()),
+        r"`y` must be of shape \(n_prompts, n_models\).*got 1 dimension.*reshape\(-1, 1\)",
+    ),
+    "y too short": (lambda r: fit(r, y=Y[:9]), "`y` has 9 rows but there are 70 prompts"),
+    "y with infinity": (lambda r: fit(r, y=Y.replace(0, -np.inf)), "y contains infinity"),
+    "a model never run": (
+        lambda r: fit(r, y=Y.assign(b=np.nan)),
+        r"no observed quality for model\(s\) 'b': every entry is NaN",
+    ),
+    "names of two kinds": (
+        lambda r: fit(r, y=with_columns(["a", 1, "c"])),
+        "name the models, by strings or by integers; got 'a', 1, 'c'",
+    ),
+    "a name twice": (
+        lambda r: fit(r, y=with_columns(["a", "b", "a"])),
+        "name models more than once: 'a'; give every model",
+    ),
+    "costs too few": (
+        lambda r: fit(r, costs=[1, 2]),
+        r"`costs` has 2 entries but `y` has 3 columns \(one per model\)",
+    ),
+    "costs as long as the data": (
+        lambda r: fit(r, costs=np.ones(70)),
+        "`costs` has 70 entries.*cross-validation slices",
+    ),
+    "costs of the wrong shape": (
+        lambda r: fit(r, costs=np.ones((3, 70))),
+        r"`costs` has shape \(3, 70\) but `y` has 3 columns",
+    ),
+    "costs without a model": (
+        lambda r: fit(r, costs={"a": 1, "c": 2, "d": 3}),
+        r"`costs` has no entry for model\(s\) 'b'; it names 'a', 'c', 'd'",
+    ),
+    "costs by name for numbered models": (
+        lambda r: fit(r, y=Y.to_numpy()),
+        r"`costs` has no entry for model\(s\) 0, 1, 2; it names 'a', 'b', 'c'. Names of models",
+    ),
+    "a negative cost": (
+        lambda r: fit(r, costs={**COSTS, "b": -1}),
+        "`costs` must be finite and at least 0; got -1.0 for model 'b'",
+    ),
+    "a missing cost": (lambda r: fit(r, costs={**COSTS, "c": np.nan}), "got nan for model 'c'"),
+    "an infinite cost of a call": (
+        lambda r: fit(r, costs=np.where(Y == 5, 0, np.inf)),
+        "got inf for model 'a' in row 0. Only calls that were not made",
+    ),
+    "X_val of other features": (
+        lambda r: fit(r, X_val=X[:, :2]),
+        "`X_val` does not fit the prompts of this router. X has 2 features",
+    ),
+    "X_val with NaN": (
+        lambda r: fit(r, X_val=X[:2] * np.nan),
+        "`X_val` does not fit the prompts of this router. Input X contains NaN",
+    ),
+    "a negative cost_weight": (
+        with_params(cost_weight=-1.0),
+        "`cost_weight` must be a finite number of at least 0; got -1.0",
+    ),
+    "a cost_weight of None": (with_params(cost_weight=None), "`cost_weight` must be .* got None"),
+    "a budget of text": (
+        with_params(budget="low"),
+        "`budget` must be a finite number of at least 0; got 'low'",
+    ),
+    "cost_weight and budget": (
+        with_params(cost_weight=0.1, budget=2.0),
+        "exclude each other; got cost_weight=0.1 and budget=2.0. Set one of them",
+    ),
+    "no validation prompts": (with_params(n_validation=0), "n_validation == 0, must be >= 1"),
+    "an unknown choice of them": (
+        with_params(validation="best"),
+        "`validation` must be one of 'random'; got 'best'",
+    ),
+}
+
+CALLS = {
+    "predict: an unknown model": (
+        lambda r: r.predict(X, pool=["a", "z"]),
+        r"`pool` has models that this router does not know: 'z'. Known models: 'a', 'b', 'c'",
+    ),
+    "predict: a repeated model": (
+        lambda r: r.predict(X, pool=["a", "b", "a"]),
+        "`pool` repeats 'a'; name each model once. Known models: 'a', 'b', 'c'",
+    ),
+    "predict: an empty pool": (
+        lambda r: r.predict(X, pool=[]),
+        "`pool` is empty; pass at least one of the known models: 'a', 'b', 'c'",
+    ),
+    "predict: a name for a pool": (
+        lambda r: r.predict(X, pool="a"),
+        "`pool` must be a sequence of model names; got 'a'",
+    ),
+    "predict: what can be no name": (
+        lambda r: r.predict(X, pool=[["a"]]),
+        r"`pool` has models that this router does not know: \['a'\]",
+    ),
+    "predict: cost_weight and budget": (
+        lambda r: r.predict(X, cost_weight=1, budget=2),
+        "exclude each other; got cost_weight=1 and budget=2",
+    ),
+    "predict: an infinite cost_weight": (
+        lambda r: r.predict(X, cost_weight=np.inf),
+        "`cost_weight` must be a finite number of at least 0; got inf",
+    ),
+    "predict: a budget of NaN": (
+        lambda r: r.predict(X, budget=np.nan),
+        "`budget` must be a finite number of at least 0; got nan",
+    ),
+    "predict: a budget too low": (
+        lambda r: r.predict(X, pool=["b", "c"], budget=1.5),
+        "`budget` 1.5 is below the cost of the cheapest model.*from 2 to",
+    ),
+    "predict: other features": (lambda r: r.predict(X[:, :2]), "X has 2 features"),
+    "predict_error: an unknown model": (
+        lambda r: r.predict_error(X, pool=[0]),
+        "does not know: 0. Known",
+    ),
+    "decision_function: a negative cost_weight": (
+        lambda r: r.decision_function(X, cost_weight=-1),
+        "`cost_weight` must be",
+    ),
+    "cost_weight_for_budget: None": (
+        lambda r: r.cost_weight_for_budget(None),
+        "`cost_weight` must be|`budget` must be",
+    ),
+    "cost_weight_for_budget: too low": (
+        lambda r: r.cost_weight_for_budget(0.5),
+        "`budget` 0.5 is below the cost of the cheapest model of the pool; mean costs from 1 to",
+    ),
+    "score: a column missing": (
+        lambda r: r.score(X, Y[["a", "b"]]),
+        r"`y` has no column for model\(s\) 'c'; it has 'a', 'b'. Add the columns, or pass a `pool`",
+    ),
+    "score: columns too few": (
+        lambda r: r.score(X, Y.to_numpy()[:, :2]),
+        r"`error_pred` has shape \(70, 3\) but the quality has shape \(70, 2\)",
+    ),
+    "score: rows too few": (lambda r: r.score(X, Y[:3]), "`y` has 3 rows but there are 70 prompts"),
+    "score: costs too few": (lambda r: r.score(X, Y, costs=[1, 2]), "`costs` has 2 entries"),
+    "add_model: no name": (
+        lambda r: r.add_model(ERRORS, cost=1),
+        "`name` is missing: the models of this router have names.*pass the new model's name",
+    ),
+    "add_model: a known name": (
+        lambda r: r.add_model(ERRORS, name="a", cost=1),
+        "model 'a' is known already; pass replace=True .* or call update_model",
+    ),
+    "add_model: no cost": (
+        lambda r: r.add_model(ERRORS, name="d"),
+        "`cost` of model 'd' is missing.*would count as free; pass cost=",
+    ),
+    "add_model: a negative cost": (
+        lambda r: r.add_model(ERRORS, name="d", cost=-1),
+        "`cost` of model 'd' must be one finite number of at least 0; got -1",
+    ),
+    "add_model: two costs": (
+        lambda r: r.add_model(ERRORS, name="d", cost=[1, 2]),
+        r"must be one finite number of at least 0; got \[1, 2\]",
+    ),
+    "add_model: errors too few": (
+        lambda r: r.add_model(ERRORS[:3], name="d", cost=1),
+        r"one error per row of .* `X_val_`, of shape \(60,\); got shape \(3,\). Put NaN",
+    ),
+    "add_model: errors of two dimensions": (
+        lambda r: r.add_model(ERRORS[:, None], name="d", cost=1),
+        r"got shape \(60, 1\)",
+    ),
+    "add_model: no errors known": (
+        lambda r: r.add_model(ERRORS * np.nan, name="d", cost=1),
+        "`val_errors` is NaN throughout",
+    ),
+    "add_model: infinite errors": (
+        lambda r: r.add_model(ERRORS + np.inf, name="d", cost=1),
+        "val_errors contains infinity",
+    ),
+    "add_model: own prompts, too few": (
+        lambda r: r.add_model(ERRORS, name="d", cost=1, X_val=X[:9]),
+        r"one error per row of `X_val`, of shape \(9,\); got shape \(60,\)",
+    ),
+    "add_model: own prompts of other features": (
+        lambda r: r.add_model(ERRORS[:9], name="d", cost=1, X_val=X[:9, :2]),
+        "`X_val` does not fit the prompts of this router. X has 2 features",
+    ),
+    "update_model: an unknown model": (
+        lambda r: r.update_model("z", ERRORS),
+        "`name` has models that this router does not know: 'z'",
+    ),
+    "update_model: errors too few": (
+        lambda r: r.update_model("a", ERRORS[:3]),
+        r"of shape \(60,\); got shape \(3,\)",
+    ),
+    "set_cost: an unknown model": (lambda r: r.set_cost("z", 1), "does not know: 'z'"),
+    "set_cost: no cost": (lambda r: r.set_cost("a", None), "`cost` of model 'a' is missing"),
+    "set_cost: a cost of NaN": (lambda r: r.set_cost("a", np.nan), "got nan"),
+    "remove_model: an unknown model": (lambda r: r.remove_model("z"), "does not know: 'z'"),
+    "remove_model: the last one": (
+        lambda r: r.remove_model("a").remove_model("b").remove_model("c"),
+        "model 'c' is the only one of this router; add another",
+    ),
+}
+
+WITHOUT_COSTS = {
+    "predict with a cost_weight": (
+        lambda r: r.predict(X, cost_weight=1),
+        "`cost_weight`=1 needs costs, but this router was fitted without; pass `costs` to fit",
+    ),
+    "predict with a budget": (lambda r: r.predict(X, budget=1), "`budget`=1 needs costs"),
+    "cost_weight_for_budget": (lambda r: r.cost_weight_for_budget(1), "`budget`=1 needs costs"),
+    "add_model with a cost": (
+        lambda r: r.add_model(ERRORS, name="d", cost=1),
+        "`cost` was given for model 'd', but this router was fitted without costs",
+    ),
+    "set_cost": (lambda r: r.set_cost("a", 1), "fitted without costs"),
+    "a curve": (
+        lambda r: DeferralCurveDisplay.from_estimator(r, X, Y),
+        "a deferral curve needs costs",
+    ),
+}
+
+
+def cases(table):
+    return pytest.mark.parametrize(("call", "message"), table.values(), ids=table)
+
+
+def state(router):
+    return {name: value for name, value in vars(router).items() if name.endswith("_")}
+
+
+@pytest.fixture(params=ROUTERS, ids=str)
+def router(request):
+    return clone(request.param)
+
+
+@cases(FIT)
+def test_fit(router, call, message):
+    before = state(fit(router))
+    with pytest.raises(ValueError, match=message):
+        call(router)
+    after = state(router)
+    assert before.keys() == after.keys()
+    assert all(before[name] is after[name] for name in before)
+
+
+@cases(CALLS)
+def test_calls(router, call, message):
+    fit(router)
+    if "last one" in message or "only one" in message:
+        router.remove_model("a").remove_model("b")
+        call = lambda r: r.remove_model("c")  # noqa: E731
+    before = state(router)
+    with pytest.raises(ValueError, match=message):
+        call(router)
+    after = state(router)
+    assert before.keys() == after.keys()
+    assert all(before[name] is after[name] for name in before)
+
+
+@cases(WITHOUT_COSTS)
+def test_calls_without_costs(router, call, message):
+    before = state(fit(router, costs=None))
+    with pytest.raises(ValueError, match=message):
+        call(router)
+    assert all(before[name] is value for name, value in state(router).items())
+
+
+def test_names_of_the_other_kind(router):
+    fit(router)
+    with pytest.raises(TypeError, match=r"go by strings .*; got 3"):
+        router.add_model(ERRORS, name=3, cost=1)
+    fit(router, y=Y.to_numpy(), costs=None)
+    with pytest.raises(TypeError, match=r"go by integers .*; got 'd'"):
+        router.add_model(ERRORS, name="d")
+
+
+def test_methods_before_fit(router):
+    for call in (
+        lambda: router.predict(X),
+        lambda: router.predict_error(X),
+        lambda: router.decision_function(X),
+        lambda: router.score(X, Y),
+        lambda: router.add_model(ERRORS),
+        lambda: router.update_model("a", ERRORS),
+        lambda: router.set_cost("a", 1),
+        lambda: router.remove_model("a"),
+        lambda: router.cost_weight_for_budget(1),
+        lambda: DeferralCurveDisplay.from_estimator(router, X, Y),
+    ):
+        with pytest.raises(NotFittedError):
+            call()
+
+
+def test_a_first_fit_that_fails_leaves_an_unfitted_router(router):
+    with pytest.raises(ValueError, match="`costs` has 2 entries"):
+        fit(router, costs=[1, 2])
+    assert state(router) == {}
+
+
+@pytest.mark.parametrize(
+    ("params", "error", "message"),
+    [
+        ({"n_clusters": 0}, ValueError, "n_clusters == 0, must be >= 1"),
+        ({"n_clusters": 2.5}, TypeError, "n_clusters must be an instance of"),
+        ({"n_clusters": 71}, ValueError, r"`n_clusters`=71 asks for more.*n_samples=70"),
+        ({"representation": "median"}, ValueError, "`representation` must be one of 'mean'"),
+        ({"n_validation": 2.5}, TypeError, "n_validation must be an instance of"),
+    ],
+)
+def test_parameters_of_kmeans(params, error, message):
+    with pytest.raises(error, match=message):
+        fit(KMeansRouter(**params))
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"n_neighbors": 0}, "n_neighbors == 0, must be >= 1"),
+        ({"weights": "far"}, "`weights` must be one of 'uniform', 'distance'; got 'far'"),
+    ],
+)
+def test_parameters_of_neighbors(params, message):
+    with pytest.raises(ValueError, match=message):
+        fit(KNeighborsRouter(**params))
+
+
+def test_long_lists_of_names_are_cut():
+    y = np.ones((70, 30))
+    router = KMeansRouter().fit(X, y)
+    with pytest.raises(ValueError, match=r"18, 19, and 10 more"):
+        router.predict(X, pool=["z"])
