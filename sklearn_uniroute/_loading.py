@@ -120,10 +120,10 @@ def _read_table(path):
     read = pandas.read_parquet if path.suffix == ".parquet" else pandas.read_csv
     try:
         table = read(path)
-    except (UnicodeDecodeError, OSError, pandas.errors.ParserError) as error:
-        raise ValueError(f"this is no table that pandas can read ({error})") from error
     except pandas.errors.EmptyDataError:
         raise ValueError("this table is empty") from None
+    except (ValueError, OSError) as error:
+        raise ValueError(f"this is no table that pandas can read ({error})") from error
     if not len(table):
         raise ValueError("this table has no rows")
     table.columns = [str(name) for name in table.columns]

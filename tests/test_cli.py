@@ -1,0 +1,127 @@
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from sklearn_uniroute._cli import main, parse_router
+from sklearn_uniroute.datasets import make_routing_data
+
+
+@pytest.fixture
+def path(tmp_path):
+    data = make_routing_data(n_prompts=150, n_models=8, random_state=0)
+    np.savez(tmp_path / "data.npz", X=data.X, y=data.y, costs=data.costs, models=data.models)
+    return tmp_path / "data.npz"
+
+
+def run(*arguments, cwd=None):
+    return subprocess.run(
+        [sys.executable, "-m", "sklearn_uniroute", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+def test_without_any_option(tmp_path):
+    result = run("compare", "--trials", 2, cwd=tmp_path)
+    # No progress bar in a pipe.
+    assert (result.returncode, result.stderr) == (0, "")
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("pool of small classifiers: 1397 prompts, 16 training and 9 unseen")
+    rows = [line.split("  ")[0] for line in lines[4:9]]
+    assert rows == [
+        "ZeroRouter",
+        "KNeighborsRouter(20)",
+        "KNeighborsRouter(50)",
+        "KMeansRouter(8)",
+        "KMeansRouter(24)",
+    ]
+    assert (tmp_path / "deferral_curves.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_table(path, capsys):
+    options = [f"--data={path}", f"--output={path.parent / 'new'}", "--trials=3", "--n-jobs=1"]
+    main(["compare", *options, "--routers", "ZeroRouter", "KMeansRouter(4, cost_weight=0.5)"])
+    out = capsys.readouterr().out
+    assert out.startswith(
+        "data.npz: 150 prompts, 5 training and 3 unseen models, 15 validation prompts, 3 trials"
+    )
+    header, _, first, second = (line.split() for line in out.splitlines()[2:6])
+    assert header == ["router", "area", "gain", "QNC", "reached", "peak", "saved"]
+    assert (first[0], first[4]) == ("ZeroRouter", "-")
+    assert second[:2] == ["KMeansRouter(4,", "cost_weight=0.5)"]
+    assert "area less that of ZeroRouter" in out
+    assert (path.parent / "new" / "deferral_curves.png").exists()
+
+
+def test_json_has_the_trials_and_their_summary(path, capsys):
+    arguments = ["compare", "--data", str(path), "--output", str(path.parent), "--json"]
+    main([*arguments, "--trials", "4", "--n-jobs", "1", "--routers", "KMeansRouter", "ZeroRouter"])
+    result = json.loads(capsys.readouterr().out)
+    assert (result["n_trials"], result["n_validation"], result["redrawn_splits"]) == (4, 15, 0)
+    first, second = result["routers"]
+    assert [first["router"], second["router"]] == ["KMeansRouter", "ZeroRouter"]
+    areas = np.array([first["trials"]["area"], second["trials"]["area"]])
+    assert first["area"][0] == pytest.approx(areas[0].mean())
+    assert second["gain"][0] == pytest.approx((areas[1] - areas[0]).mean())
+    assert first["gain"] == [0, 0]
+    qnc = np.array([np.inf if value is None else value for value in first["trials"]["qnc"]])
+    assert first["qnc_reached"] == np.isfinite(qnc).mean()
+    assert first["cost_saved"][0] == pytest.approx((1 - np.minimum(qnc, 1)).mean())
+
+
+def test_one_trial_has_no_interval(path, capsys):
+    options = [f"--data={path}", f"--output={path.parent}", "--trials=1", "--n-jobs=1"]
+    main(["compare", *options, "--routers", "ZeroRouter"])
+    row = capsys.readouterr().out.splitlines()[4]
+    assert row.startswith("ZeroRouter")
+    assert "±" not in row
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("KMeansRouter", "KMeansRouter()"),
+        ("KMeansRouter(24)", "KMeansRouter(n_clusters=24)"),
+        (
+            " KNeighborsRouter(n_neighbors=3, metric='cosine')",
+            "KNeighborsRouter(metric='cosine', n_neighbors=3)",
+        ),
+    ],
+)
+def test_routers_are_written_as_in_python(text, expected):
+    name, router = parse_router(text)
+    assert (name, str(router)) == (text, expected)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data", "nothing.npz"], "there is no routing data at nothing.npz"),
+        (["--routers", "Router"], "'Router' makes no router: expected one of 'ZeroRouter', "),
+        (["--routers", "KMeansRouter("], "makes no router"),
+        (["--routers", "KMeansRouter(x)"], "makes no router"),
+        (["--routers", "KMeansRouter(k=3)"], "makes no router.*unexpected keyword argument 'k'"),
+        (["--trials", "0"], "n_trials == 0, must be >= 1"),
+        (["--trials", "some"], "invalid int value: 'some'"),
+    ],
+)
+def test_errors_are_one_line_without_a_traceback(arguments, message, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["compare", "--output", str(tmp_path), *arguments])
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert "Traceback" not in error
+    assert re.search(message, error)
+
+
+def test_no_command_prints_the_usage(capsys):
+    with pytest.raises(SystemExit):
+        main([])
+    assert "usage: python -m sklearn_uniroute" in capsys.readouterr().err

@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from sklearn_uniroute import DeferralCurveDisplay, KMeansRouter
+from sklearn_uniroute.metrics import deferral_curve
+
+
+@pytest.fixture
+def router(data):
+    return KMeansRouter(6, random_state=0).fit(data.X, data.y, costs=data.costs)
+
+
+@pytest.fixture
+def ax():
+    return Figure().subplots()
+
+
+def test_from_predictions_draws_the_curve_and_the_models(data, router, ax):
+    error = router.predict_error(data.X)
+    display = DeferralCurveDisplay.from_predictions(data.y, error, data.costs, ax=ax, name="mine")
+    cost, quality, _ = deferral_curve(data.y, error, data.costs)
+    np.testing.assert_array_equal(display.line_.get_xdata(), cost)
+    np.testing.assert_array_equal(display.line_.get_ydata(), quality)
+    crosses = np.column_stack([data.costs, data.y.mean(axis=0)])
+    np.testing.assert_allclose(display.models_.get_offsets(), crosses)
+    assert display.ax_ is ax
+    assert display.figure_ is ax.figure
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["mine"]
+    # Costs from 1 to 100.
+    assert ax.get_xscale() == "log"
+
+
+def test_from_estimator_is_from_predictions(data, router, ax):
+    calls = data.costs * np.random.RandomState(0).uniform(0.5, 1.5, size=data.y.shape)
+    pool = [1, 4, 6]
+    display = DeferralCurveDisplay.from_estimator(
+        router, data.X, data.y[:, pool], calls[:, pool], pool=pool, ax=ax
+    )
+    error = router.predict_error(data.X, pool)
+    cost, quality, _ = deferral_curve(
+        data.y[:, pool], error, calls[:, pool], routing_costs=data.costs[pool]
+    )
+    np.testing.assert_allclose(display.cost, cost)
+    np.testing.assert_allclose(display.quality, quality)
+    assert display.line_.get_label() == "KMeansRouter"
+
+
+def test_plot_takes_a_name_and_keywords(ax):
+    display = DeferralCurveDisplay(np.array([1.0, 2.0]), np.array([0.5, 1.0]), name="one")
+    assert display.plot(ax, name="two", curve_kwargs={"color": "red"}) is display
+    assert display.line_.get_label() == "two"
+    assert display.line_.get_color() == "red"
+    assert display.models_ is None
+    assert ax.get_xscale() == "linear"
+
+
+def test_a_curve_without_a_name_has_no_legend(ax):
+    DeferralCurveDisplay(np.array([1.0, 2.0]), np.array([0.5, 1.0])).plot(ax)
+    assert ax.get_legend() is None
+
+
+def test_new_axes_are_made():
+    import matplotlib.pyplot as plt
+
+    display = DeferralCurveDisplay(np.array([1.0, 2.0]), np.array([0.5, 1.0])).plot()
+    assert display.figure_ in map(plt.figure, plt.get_fignums())
+    plt.close(display.figure_)

@@ -1,0 +1,200 @@
+import gzip
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sklearn_uniroute.datasets import load_routing_data
+
+ARRAYS = {
+    "X": np.arange(8, dtype=np.float16).reshape(4, 2),
+    "y": np.array([[1, 0], [0, np.nan], [1, 1], [0, 0.5]], dtype=np.float32),
+    "costs": np.array([1, 2], dtype=np.float32),
+    "models": np.array(["small", "large"]),
+    "source": np.array(["a", "a", "b", "b"]),
+    "cost_unit": np.array("USD"),
+}
+LONG = pd.DataFrame(
+    {
+        "prompt_id": ["p", "p", "q", "r", "r"],
+        "model": ["small", "large", "large", "small", "large"],
+        "quality": [1.0, 0.0, 0.5, 0.0, 1.0],
+        "cost": [1, 9, 8, 2, 7],
+    }
+)
+WIDE = pd.DataFrame(
+    {
+        "prompt_id": ["p", "q", "r"],
+        "prompt": ["one", "two", "three"],
+        "source": ["s", "s", "t"],
+        "small": [1.0, np.nan, 0.0],
+        "large": [0.0, 0.5, 1.0],
+        "large|cost": [9, 8, 7],
+        "small|cost": [1, np.nan, 2],
+    }
+)
+QUALITY = [[1, 0], [np.nan, 0.5], [0, 1]]
+COSTS = [[1, 9], [np.nan, 8], [2, 7]]
+
+
+def save(folder, **changes):
+    arrays = {name: value for name, value in {**ARRAYS, **changes}.items() if value is not None}
+    np.savez(folder / "data.npz", **arrays)
+    return folder / "data.npz"
+
+
+def write(folder, table, suffix=".csv"):
+    path = folder / f"data{suffix}"
+    if suffix == ".parquet":
+        table.to_parquet(path)
+    else:
+        table.to_csv(path, index=False)
+    return path
+
+
+def test_npz(tmp_path):
+    data = load_routing_data(save(tmp_path))
+    assert data.X.dtype == np.float32
+    assert data.y.dtype == np.float32
+    for name in ("X", "y", "costs", "models", "source"):
+        np.testing.assert_array_equal(data[name], ARRAYS[name])
+    assert data.cost_unit == "USD"
+    assert data.prompts is None
+
+
+def test_npz_with_the_texts_beside_it(tmp_path):
+    path = save(tmp_path)
+    with gzip.open(tmp_path / "data.prompts.jsonl.gz", "wt") as file:
+        file.writelines(json.dumps({"id": i, "text": f"text {i}"}) + "\n" for i in range(4))
+    assert load_routing_data(str(path)).prompts.tolist() == [f"text {i}" for i in range(4)]
+
+
+def test_npz_without_what_is_optional(tmp_path):
+    data = load_routing_data(save(tmp_path, costs=None, source=None, cost_unit=None))
+    assert (data.costs, data.source, data.cost_unit) == (None, None, "cost")
+
+
+def test_real_files(real_path):
+    data = load_routing_data(real_path)
+    with np.load(real_path) as arrays:
+        np.testing.assert_array_equal(data.y, arrays["y"])
+        np.testing.assert_array_equal(data.X, arrays["X"])
+    assert len(data.prompts) == len(data.X)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".parquet"])
+@pytest.mark.parametrize("table", [LONG, WIDE], ids=["long", "wide"])
+def test_tables(tmp_path, table, suffix):
+    data = load_routing_data(write(tmp_path, table, suffix))
+    assert data.models.tolist() == ["small", "large"]
+    np.testing.assert_array_equal(data.y, QUALITY)
+    np.testing.assert_array_equal(data.costs, COSTS)
+    assert data.X is None
+    if table is WIDE:
+        assert data.prompts.tolist() == ["one", "two", "three"]
+        assert data.source.tolist() == ["s", "s", "t"]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_embeddings_in_columns(tmp_path, suffix):
+    X = np.arange(24.0).reshape(2, 12)
+    # In any order, and repeated for each row of a prompt.
+    columns = {f"x{number}": X[[0, 0, 1], number] for number in reversed(range(12))}
+    table = LONG.iloc[:3].assign(**columns)
+    np.testing.assert_array_equal(load_routing_data(write(tmp_path, table, suffix)).X, X)
+    wide = WIDE.iloc[[0, 2]].assign(**{name: values[1:] for name, values in columns.items()})
+    np.testing.assert_array_equal(load_routing_data(write(tmp_path, wide, suffix)).X, X)
+
+
+def test_embeddings_in_lists(tmp_path):
+    rows = [[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]]
+    wide = WIDE.assign(embedding=rows)
+    np.testing.assert_array_equal(load_routing_data(write(tmp_path, wide, ".parquet")).X, rows)
+    long = LONG.assign(embedding=[rows[i] for i in (0, 0, 1, 2, 2)])
+    np.testing.assert_array_equal(load_routing_data(write(tmp_path, long, ".parquet")).X, rows)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"y": None}, r"data.npz: array\(s\) 'y' missing; it has 'X'"),
+        ({"models": np.array(["a", "a"])}, "`models` names 'a' more than once"),
+        ({"models": np.array([1, 2])}, "`models` must be a list of names; got int64"),
+        ({"models": np.array(["a"])}, "`y` has 2 columns but `models` has 1 names"),
+        ({"models": np.array([None, "a"])}, "array 'models' cannot be read; expected numbers or"),
+        ({"X": ARRAYS["X"][:3]}, "`X` has 3 rows but `y` has 4"),
+        ({"X": ARRAYS["X"] * np.nan}, "Input X contains NaN"),
+        ({"source": np.array(["a"])}, "`source` has 1 rows but `y` has 4"),
+        ({"y": ARRAYS["y"][0]}, "`y` must be of shape"),
+        ({"y": ARRAYS["y"] * [1, np.nan]}, r"no observed quality for model\(s\) 'large'"),
+        ({"y": ARRAYS["y"] + [0, np.inf]}, "y contains infinity"),
+        ({"costs": [1, 2, 3]}, "`costs` has 3 entries"),
+        ({"costs": [1, -2]}, "got -2.0 for model 'large'"),
+    ],
+)
+def test_wrong_npz(tmp_path, changes, message):
+    with pytest.raises(ValueError, match=message):
+        load_routing_data(save(tmp_path, **changes))
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (LONG.assign(quality=["1", "0", "good", "0", "1"]), "'quality' is not a number in row 2 "),
+        (LONG.assign(cost=["1", "x", "y", "0", "1"]), "'cost' is not a number in row 1 .* 1 more"),
+        (LONG.assign(cost=[1, -9, 8, 2, 7]), "`costs` must be .* -9.0 for model 'large' in row 0"),
+        (LONG.assign(cost=[1, 9, np.nan, 2, 7]), "got nan for model 'large' in row 1"),
+        (LONG.iloc[[0, 1, 1]], "column 'model' repeats a model on the same prompt in row 2"),
+        (LONG.assign(model=["a", None, "b", "a", "b"]), "column 'model' is empty in row 1"),
+        (LONG.assign(prompt_id=["p", "p", None, "q", "q"]), "'prompt_id' is empty in row 2"),
+        (LONG.assign(x0=[1, 2, 3, 4, 4]), "'x0' differs from an earlier row .* in row 1"),
+        (LONG.assign(quality=np.inf), "y contains infinity"),
+        (LONG.iloc[:0], "this table has no rows"),
+        (
+            WIDE.assign(large="right"),
+            r"column 'large' is not a number in row 0 \('right'\), and in 2",
+        ),
+        (WIDE.drop(columns="large|cost"), "columns of costs do not match: 'large.cost'"),
+        (WIDE[["prompt_id", "prompt"]], "no column names a model; .* 'prompt_id', 'prompt'"),
+        (WIDE.assign(small=np.nan), r"no observed quality for model\(s\) 'small'"),
+    ],
+)
+def test_wrong_tables(tmp_path, table, message):
+    with pytest.raises(ValueError, match=f"data.csv: .*{message}"):
+        load_routing_data(write(tmp_path, table))
+
+
+def test_lists_of_different_length(tmp_path):
+    table = WIDE.assign(embedding=[[1.0], [2.0], [3.0, 4.0]])
+    with pytest.raises(ValueError, match=r"column 'embedding' differs in length .* in row 2"):
+        load_routing_data(write(tmp_path, table, ".parquet"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("data.npz", b"no archive", "no .npz file that NumPy can read"),
+        ("data.parquet", b"no table", "no table that pandas can read"),
+        ("data.csv", b"", "this table is empty"),
+        ("data.csv", b"\xff\xfe\x00", "no table that pandas can read"),
+        ("data.txt", b"", "expected a file that ends in .npz, .csv, .csv.gz or .parquet"),
+    ],
+)
+def test_foreign_files(tmp_path, name, content, message):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=f"{name}: .*{message}"):
+        load_routing_data(path)
+
+
+def test_a_single_array_is_refused(tmp_path):
+    with open(tmp_path / "data.npz", "wb") as file:
+        np.save(file, ARRAYS["y"])
+    with pytest.raises(ValueError, match="this holds one array"):
+        load_routing_data(tmp_path / "data.npz")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no routing data at .*nothing.npz"):
+        load_routing_data(tmp_path / "nothing.npz")
