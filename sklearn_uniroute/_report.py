@@ -1,5 +1,6 @@
 """What a comparison of routers shows: a table, JSON, and a picture."""
 
+import textwrap
 import warnings
 from pathlib import Path
 
@@ -136,7 +137,8 @@ def draw(comparison, data, title, folder):
         display.plot(axes)
     if is_wide(model_costs):
         axes.set_xscale("log")
-    axes.set(title=title, xlabel=f"Average cost per prompt ({data.cost_unit})")
+    axes.set_title(textwrap.fill(title, 72), fontsize="medium")
+    axes.set(xlabel=f"Average cost per prompt ({data.cost_unit})")
     axes.grid(alpha=0.3)
     path = Path(folder) / "deferral_curves.png"
     figure.savefig(path, dpi=150)

@@ -65,14 +65,14 @@ class ZeroRouter(ClusterRouter):
     --------
     >>> import numpy as np
     >>> from sklearn_uniroute import ZeroRouter
-    >>> X = np.arange(1000.0).reshape(-1, 1)
-    >>> y = np.tile([[0, 1], [1, 1]], (500, 1))  # half right, all right
+    >>> X = np.arange(10000.0).reshape(-1, 1)
+    >>> y = np.tile([[0, 1], [1, 1]], (5000, 1))  # half right, all right
     >>> router = ZeroRouter(random_state=0).fit(X, y, costs=[1, 5])
     >>> router.predict([[3.0]], cost_weight=0.2)
     array([0])
     >>> mixed = router.predict(X, budget=2)  # a quarter of the way from 1 to 5
-    >>> float(router.costs_[mixed].mean())
-    2.076
+    >>> float(router.costs_[mixed].mean().round(2))
+    1.97
     """
 
     def __init__(
