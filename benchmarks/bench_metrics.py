@@ -3,6 +3,8 @@
 Run as ``python -m benchmarks.bench_metrics``.
 """
 
+from itertools import pairwise
+
 import numpy as np
 from threadpoolctl import threadpool_limits
 
@@ -41,7 +43,7 @@ def reference_area(y, error, costs):
             hull.append(m)
         start_cost += costs[hull[0]]
         start_quality += y[i, hull[0]]
-        for a, b in zip(hull[:-1], hull[1:], strict=True):
+        for a, b in pairwise(hull):
             slope = (error[i, a] - error[i, b]) / (costs[b] - costs[a])
             moves.append((-slope, costs[b] - costs[a], y[i, b] - y[i, a]))
     cost, quality = start_cost / len(y), start_quality / len(y)

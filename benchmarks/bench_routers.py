@@ -47,7 +47,7 @@ def main():
     router = KMeansRouter(N_CLUSTERS, cost_weight=COST_WEIGHT, random_state=0)
     kmeans = KMeans(N_CLUSTERS, random_state=0)
     with threadpool_limits(1):
-        fit_times = ratio(lambda: router.fit(X, y, costs=costs), lambda: kmeans.fit(X), repeats=5)
+        fit_times = ratio(lambda: router.fit(X, y, costs=costs), lambda: kmeans.fit(X), repeats=3)
         bare = (router.cluster_centers_, router.representation_, costs, router.models_)
         assert np.array_equal(router.predict(X), bare_predict(X, *bare))
         predict_times = ratio(lambda: router.predict(X), lambda: bare_predict(X, *bare))
