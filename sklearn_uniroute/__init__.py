@@ -4,6 +4,7 @@ from sklearn_uniroute import datasets, metrics
 from sklearn_uniroute._display import DeferralCurveDisplay
 from sklearn_uniroute._kmeans import KMeansRouter
 from sklearn_uniroute._neighbors import KNeighborsRouter
+from sklearn_uniroute._selection import select_validation_prompts
 from sklearn_uniroute._version import __version__
 from sklearn_uniroute._zero import ZeroRouter
 
@@ -15,4 +16,5 @@ __all__ = [
     "__version__",
     "datasets",
     "metrics",
+    "select_validation_prompts",
 ]

@@ -12,10 +12,10 @@ from sklearn_uniroute._pool import PoolMixin
 from sklearn_uniroute._routing import choose, hull_walk
 from sklearn_uniroute._validation import (
     FLOATS,
-    check_choice,
     check_costs,
     check_count,
     check_error_pred,
+    check_has_std,
     check_operating_point,
     check_pool,
     check_quality,
@@ -126,7 +126,8 @@ class BaseRouter(PoolMixin, BaseEstimator):
             Error that a unit of cost is worth, lambda of the paper; by default as constructed.
         budget : float, default=None
             Mean cost per prompt to keep to, in the unit of the costs, instead of a `cost_weight`;
-            see :meth:`cost_weight_for_budget`. By default as constructed.
+            see :meth:`cost_weight_for_budget`. It is kept on the validation prompts; the cost of
+            other prompts differs from it as they differ from these. By default as constructed.
 
         Returns
         -------
@@ -158,7 +159,7 @@ class BaseRouter(PoolMixin, BaseEstimator):
             chosen = self._choose(X, index, cost_weight)
         return self.models_[index[chosen]]
 
-    def predict_error(self, X, pool=None):
+    def predict_error(self, X, pool=None, *, return_std=False):
         """Predict the error of each model on each prompt.
 
         Parameters
@@ -167,16 +168,22 @@ class BaseRouter(PoolMixin, BaseEstimator):
             Prompt embeddings.
         pool : sequence of model names, default=None
             The models, all that the router knows by default.
+        return_std : bool, default=False
+            Whether to return standard errors as well, how far the errors of the prompts like
+            this one may be from the estimates.
 
         Returns
         -------
         error : ndarray of shape (n_prompts, n_pool)
             Predicted errors, the models in the order of `pool`, in the dtype of `X`.
+        std : ndarray of shape (n_prompts, n_pool)
+            Their standard errors. Only if `return_std` is True.
 
         Raises
         ------
         ValueError
-            If the pool is empty or has unknown or repeated models.
+            If the pool is empty or has unknown or repeated models, or standard errors are asked
+            of a router that does not estimate them.
 
         References
         ----------
@@ -184,7 +191,11 @@ class BaseRouter(PoolMixin, BaseEstimator):
         """
         check_is_fitted(self)
         index = check_pool(pool, self.models_)
+        if return_std:
+            check_has_std(getattr(self, "representation_std_", None))
         X = validate_data(self, X, reset=False, dtype=FLOATS)
+        if return_std:
+            return self._predict_error(X, index), self._predict_std(X, index)
         return self._predict_error(X, index)
 
     def decision_function(self, X, pool=None, *, cost_weight=None):
@@ -223,6 +234,7 @@ class BaseRouter(PoolMixin, BaseEstimator):
     def score(self, X, y, costs=None, pool=None, sample_weight=None):
         """Compute the area under the deferral curve over the given prompts.
 
+        The curve runs over all cost weights, so that the router's own setting plays no part.
         Where the models have no costs, or all one cost, there is no area, and the score is the
         average quality at a cost weight of 0.
 
@@ -295,11 +307,15 @@ class BaseRouter(PoolMixin, BaseEstimator):
         check_is_fitted(self)
         check_operating_point(None, budget, has_costs=self.costs_ is not None)
         index = np.sort(check_pool(pool, self.models_))
-        X = self.X_val_ if X is None else validate_data(self, X, reset=False, dtype=FLOATS)
+        if X is None:
+            X, weights = self.X_val_, self.validation_weights_ / self.validation_weights_.sum()
+        else:
+            X = validate_data(self, X, reset=False, dtype=FLOATS)
+            weights = np.full(len(X), 1 / len(X))
         costs = self.costs_[index]
         error = self._predict_error(X, index)
         walk = hull_walk(error, costs)
-        rise = np.cumsum(costs[walk.target] - costs[walk.source]) / len(X)
+        rise = np.cumsum(weights[walk.row] * (costs[walk.target] - costs[walk.source]))
         lowest = costs.min()
         check_reachable(budget, lowest, lowest + (rise[-1] if len(rise) else 0.0))
         # A sum of many costs differs from their exact mean by rounding.
@@ -309,7 +325,7 @@ class BaseRouter(PoolMixin, BaseEstimator):
         cost_weight = walk.cost_weight[unaffordable[0]]
         # There the score of the move not to be made ties, and rounding may make it.
         step = np.spacing(cost_weight)
-        while costs[choose(error, costs, cost_weight)].mean() > budget * (1 + 1e-12):
+        while weights @ costs[choose(error, costs, cost_weight)] > budget * (1 + 1e-12):
             cost_weight += step
             step *= 2
         return float(cost_weight)
@@ -319,15 +335,21 @@ class BaseRouter(PoolMixin, BaseEstimator):
         self._operating_point(None, None, has_costs=True)
         if self.n_validation is not None:
             check_count(self.n_validation, "n_validation")
-        check_choice(self.validation, "validation", ("random",))
 
     def _set_validation_prompts(self, X, X_val, rng):
-        self.validation_indices_ = None
-        if X_val is None:
-            n_validation = len(X) if self.n_validation is None else self.n_validation
-            self.validation_indices_ = np.sort(rng.permutation(len(X))[:n_validation])
-            X_val = X[self.validation_indices_]
-        self.X_val_ = X_val
+        if X_val is not None:
+            self.validation_indices_, self.X_val_ = None, X_val
+            self.validation_weights_ = np.ones(len(X_val))
+            return
+        n_validation = len(X) if self.n_validation is None else min(self.n_validation, len(X))
+        self.validation_indices_, self.validation_weights_ = self._choose_validation_prompts(
+            X, n_validation, rng
+        )
+        self.X_val_ = X[self.validation_indices_]
+
+    def _choose_validation_prompts(self, X, n_validation, rng):
+        """Draw rows of the training prompts, and what each of them counts in an average."""
+        return np.sort(rng.permutation(len(X))[:n_validation]), np.ones(n_validation)
 
     def _operating_point(self, cost_weight, budget, *, has_costs):
         """Settle on a cost weight or a budget: what the call says, else what was constructed."""

@@ -1,24 +1,52 @@
 """What routers over hard clusters of prompts share: evidence kept as sums per cluster."""
 
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted, validate_data
+
 from sklearn_uniroute._base import BaseRouter
 from sklearn_uniroute._clusters import cluster_sums, mean_errors
+from sklearn_uniroute._posterior import Prior, condition, fit_prior, standard_errors
 from sklearn_uniroute._routing import choose
+from sklearn_uniroute._selection import select_validation_prompts
+from sklearn_uniroute._validation import FLOATS, check_choice, find_model
 
 
 class ClusterRouter(BaseRouter):
     """Base class of routers for which Phi(x) points at one cluster.
 
-    A subclass implements ``_assign(X)``, the cluster of each prompt, and the property
-    `_n_clusters`.
+    A subclass has a parameter or attribute `representation`, sets `_n_clusters`, and implements
+    ``_fit_clusters(X, rng)`` and ``_assign(X)``, the cluster of each prompt.
     """
 
-    _evidence_arrays = ("error_sums_", "error_counts_", "representation_")
+    representation: str
+    representation_: np.ndarray
+    representation_std_: Any
+    _evidence_arrays = ("error_sums_", "error_counts_", "representation_", "representation_std_")
+
+    def _check_params(self):
+        super()._check_params()
+        check_choice(self.representation, "representation", ("posterior", "mean"))
+
+    def _fit_features(self, X, errors, rng):
+        self._fit_clusters(X, rng)
+        labels = self._assign(X)
+        self.cluster_shares_ = np.bincount(labels, minlength=self._n_clusters) / len(X)
+        self.error_sums_, self.error_counts_ = cluster_sums(labels, errors, self._n_clusters)
+        squares, _ = cluster_sums(labels, errors**2, self._n_clusters)
+        prior = fit_prior(self.error_sums_, squares, self.error_counts_, self.cluster_shares_)
+        self.prior_mean_, self.prior_covariance_, self.noise_ = prior
 
     def _fit_evidence(self, X, errors):
-        self.error_sums_, self.error_counts_ = cluster_sums(
-            self._assign(X), errors, self._n_clusters
-        )
-        self.representation_ = mean_errors(self.error_sums_, self.error_counts_)
+        rows = [
+            self._represent(sums, counts)
+            for sums, counts in zip(self.error_sums_, self.error_counts_, strict=True)
+        ]
+        self.representation_ = np.array([row["representation_"] for row in rows])
+        self.representation_std_ = None
+        if self.representation == "posterior":
+            self.representation_std_ = np.array([row["representation_std_"] for row in rows])
 
     def _evidence(self, val_errors, X_val, position):
         prompts = self.X_val_ if X_val is None else X_val
@@ -30,14 +58,96 @@ class ClusterRouter(BaseRouter):
         return {
             "error_sums_": sums,
             "error_counts_": counts,
-            "representation_": mean_errors(sums, counts),
+            **self._represent(sums, counts),
         }
+
+    def _represent(self, sums, counts):
+        if self.representation == "mean":
+            return {"representation_": mean_errors(sums, counts, self.cluster_shares_)}
+        mean, covariance = condition(self._prior(), sums, counts)
+        return {"representation_": mean, "representation_std_": standard_errors(covariance)}
+
+    def _prior(self):
+        return Prior(self.prior_mean_, self.prior_covariance_, self.noise_)
 
     def _predict_error(self, X, index):
         by_cluster = self.representation_[index].T.astype(X.dtype)
+        return by_cluster[self._assign(X)]
+
+    def _predict_std(self, X, index):
+        by_cluster = self.representation_std_[index].T.astype(X.dtype)
         return by_cluster[self._assign(X)]
 
     def _choose(self, X, index, cost_weight):
         # All prompts of a cluster share one choice, made in double precision.
         by_cluster = choose(self.representation_[index].T, self._prices(index), cost_weight)
         return by_cluster[self._assign(X)]
+
+
+class FewShotRouter(ClusterRouter):
+    """Base class of routers over clusters that choose the prompts to run models on.
+
+    A subclass has a parameter `validation`, "greedy" or "random".
+    """
+
+    validation: str
+
+    def _check_params(self):
+        super()._check_params()
+        check_choice(self.validation, "validation", ("greedy", "random"))
+
+    def suggest_prompts(self, name, n_prompts, X_candidates):
+        """Choose the prompts on which to run a model next.
+
+        Greedily, those that cut the expected posterior variance of the model's errors most, given
+        what it was run on so far.
+
+        Parameters
+        ----------
+        name : str or int
+            A known model.
+        n_prompts : int
+            How many prompts to choose.
+        X_candidates : array-like of shape (n_candidates, n_features)
+            The prompts to choose from. Leave out those that the model was run on already.
+
+        Returns
+        -------
+        indices : ndarray of shape (n_prompts,)
+            Rows of `X_candidates`, the most telling first. Pass the errors on them to
+            :meth:`update_model` with ``X_val=X_candidates[indices]``.
+
+        Raises
+        ------
+        ValueError
+            If the model is unknown, or there are fewer candidates than prompts to choose.
+        """
+        check_is_fitted(self)
+        position = find_model(name, self.models_)
+        X = validate_data(self, X_candidates, reset=False, dtype=FLOATS)
+        counts = self.error_counts_[position]
+        _, covariance = condition(self._prior(), self.error_sums_[position], counts)
+        return select_validation_prompts(
+            self._assign(X),
+            covariance,
+            self.noise_,
+            n_prompts,
+            shares=self.cluster_shares_,
+            random_state=self.selection_seed_,
+        )
+
+    def _choose_validation_prompts(self, X, n_validation, rng):
+        self.selection_seed_ = int(rng.randint(2**31))
+        if self.validation == "random":
+            return super()._choose_validation_prompts(X, n_validation, rng)
+        clusters = self._assign(X)
+        indices = select_validation_prompts(
+            clusters,
+            self.prior_covariance_,
+            self.noise_,
+            n_validation,
+            shares=self.cluster_shares_,
+            random_state=self.selection_seed_,
+        )
+        picked = np.bincount(clusters[indices], minlength=self._n_clusters) / len(indices)
+        return indices, (self.cluster_shares_ / np.maximum(picked, 1 / len(X)))[clusters[indices]]

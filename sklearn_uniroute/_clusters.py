@@ -60,19 +60,25 @@ def cluster_sums(labels, errors, n_clusters):
     return sums, counts
 
 
-def mean_errors(sums, counts):
+def mean_errors(sums, counts, shares):
     """Per-cluster mean errors (eq. 12 of the paper).
 
-    A cluster without an observation gets the model's mean error over all its observations.
+    A cluster without an observation gets the model's overall error: the mean over the other
+    clusters, weighted by their shares of the prompts, so that it does not depend on how many
+    prompts were run in each.
 
     Parameters
     ----------
     sums : ndarray of shape (..., n_clusters)
     counts : ndarray of shape (..., n_clusters)
+    shares : ndarray of shape (n_clusters,)
+        Share of each cluster in the training prompts.
 
     Returns
     -------
     means : ndarray of shape (..., n_clusters)
     """
-    overall = sums.sum(axis=-1, keepdims=True) / counts.sum(axis=-1, keepdims=True)
-    return np.where(counts > 0, sums / np.maximum(counts, 1), overall)
+    means = sums / np.maximum(counts, 1)
+    weights = np.where(counts > 0, np.maximum(shares, np.finfo(float).tiny), 0.0)
+    overall = (weights * means).sum(axis=-1) / weights.sum(axis=-1)
+    return np.where(counts > 0, means, overall[..., None])

@@ -203,13 +203,19 @@ class DeferralCurveDisplay:
         self.models_ = None
         if self.model_cost is not None:
             self.models_ = ax.scatter(
-                self.model_cost, self.model_quality, marker="x", color="0.4", linewidths=1, zorder=1
+                self.model_cost,
+                self.model_quality,
+                marker="x",
+                color="0.4",
+                linewidths=1,
+                zorder=1,
+                label="single models",
             )
             cheapest = min(self.model_cost)
             if cheapest > 0 and max(self.model_cost) >= _LOG_RATIO * cheapest:
                 ax.set_xscale("log")
         ax.set(xlabel="Average cost per prompt", ylabel="Average quality")
-        if self.line_.get_label()[:1] != "_":
+        if self.line_.get_label()[:1] != "_" or self.models_ is not None:
             ax.legend()
         self.ax_ = ax
         self.figure_ = ax.figure

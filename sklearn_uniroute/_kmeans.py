@@ -3,12 +3,12 @@
 from sklearn.base import clone
 from sklearn.cluster import KMeans
 
-from sklearn_uniroute._cluster_router import ClusterRouter
+from sklearn_uniroute._cluster_router import FewShotRouter
 from sklearn_uniroute._clusters import nearest_centers
-from sklearn_uniroute._validation import check_choice, check_clusterer, check_count, check_enough
+from sklearn_uniroute._validation import check_clusterer, check_count, check_enough
 
 
-class KMeansRouter(ClusterRouter):
+class KMeansRouter(FewShotRouter):
     """Route by the errors of models on clusters of prompts.
 
     The training prompts are clustered. A model is represented by its mean error in each cluster,
@@ -20,9 +20,12 @@ class KMeansRouter(ClusterRouter):
     ----------
     n_clusters : int, default=8
         Number of clusters of prompts, K. Not used when a `clusterer` is given.
-    representation : {"mean"}, default="mean"
-        How a model's errors make its representation: "mean" takes the mean error in each cluster,
-        and the model's overall mean where a cluster has no observation.
+    representation : {"posterior", "mean"}, default="posterior"
+        How a model's errors make its representation. "mean" takes the mean error in each cluster
+        [1]_, and the model's overall error where a cluster has no observation. "posterior" takes
+        the training models' errors as a prior and updates it by the model's own, which needs far
+        fewer validation prompts, makes the number of clusters matter little, and gives standard
+        errors; see :doc:`few_shot`.
     cost_weight : float, default=0.0
         Error that a unit of cost is worth, lambda of the paper, in the unit of the costs.
     budget : float, default=None
@@ -30,8 +33,9 @@ class KMeansRouter(ClusterRouter):
     n_validation : int, default=400
         How many of the training prompts at most serve as validation prompts when `fit` gets no
         `X_val`; None takes all.
-    validation : {"random"}, default="random"
-        How they are chosen.
+    validation : {"greedy", "random"}, default="greedy"
+        How they are chosen: "greedy" takes those that tell most of a model, the most telling
+        first, see :func:`select_validation_prompts`; "random" draws them evenly.
     clusterer : estimator, default=None
         A clusterer that has `cluster_centers_` once fitted, to use instead of
         ``KMeans(n_clusters)``. It is cloned and fitted as it is, with its own number of clusters
@@ -49,12 +53,27 @@ class KMeansRouter(ClusterRouter):
         Their mean costs.
     representation_ : ndarray of shape (n_models, n_clusters)
         Per-cluster errors, Psi.
+    representation_std_ : ndarray of shape (n_models, n_clusters) or None
+        Their standard errors, of the posterior representation.
+    cluster_shares_ : ndarray of shape (n_clusters,)
+        Share of each cluster in the training prompts.
+    prior_mean_ : ndarray of shape (n_clusters,)
+        Per-cluster errors expected of a model that was not run yet.
+    prior_covariance_ : ndarray of shape (n_clusters, n_clusters)
+        Their covariance over models.
+    noise_ : ndarray of shape (n_clusters,)
+        Variance of a single error of a model, by cluster.
+    selection_seed_ : int
+        Seeds the order of prompts within clusters when prompts are chosen.
     error_sums_, error_counts_ : ndarray of shape (n_models, n_clusters)
         Sums and numbers of the errors observed in each cluster.
     X_val_ : ndarray of shape (n_validation_prompts, n_features)
         The validation prompts.
     validation_indices_ : ndarray of shape (n_validation_prompts,) or None
         Their rows in the training prompts: run a new model on these. None where `fit` got `X_val`.
+    validation_weights_ : ndarray of shape (n_validation_prompts,)
+        What each of them counts in an average over the traffic: 1 where they were drawn evenly or
+        passed, else its cluster's share of the training prompts over that of the picks.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -67,7 +86,8 @@ class KMeansRouter(ClusterRouter):
 
     References
     ----------
-    "Universal Model Routing for Efficient LLM Inference", arXiv 2502.08773, section 5.1.
+    .. [1] "Universal Model Routing for Efficient LLM Inference", arXiv 2502.08773, section 5.1
+       and eq. 12.
 
     Examples
     --------
@@ -90,11 +110,11 @@ class KMeansRouter(ClusterRouter):
         self,
         n_clusters=8,
         *,
-        representation="mean",
+        representation="posterior",
         cost_weight=0.0,
         budget=None,
         n_validation=400,
-        validation="random",
+        validation="greedy",
         clusterer=None,
         random_state=None,
     ):
@@ -110,9 +130,8 @@ class KMeansRouter(ClusterRouter):
     def _check_params(self):
         super()._check_params()
         check_count(self.n_clusters, "n_clusters")
-        check_choice(self.representation, "representation", ("mean",))
 
-    def _fit_features(self, X, errors, rng):
+    def _fit_clusters(self, X, rng):
         if self.clusterer is None:
             check_enough(self.n_clusters, "n_clusters", len(X), "training prompts")
             clusterer = KMeans(self.n_clusters, random_state=rng)

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import zipfile
 from pathlib import Path
 
@@ -35,8 +36,9 @@ def load_routing_data(path):
           the costs of calls in columns ``<model>|cost``.
 
         Tables are CSV (``.csv``, ``.csv.gz``) or Parquet (``.parquet``) files. They may have
-        columns `prompt` (texts) and `source`, and embeddings in columns `x0`, `x1`, ... or as
-        lists in a column `embedding`. In a long table these repeat for each prompt.
+        columns `prompt` (texts) and `source`, and embeddings in columns `x0`, `x1`, ... or, in
+        Parquet files, as lists in a column `embedding`. In a long table these repeat for each
+        prompt, and further columns are not read.
 
     Returns
     -------
@@ -73,6 +75,8 @@ def load_routing_data(path):
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"there is no routing data at {path}")
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; expected a file of routing data")
     suffixes = path.suffixes
     try:
         if suffixes[-1:] == [".npz"]:
@@ -136,6 +140,7 @@ def _from_long(table):
     _refuse_rows(
         table.duplicated(["prompt_id", "model"]), "model", "repeats a model on the same prompt"
     )
+    features = _feature_columns(table)
     prompt, prompt_ids = table["prompt_id"].factorize()
     model, models = table["model"].astype(str).factorize()
     data = {"models": np.asarray(models, dtype=str), "y": None}
@@ -144,9 +149,13 @@ def _from_long(table):
             cells = np.full((len(prompt_ids), len(models)), np.nan)
             cells[prompt, model] = _numbers(table, column)
             data[name] = cells
+    if "cost" in table:
+        wrong = ~(_numbers(table, "cost") >= 0) & table["quality"].notna()
+        _refuse_rows(wrong, "cost", "is missing or negative", table["cost"])
     first_rows = np.flatnonzero(~table.duplicated("prompt_id"))
-    per_prompt = table.drop(columns=[*_LONG, "cost"], errors="ignore")
+    per_prompt = table[[name for name in table if name in {*_RESERVED[1:], *features}]]
     if "embedding" in per_prompt:
+        _refuse_text_embeddings(table)
         per_prompt = per_prompt.assign(embedding=[tuple(row) for row in per_prompt["embedding"]])
     expected = per_prompt.iloc[first_rows[prompt]].reset_index(drop=True)
     differs = (per_prompt != expected) & ~(per_prompt.isna() & expected.isna())
@@ -165,18 +174,25 @@ def _from_wide(table):
             f"no column names a model; the table has {listing(table.columns)}. Expected the "
             f"columns {listing(_LONG)} of a long table, or one column per model"
         )
-    data = {
-        "models": np.array(models),
-        "y": np.column_stack([_numbers(table, name) for name in models]),
-    }
+    try:
+        y = np.column_stack([_numbers(table, name) for name in models])
+    except ValueError as error:
+        raise ValueError(
+            f"{error}. All columns but {listing(_RESERVED)} and x0, x1, ... are taken for models; "
+            f"a long table has columns {listing(_LONG)}; a CSV file has commas between them"
+        ) from error
+    data = {"models": np.array(models), "y": y}
     if costs:
         expected = [f"{model}|cost" for model in models]
-        odd = set(costs) ^ set(expected)
-        if odd:
+        free = [model for model, name in zip(models, expected, strict=True) if name not in costs]
+        if free:
             raise ValueError(
-                f"models and columns of costs do not match: {listing(sorted(odd))}; expected a "
-                "column '<model>|cost' for each model, or none at all"
+                f"column(s) {listing(free)}, taken for models, have no column of costs "
+                "'<model>|cost' while others have; add them, or drop what is no model"
             )
+        unknown = sorted(set(costs) - set(expected))
+        if unknown:
+            raise ValueError(f"column(s) {listing(unknown)} have no column of the model itself")
         data["costs"] = np.column_stack([_numbers(table, name) for name in expected])
     return data | _columns_by_prompt(table)
 
@@ -187,6 +203,7 @@ def _columns_by_prompt(table):
     if features:
         data["X"] = np.column_stack([_numbers(table, name) for name in features])
     elif "embedding" in table:
+        _refuse_text_embeddings(table)
         lengths = table["embedding"].map(len)
         _refuse_rows(lengths != lengths.iloc[0], "embedding", "differs in length from the first")
         data["X"] = np.array(table["embedding"].tolist(), dtype=np.float64)
@@ -197,8 +214,22 @@ def _columns_by_prompt(table):
 
 
 def _feature_columns(table):
-    names = [f"x{number}" for number in range(len(table.columns))]
-    return [name for name in names if name in table]
+    found = {name for name in table if re.fullmatch(r"x\d+", name)}
+    names = [f"x{number}" for number in range(len(found))]
+    if found != set(names):
+        raise ValueError(
+            f"columns of embeddings must be x0 to x{len(found) - 1} without a gap; missing: "
+            f"{listing(sorted(set(names) - found))}"
+        )
+    return names
+
+
+def _refuse_text_embeddings(table):
+    if isinstance(table["embedding"].iloc[0], str):
+        raise ValueError(
+            "column 'embedding' holds text; lists need a Parquet file, in CSV files embeddings "
+            "stand in columns x0, x1, ..."
+        )
 
 
 def _numbers(table, column):

@@ -34,8 +34,6 @@ class KNeighborsRouter(BaseRouter):
     n_validation : int, default=400
         How many of the training prompts at most serve as validation prompts when `fit` gets no
         `X_val`; None takes all.
-    validation : {"random"}, default="random"
-        How they are chosen.
     random_state : int, RandomState instance or None, default=None
         Seeds the choice of validation prompts.
 
@@ -54,6 +52,8 @@ class KNeighborsRouter(BaseRouter):
         The validation prompts.
     validation_indices_ : ndarray of shape (n_validation_prompts,) or None
         Their rows in the training prompts: run a new model on these. None where `fit` got `X_val`.
+    validation_weights_ : ndarray of shape (n_validation_prompts,)
+        What each of them counts in an average over the traffic; all 1, as they are drawn evenly.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -88,7 +88,6 @@ class KNeighborsRouter(BaseRouter):
         cost_weight=0.0,
         budget=None,
         n_validation=400,
-        validation="random",
         random_state=None,
     ):
         self.n_neighbors = n_neighbors
@@ -97,7 +96,6 @@ class KNeighborsRouter(BaseRouter):
         self.cost_weight = cost_weight
         self.budget = budget
         self.n_validation = n_validation
-        self.validation = validation
         self.random_state = random_state
 
     def _check_params(self):

@@ -45,7 +45,8 @@ class PoolMixin:
             The model's mean cost per prompt, in the unit of the other costs. Required where the
             router has costs.
         X_val : array-like of shape (n_validation_prompts, n_features), default=None
-            The prompts that the model was run on, where they are not `X_val_`.
+            The prompts that the model was run on, where they are not `X_val_`; of the same
+            features as those that `fit` was given, so after the transformers of a pipeline.
         replace : bool, default=False
             Whether a known model of that name is to be forgotten first.
 

@@ -14,7 +14,8 @@ NOTES = """\
 Mean over trials ± half the 95 % interval; scored on unseen models and test prompts only.
 area: quality averaged over the pool's range of costs. gain: area less that of {first}, in pairs.
 QNC: cost, relative to the best single model, at which its quality is reached; over the trials
-that reach it, whose share stands beside it. saved: cost saved at that quality, 0 where not reached.
+that reach it, whose share stands beside it ("-": none). saved: cost saved at that quality, 0 where
+it is not reached.
 peak: highest quality on the curve."""
 
 

@@ -41,6 +41,44 @@ def check_enough(value, name, available, of_what):
         )
 
 
+def check_selection(clusters, covariance, noise, shares):
+    """Check what prompts are selected by."""
+    noise = check_array(noise, ensure_2d=False, dtype=np.float64, input_name="noise")
+    covariance = check_array(covariance, dtype=np.float64, input_name="covariance")
+    n_clusters = len(noise)
+    if noise.ndim != 1 or noise.min() <= 0:
+        raise ValueError("`noise` must be one variance above 0 per cluster.")
+    if covariance.shape != (n_clusters, n_clusters):
+        raise ValueError(
+            f"`covariance` has shape {covariance.shape} but `noise` has {n_clusters} clusters; "
+            f"expected ({n_clusters}, {n_clusters})."
+        )
+    clusters = check_array(clusters, ensure_2d=False, dtype=None, input_name="clusters")
+    if clusters.ndim != 1 or clusters.dtype.kind not in "iu" or clusters.min() < 0:
+        raise ValueError("`clusters` must be the number of a cluster, from 0, for each candidate.")
+    if clusters.max() >= n_clusters:
+        raise ValueError(
+            f"`clusters` names cluster {clusters.max()}, but `noise` has {n_clusters} clusters."
+        )
+    if shares is None:
+        shares = np.bincount(clusters, minlength=n_clusters) / len(clusters)
+    shares = check_array(shares, ensure_2d=False, dtype=np.float64, input_name="shares")
+    if shares.shape != (n_clusters,):
+        raise ValueError(
+            f"`shares` has shape {shares.shape}; expected one share per cluster, ({n_clusters},)."
+        )
+    return clusters, covariance, noise, shares
+
+
+def check_has_std(std):
+    """Refuse standard errors where the representation has none."""
+    if std is None:
+        raise ValueError(
+            "`return_std` needs standard errors, which this router does not estimate; use a "
+            'KMeansRouter with representation="posterior".'
+        )
+
+
 def check_clusterer(clusterer):
     """Get the centres of a fitted clusterer."""
     centers = getattr(clusterer, "cluster_centers_", None)
@@ -284,6 +322,8 @@ def check_costs(costs, labels, *, quality=None, n_prompts=None, name="costs"):
     elif hasattr(costs, "index") and hasattr(costs, "loc"):
         _check_named(costs.index, labels, name)
         costs = costs.loc[labels.tolist()]
+    if np.ndim(costs) not in {1, 2} or np.asarray(costs).dtype.kind not in "iufbO":
+        raise ValueError(f"`{name}` must be numbers, one per model or one per call; got {costs!r}.")
     costs = check_array(
         costs, dtype=FLOATS, ensure_2d=False, ensure_all_finite=False, input_name=name
     )
@@ -400,10 +440,13 @@ def check_comparable(data, n_trials, n_validation, model_share, share_before_tes
         )
     if data.costs is None:
         raise ValueError(
-            "the data has no costs; routing trades quality for cost, so each model needs a price."
+            "the data has no costs, and routing trades quality for cost; add an array `costs`, a "
+            "column `cost` of a long table, or columns '<model>|cost' of a wide one."
         )
     model_costs = np.nanmean(np.atleast_2d(data.costs), axis=0)
     n_prompts, n_models = data.y.shape
+    if not 0 < model_share < 1:
+        raise ValueError(f"`model_share` must lie between 0 and 1; got {model_share}.")
     n_training_models = int(model_share * n_models)
     if not (1 <= n_training_models <= n_models - 2 and np.ptp(model_costs) > 0):
         raise ValueError(

@@ -26,8 +26,6 @@ class ZeroRouter(ClusterRouter):
     n_validation : int, default=400
         How many of the training prompts at most serve as validation prompts when `fit` gets no
         `X_val`; None takes all.
-    validation : {"random"}, default="random"
-        How they are chosen.
     random_state : int, RandomState instance or None, default=None
         Seeds the choice of validation prompts and the mixing of models. Which of the two models a
         prompt goes to depends on the prompt and on this seed alone.
@@ -48,6 +46,8 @@ class ZeroRouter(ClusterRouter):
         The validation prompts.
     validation_indices_ : ndarray of shape (n_validation_prompts,) or None
         Their rows in the training prompts: run a new model on these. None where `fit` got `X_val`.
+    validation_weights_ : ndarray of shape (n_validation_prompts,)
+        What each of them counts in an average over the traffic; all 1, as they are drawn evenly.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -81,16 +81,17 @@ class ZeroRouter(ClusterRouter):
         cost_weight=0.0,
         budget=None,
         n_validation=400,
-        validation="random",
         random_state=None,
     ):
         self.cost_weight = cost_weight
         self.budget = budget
         self.n_validation = n_validation
-        self.validation = validation
         self.random_state = random_state
 
-    def _fit_features(self, X, errors, rng):
+    # The paper's own: there is but one cluster, and nothing for it to learn from others.
+    representation = "mean"
+
+    def _fit_clusters(self, X, rng):
         self.mixing_seed_ = int(rng.randint(2**31))
 
     @property

@@ -263,12 +263,13 @@ def check_the_budget_is_kept(router, data):
     router = grown(router, data)
     for budget in (1.0, 5.0, 20.0, 60.0, 1e6):
         weight = router.cost_weight_for_budget(budget)
-        paid = router.costs_[router.predict(router.X_val_, cost_weight=weight)].mean()
+        traffic = router.validation_weights_ / router.validation_weights_.sum()
+        paid = traffic @ router.costs_[router.predict(router.X_val_, cost_weight=weight)]
         assert paid <= budget * (1 + 1e-9)
         if weight > 0:
             # No lower weight keeps it.
             lower = router.predict(router.X_val_, cost_weight=weight * (1 - 1e-6))
-            assert router.costs_[lower].mean() > budget
+            assert traffic @ router.costs_[lower] > budget
     assert set(router.predict(router.X_val_, budget=1.0)) == {0}
     weight = router.cost_weight_for_budget(30.0, pool=[0, 3, 7], X=data.X)
     assert router.costs_[router.predict(data.X, [0, 3, 7], cost_weight=weight)].mean() <= 30.0
@@ -303,9 +304,13 @@ def check_validation_prompts(router, data):
         chosen.validation_indices_, fitted(router, data).validation_indices_
     )
     everything = fitted(clone(router).set_params(n_validation=None), data)
-    np.testing.assert_array_equal(everything.X_val_, data.X[:N_TRAINING])
+    assert sorted(everything.validation_indices_) == list(range(N_TRAINING))
+    # On average, the weights make up for clusters that were picked more often than others.
+    assert chosen.validation_weights_.shape == (60,)
+    assert 0 < chosen.validation_weights_.mean() <= 1 + 1e-12
     passed = fitted(router, data, X_val=data.X[N_TRAINING:])
     assert passed.validation_indices_ is None
+    np.testing.assert_array_equal(passed.validation_weights_, 1)
     np.testing.assert_array_equal(passed.X_val_, data.X[N_TRAINING:])
 
 

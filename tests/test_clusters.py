@@ -25,9 +25,10 @@ def test_sums_and_means_by_hand():
     sums, counts = cluster_sums(labels, errors, 4)
     np.testing.assert_array_equal(sums, [[1, 0, 1, 0], [0.5, 0, 0.25, 0]])
     np.testing.assert_array_equal(counts, [[2, 0, 1, 0], [1, 0, 1, 0]])
-    # Empty clusters take the mean over all observations: 2/3 and 3/8.
-    expected = [[0.5, 2 / 3, 1, 2 / 3], [0.5, 0.375, 0.25, 0.375]]
-    np.testing.assert_allclose(mean_errors(sums, counts), expected)
+    # Empty clusters take the mean over the others, by their shares: (3 * .5 + 1 * 1) / 4 and so on.
+    shares = np.array([0.3, 0.4, 0.1, 0.2])
+    expected = [[0.5, 0.625, 1, 0.625], [0.5, 0.4375, 0.25, 0.4375]]
+    np.testing.assert_allclose(mean_errors(sums, counts, shares), expected)
 
 
 def test_single_precision_errors_are_summed_in_double():

@@ -26,7 +26,7 @@ def test_from_predictions_draws_the_curve_and_the_models(data, router, ax):
     np.testing.assert_allclose(display.models_.get_offsets(), crosses)
     assert display.ax_ is ax
     assert display.figure_ is ax.figure
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["mine"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["mine", "single models"]
     # Costs from 1 to 100.
     assert ax.get_xscale() == "log"
 

@@ -6,7 +6,7 @@ from sklearn_uniroute import KMeansRouter
 
 
 def test_representation_is_equation_12_by_hand(data):
-    router = KMeansRouter(5, n_validation=40, random_state=0)
+    router = KMeansRouter(5, representation="mean", n_validation=40, random_state=0)
     router.fit(data.X, data.y[:, :3], costs=data.costs[:3])
     errors = 1 - data.y[router.validation_indices_, 5]
     router.add_model(errors, cost=1.0)
@@ -21,15 +21,17 @@ def test_representation_is_equation_12_by_hand(data):
     np.testing.assert_array_equal(router.predict_error(data.X), router.representation_.T[labels])
 
 
-def test_a_training_model_added_on_all_training_prompts_is_represented_alike(data):
-    router = KMeansRouter(5, n_validation=None, random_state=0).fit(data.X, data.y)
+@pytest.mark.parametrize("representation", ["mean", "posterior"])
+def test_a_training_model_added_on_all_training_prompts_is_represented_alike(data, representation):
+    router = KMeansRouter(5, representation=representation, n_validation=None, random_state=0)
+    router.fit(data.X, data.y)
     for model in range(8):
-        router.add_model(1 - data.y[:, model])
+        router.add_model(1 - data.y[router.validation_indices_, model])
     np.testing.assert_allclose(router.representation_[8:], router.representation_[:8])
 
 
 def test_an_empty_cluster_falls_back_to_the_overall_error(data):
-    router = KMeansRouter(5, random_state=0).fit(data.X, data.y)
+    router = KMeansRouter(5, representation="mean", random_state=0).fit(data.X, data.y)
     nearest = router.cluster_centers_[:1]
     router.add_model([1.0, 0.0, 0.0], X_val=np.repeat(nearest, 3, axis=0))
     np.testing.assert_allclose(router.representation_[-1], 1 / 3)

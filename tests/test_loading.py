@@ -143,8 +143,15 @@ def test_wrong_npz(tmp_path, changes, message):
     [
         (LONG.assign(quality=["1", "0", "good", "0", "1"]), "'quality' is not a number in row 2 "),
         (LONG.assign(cost=["1", "x", "y", "0", "1"]), "'cost' is not a number in row 1 .* 1 more"),
-        (LONG.assign(cost=[1, -9, 8, 2, 7]), "`costs` must be .* -9.0 for model 'large' in row 0"),
-        (LONG.assign(cost=[1, 9, np.nan, 2, 7]), "got nan for model 'large' in row 1"),
+        (LONG.assign(cost=[1, -9, 8, 2, 7]), "'cost' is missing or negative in row 1 "),
+        (LONG.assign(cost=[1, 9, 8, np.nan, 7]), "'cost' is missing or negative in row 3 "),
+        (LONG.assign(cost=[1, 9, 8, np.inf, 7]), "`costs` must be finite .* 'small' in row 2"),
+        (LONG.assign(embedding="[1, 2]"), "column 'embedding' holds text; lists need a Parquet"),
+        (LONG.assign(x0=1, x2=2), "must be x0 to x1 without a gap; missing: 'x1'"),
+        (
+            LONG.rename(columns={"prompt_id": "id"}),
+            "'id' is not a number.*a long table has columns",
+        ),
         (LONG.iloc[[0, 1, 1]], "column 'model' repeats a model on the same prompt in row 2"),
         (LONG.assign(model=["a", None, "b", "a", "b"]), "column 'model' is empty in row 1"),
         (LONG.assign(prompt_id=["p", "p", None, "q", "q"]), "'prompt_id' is empty in row 2"),
@@ -155,7 +162,15 @@ def test_wrong_npz(tmp_path, changes, message):
             WIDE.assign(large="right"),
             r"column 'large' is not a number in row 0 \('right'\), and in 2",
         ),
-        (WIDE.drop(columns="large|cost"), "columns of costs do not match: 'large.cost'"),
+        (WIDE.drop(columns="large|cost"), r"column\(s\) 'large', taken for models, have no column"),
+        (
+            WIDE.assign(latency=1),
+            r"column\(s\) 'latency', taken for models, have no column of costs",
+        ),
+        (
+            WIDE.drop(columns="large"),
+            r"column\(s\) 'large.cost' have no column of the model itself",
+        ),
         (WIDE[["prompt_id", "prompt"]], "no column names a model; .* 'prompt_id', 'prompt'"),
         (WIDE.assign(small=np.nan), r"no observed quality for model\(s\) 'small'"),
     ],
@@ -193,6 +208,16 @@ def test_a_single_array_is_refused(tmp_path):
         np.save(file, ARRAYS["y"])
     with pytest.raises(ValueError, match="this holds one array"):
         load_routing_data(tmp_path / "data.npz")
+
+
+def test_further_columns_of_a_long_table_are_not_read(tmp_path):
+    data = load_routing_data(write(tmp_path, LONG.assign(latency=range(5))))
+    np.testing.assert_array_equal(data.y, QUALITY)
+
+
+def test_a_folder_is_refused(tmp_path):
+    with pytest.raises(IsADirectoryError, match="is a folder; expected a file"):
+        load_routing_data(tmp_path)
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -47,6 +47,8 @@ FIT = {
         lambda r: fit(r, y=with_columns(["a", "b", "a"])),
         "name models more than once: 'a'; give every model",
     ),
+    "a single cost": (lambda r: fit(r, costs=3), "`costs` must be numbers, one per model.*got 3"),
+    "costs in text": (lambda r: fit(r, costs=["$1", "$2", "$3"]), "`costs` must be numbers"),
     "costs too few": (
         lambda r: fit(r, costs=[1, 2]),
         r"`costs` has 2 entries but `y` has 3 columns \(one per model\)",
@@ -98,10 +100,6 @@ FIT = {
         "exclude each other; got cost_weight=0.1 and budget=2.0. Set one of them",
     ),
     "no validation prompts": (with_params(n_validation=0), "n_validation == 0, must be >= 1"),
-    "an unknown choice of them": (
-        with_params(validation="best"),
-        "`validation` must be one of 'random'; got 'best'",
-    ),
 }
 
 CALLS = {
@@ -332,7 +330,8 @@ def test_a_first_fit_that_fails_leaves_an_unfitted_router(router):
         ({"n_clusters": 0}, ValueError, "n_clusters == 0, must be >= 1"),
         ({"n_clusters": 2.5}, TypeError, "n_clusters must be an instance of"),
         ({"n_clusters": 71}, ValueError, r"`n_clusters`=71 asks for more.*n_samples=70"),
-        ({"representation": "median"}, ValueError, "`representation` must be one of 'mean'"),
+        ({"representation": "median"}, ValueError, "must be one of 'posterior', 'mean'; got 'med"),
+        ({"validation": "best"}, ValueError, "`validation` must be one of 'greedy', 'random'"),
         ({"n_validation": 2.5}, TypeError, "n_validation must be an instance of"),
     ],
 )

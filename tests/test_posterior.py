@@ -1,0 +1,194 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import multivariate_normal
+
+from sklearn_uniroute import KMeansRouter
+from sklearn_uniroute._posterior import Prior, condition, fit_prior, standard_errors
+from sklearn_uniroute.datasets import make_routing_data
+
+
+def random_prior(seed, n_clusters):
+    rng = np.random.RandomState(seed)
+    root = rng.normal(scale=0.2, size=(n_clusters, n_clusters))
+    return Prior(
+        rng.uniform(size=n_clusters),
+        root @ root.T + 0.001 * np.eye(n_clusters),
+        rng.uniform(0.05, 0.25, size=n_clusters),
+    )
+
+
+def one_by_one(prior, labels, errors):
+    """Condition on one error after the other, each by the rule for two Gaussian numbers."""
+    mean, covariance = prior.mean.copy(), prior.covariance.copy()
+    for k, error in zip(labels, errors, strict=True):
+        gain = covariance[:, k] / (covariance[k, k] + prior.noise[k])
+        mean = mean + gain * (error - mean[k])
+        covariance = covariance - np.outer(gain, covariance[k])
+    return mean, covariance
+
+
+@given(st.integers(0, 10**6), st.integers(1, 6), st.integers(0, 30))
+def test_conditioning_at_once_is_conditioning_one_by_one(seed, n_clusters, n_errors):
+    prior = random_prior(seed, n_clusters)
+    rng = np.random.RandomState(seed)
+    labels = rng.randint(n_clusters, size=n_errors)
+    errors = rng.randint(2, size=n_errors).astype(float)
+    sums = np.bincount(labels, weights=errors, minlength=n_clusters)
+    counts = np.bincount(labels, minlength=n_clusters).astype(float)
+    mean, covariance = condition(prior, sums, counts)
+    expected_mean, expected_covariance = one_by_one(prior, labels, errors)
+    np.testing.assert_allclose(mean, expected_mean, atol=1e-9)
+    np.testing.assert_allclose(covariance, expected_covariance, atol=1e-9)
+
+
+@given(st.integers(0, 10**6), st.integers(1, 6))
+def test_more_evidence_never_raises_a_standard_error(seed, n_clusters):
+    prior = random_prior(seed, n_clusters)
+    rng = np.random.RandomState(seed)
+    counts = rng.randint(20, size=n_clusters).astype(float)
+    more = counts + rng.randint(5, size=n_clusters)
+    few, many = (
+        standard_errors(condition(prior, rng.uniform(size=n_clusters) * n, n)[1])
+        for n in (counts, more)
+    )
+    assert np.all(many <= few + 1e-12)
+
+
+def test_no_evidence_is_the_prior_and_much_evidence_the_mean():
+    prior = random_prior(0, 4)
+    mean, covariance = condition(prior, np.zeros(4), np.zeros(4))
+    np.testing.assert_array_equal(mean, prior.mean)
+    np.testing.assert_allclose(covariance, prior.covariance)
+    rates = np.array([0.1, 0.9, 0.4, 0.0])
+    mean, covariance = condition(prior, rates * 1e7, np.full(4, 1e7))
+    np.testing.assert_allclose(mean, rates, atol=1e-3)
+    np.testing.assert_allclose(np.diag(covariance), prior.noise / 1e7, rtol=1e-3)
+
+
+def test_one_cluster_is_a_shrunk_mean():
+    prior = Prior(np.array([0.5]), np.array([[0.04]]), np.array([0.24]))
+    mean, covariance = condition(prior, np.array([3.0]), np.array([10.0]))
+    weight = 10 * 0.04 / (10 * 0.04 + 0.24)
+    assert mean[0] == pytest.approx(weight * 0.3 + (1 - weight) * 0.5)
+    assert covariance[0, 0] == pytest.approx(0.04 * (1 - weight))
+
+
+def test_the_prior_of_many_models_is_their_mean_and_covariance():
+    rng = np.random.RandomState(0)
+    n_models, n_clusters, count = 4000, 3, 1e6
+    true = np.array([[0.02, 0.01, 0.0], [0.01, 0.03, 0.0], [0.0, 0.0, 0.01]])
+    rates = multivariate_normal([0.3, 0.5, 0.6], true, seed=rng).rvs(n_models)
+    counts = np.full((n_models, n_clusters), count)
+    squares = count * (rates**2 + 0.2)
+    prior = fit_prior(rates * count, squares, counts, np.full(n_clusters, 1 / 3))
+    np.testing.assert_allclose(prior.mean, rates.mean(axis=0))
+    np.testing.assert_allclose(prior.covariance, true, atol=0.002)
+    np.testing.assert_allclose(prior.noise, 0.2, rtol=1e-3)
+
+
+def test_the_prior_of_few_models_lies_between_theirs_and_one_level_for_all():
+    rates = np.array([[0.1, 0.3], [0.3, 0.4], [0.6, 0.9], [0.5, 0.2]])
+    counts = np.full((4, 2), 100.0)
+    prior = fit_prior(rates * 100, rates * 100, counts, np.array([0.5, 0.5]))
+    assert np.all(np.linalg.eigvalsh(prior.covariance) > 0)
+    assert prior.covariance[0, 1] > 0
+    raw = np.cov(rates.T)
+    diagonal = np.diag(prior.covariance)
+    assert np.ptp(diagonal) / diagonal.mean() < np.ptp(np.diag(raw)) / np.diag(raw).mean()
+
+
+@pytest.mark.parametrize("n_models", [1, 2, 3])
+def test_few_or_equal_training_models_leave_room_for_others(n_models):
+    """A common level and clusters of their own: a model unlike the training models is learnt."""
+    counts = np.full((n_models, 4), 100.0)
+    sums = 0.2 * counts
+    prior = fit_prior(sums, sums, counts, np.full(4, 0.25))
+    np.testing.assert_allclose(prior.mean, 0.2)
+    noise = prior.noise[0]
+    expected = 0.5 * noise * (0.25 + 0.0625 * np.eye(4)) * (1 + 1 / n_models) / (n_models - 0.5)
+    np.testing.assert_allclose(prior.covariance, expected)
+    mean, _ = condition(prior, np.array([50.0, 0, 0, 0]), np.array([50.0, 0, 0, 0]))
+    assert mean[0] > 0.8
+    assert np.all(mean[1:] > 0.4)
+
+
+def test_errors_without_any_spread_still_give_a_prior():
+    counts = np.full((2, 3), 4.0)
+    prior = fit_prior(0 * counts, 0 * counts, counts, np.full(3, 1 / 3))
+    np.testing.assert_array_equal(prior.noise, 0.25)
+    assert np.all(np.linalg.eigvalsh(prior.covariance) > 0)
+
+
+def test_router_conditions_on_its_evidence(data):
+    router = KMeansRouter(5, n_validation=30, random_state=0)
+    router.fit(data.X, data.y[:, :6], costs=data.costs[:6])
+    errors = 1 - data.y[router.validation_indices_, 7]
+    router.add_model(errors, cost=1.0)
+    distances = ((router.X_val_[:, None] - router.cluster_centers_) ** 2).sum(axis=2)
+    prior = Prior(router.prior_mean_, router.prior_covariance_, router.noise_)
+    mean, covariance = one_by_one(prior, distances.argmin(axis=1), errors)
+    np.testing.assert_allclose(router.representation_[6], mean, atol=1e-9)
+    np.testing.assert_allclose(
+        router.representation_std_[6], np.sqrt(np.diag(covariance)), atol=1e-9
+    )
+    error, std = router.predict_error(data.X, [6, 0], return_std=True)
+    labels = ((data.X[:, None] - router.cluster_centers_) ** 2).sum(axis=2).argmin(axis=1)
+    np.testing.assert_array_equal(error, router.representation_[[6, 0]].T[labels])
+    np.testing.assert_array_equal(std, router.representation_std_[[6, 0]].T[labels])
+    single = data.X.astype(np.float32)
+    assert router.predict_error(single, return_std=True)[1].dtype == np.float32
+
+
+def test_real_valued_quality_in_any_unit(data):
+    """Scaling and shifting the quality scales and shifts the errors, and nothing else."""
+    router, scaled = (KMeansRouter(5, n_validation=30, random_state=0) for _ in range(2))
+    quality = data.y + np.random.RandomState(0).uniform(size=data.y.shape)
+    router.fit(data.X, quality[:, :6])
+    scaled.fit(data.X, 100 * quality[:, :6])
+    np.testing.assert_array_equal(router.validation_indices_, scaled.validation_indices_)
+    seen = router.validation_indices_
+    router.add_model(1 - quality[seen, 7])
+    scaled.add_model(1 - 100 * quality[seen, 7])
+    np.testing.assert_allclose(1 - scaled.representation_, 100 * (1 - router.representation_))
+    np.testing.assert_allclose(scaled.representation_std_, 100 * router.representation_std_)
+
+
+def test_standard_errors_are_asked_of_those_who_have_them(data):
+    router = KMeansRouter(5, representation="mean", random_state=0).fit(data.X, data.y)
+    assert router.representation_std_ is None
+    with pytest.raises(ValueError, match=r"`return_std` needs .* representation=\"posterior\""):
+        router.predict_error(data.X, return_std=True)
+
+
+def test_intervals_hold_what_they_promise():
+    """Nine in ten intervals cover the true error rate, of models drawn like the training models."""
+    covered = []
+    for seed in range(30):
+        data = make_routing_data(n_prompts=1500, n_models=24, n_clusters=6, random_state=seed)
+        models = np.random.RandomState(seed).permutation(24)
+        train, new = models[:16], models[16:]
+        router = KMeansRouter(6, n_validation=50, random_state=0).fit(data.X, data.y[:, train])
+        labels = ((data.X[:, None] - router.cluster_centers_) ** 2).sum(axis=2).argmin(axis=1)
+        for model in new:
+            router.add_model(1 - data.y[router.validation_indices_, model])
+            rate = [(data.error_rates[data.source, model])[labels == k].mean() for k in range(6)]
+            inside = np.abs(router.representation_[-1] - rate) <= (
+                1.645 * router.representation_std_[-1]
+            )
+            covered.append(inside)
+    assert 0.85 <= np.mean(covered) <= 0.95
+
+
+def test_few_prompts_beat_the_mean(data):
+    train, test = np.arange(280), np.arange(280, 400)
+    scores = {}
+    for representation in ("posterior", "mean"):
+        router = KMeansRouter(6, representation=representation, n_validation=15, random_state=0)
+        router.fit(data.X[train], data.y[train, :5], costs=data.costs[:5])
+        for model in (5, 6, 7):
+            errors = 1 - data.y[train][router.validation_indices_, model]
+            router.add_model(errors, cost=data.costs[model])
+        scores[representation] = router.score(data.X[test], data.y[test], pool=range(8))
+    assert scores["posterior"] > scores["mean"]
