@@ -1,7 +1,8 @@
 """Route each prompt to the cheapest model that will do, over a pool that changes."""
 
-from sklearn_uniroute import datasets, metrics
+from sklearn_uniroute import datasets, metrics, model_selection
 from sklearn_uniroute._display import DeferralCurveDisplay
+from sklearn_uniroute._few_shot_display import FewShotCurveDisplay
 from sklearn_uniroute._kmeans import KMeansRouter
 from sklearn_uniroute._neighbors import KNeighborsRouter
 from sklearn_uniroute._selection import select_validation_prompts
@@ -10,11 +11,13 @@ from sklearn_uniroute._zero import ZeroRouter
 
 __all__ = [
     "DeferralCurveDisplay",
+    "FewShotCurveDisplay",
     "KMeansRouter",
     "KNeighborsRouter",
     "ZeroRouter",
     "__version__",
     "datasets",
     "metrics",
+    "model_selection",
     "select_validation_prompts",
 ]

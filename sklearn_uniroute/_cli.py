@@ -16,10 +16,10 @@ from sklearn_uniroute.datasets import load_routing_data, make_classifier_pool
 ROUTERS = {router.__name__: router for router in (ZeroRouter, KNeighborsRouter, KMeansRouter)}
 DEFAULT_ROUTERS = (
     "ZeroRouter",
-    "KNeighborsRouter(20)",
     "KNeighborsRouter(50)",
-    "KMeansRouter(8)",
-    "KMeansRouter(24)",
+    "KMeansRouter(8, representation='mean')",
+    "KMeansRouter(24, representation='mean')",
+    "KMeansRouter()",
 )
 
 

@@ -22,8 +22,8 @@ from sklearn_uniroute.metrics import (
     quality_neutral_cost,
 )
 
-_TEST_SHARE = 0.3
-_TRAINING_SHARE = 0.6
+TEST_SHARE = 0.3
+TRAINING_SHARE = 0.6
 # Costs at which curves are averaged over trials.
 _GRID_SIZE = 300
 
@@ -99,7 +99,7 @@ def compare(
     """
     X, y = data.X, data.y
     model_costs, n_validation, n_training_models = check_comparable(
-        data, n_trials, n_validation, model_share, 1 - _TEST_SHARE
+        data, n_trials, n_validation, model_share, 1 - TEST_SHARE
     )
     lowest, highest = model_costs.min(), model_costs.max()
     space = np.geomspace if is_wide(model_costs) else np.linspace
@@ -131,10 +131,10 @@ def mean_interval(values, confidence=0.95):
     return mean, student_t.ppf((1 + confidence) / 2, len(values) - 1) * error
 
 
-def _draw_split(rng, n_prompts, model_costs, n_validation, n_training_models):
+def draw_split(rng, n_prompts, model_costs, n_validation, n_training_models):
     prompts = rng.permutation(n_prompts)
-    n_test = round(_TEST_SHARE * n_prompts)
-    n_training = min(round(_TRAINING_SHARE * n_prompts), n_prompts - n_test - n_validation)
+    n_test = round(TEST_SHARE * n_prompts)
+    n_training = min(round(TRAINING_SHARE * n_prompts), n_prompts - n_test - n_validation)
     test, validation, rest = np.split(prompts, [n_test, n_test + n_validation])
     n_redrawn = 0
     while True:
@@ -150,7 +150,7 @@ def _draw_split(rng, n_prompts, model_costs, n_validation, n_training_models):
 
 
 def _run_trial(X, y, costs, model_costs, routers, n_validation, n_training_models, grid, seed):
-    split = _draw_split(
+    split = draw_split(
         np.random.RandomState(seed), len(X), model_costs, n_validation, n_training_models
     )
     known, unseen = split.training_models, split.unseen_models

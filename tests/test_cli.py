@@ -37,10 +37,10 @@ def test_without_any_option(tmp_path):
     rows = [line.split("  ")[0] for line in lines[4:9]]
     assert rows == [
         "ZeroRouter",
-        "KNeighborsRouter(20)",
         "KNeighborsRouter(50)",
-        "KMeansRouter(8)",
-        "KMeansRouter(24)",
+        "KMeansRouter(8, representation='mean')",
+        "KMeansRouter(24, representation='mean')",
+        "KMeansRouter()",
     ]
     assert (tmp_path / "deferral_curves.png").read_bytes()[:4] == b"\x89PNG"
 

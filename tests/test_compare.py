@@ -4,7 +4,7 @@ from scipy.stats import t
 from sklearn.utils import Bunch
 
 from sklearn_uniroute import KMeansRouter, KNeighborsRouter, ZeroRouter
-from sklearn_uniroute._compare import _draw_split, compare, mean_interval
+from sklearn_uniroute._compare import compare, draw_split, mean_interval
 from sklearn_uniroute.datasets import load_routing_data, make_routing_data
 from sklearn_uniroute.metrics import deferral_area_score, quality_neutral_cost
 
@@ -32,14 +32,14 @@ def test_a_trial_by_hand(data):
 
 def test_splits_share_nothing():
     costs = np.arange(1.0, 10.0)
-    split = _draw_split(np.random.RandomState(0), 100, costs, 10, 6)
+    split = draw_split(np.random.RandomState(0), 100, costs, 10, 6)
     assert [len(split.training), len(split.validation), len(split.test)] == [60, 10, 30]
     prompts = np.concatenate([split.training, split.validation, split.test])
     assert sorted(prompts) == list(range(100))
     assert sorted([*split.training_models, *split.unseen_models]) == list(range(9))
     assert len(split.unseen_models) == 3
     # More validation prompts than a tenth come from the training prompts.
-    split = _draw_split(np.random.RandomState(0), 100, costs, 40, 6)
+    split = draw_split(np.random.RandomState(0), 100, costs, 40, 6)
     assert [len(split.training), len(split.validation), len(split.test)] == [30, 40, 30]
 
 

@@ -1,0 +1,156 @@
+"""How few validation prompts a new model needs, on each file of real data.
+
+Run as ``python -m benchmarks.few_shot [N_SPLITS]``. Prints, for each number of validation prompts,
+the mean area under the deferral curve of unseen models and its paired difference to ZeroRouter
+with the standard error, the coverage of 90 % intervals of cluster errors, and the time of
+``add_model``.
+"""
+
+import sys
+
+import numpy as np
+from joblib import Parallel, delayed
+from scipy.linalg import cholesky
+from sklearn.base import clone
+from threadpoolctl import threadpool_limits
+
+from benchmarks._data import real_data
+from benchmarks._timing import ratio
+from sklearn_uniroute import KMeansRouter, KNeighborsRouter, ZeroRouter
+from sklearn_uniroute._compare import _draw_split
+from sklearn_uniroute.metrics import deferral_area_score
+
+SIZES = (25, 50, 100, 400)
+ROUTERS = {
+    "ZeroRouter": ZeroRouter(),
+    "K-NN, 20": KNeighborsRouter(20),
+    "K-NN, 50": KNeighborsRouter(50),
+    "mean, K = 5": KMeansRouter(5, representation="mean", validation="random"),
+    "mean, K = 8": KMeansRouter(8, representation="mean", validation="random"),
+    "mean, K = 24": KMeansRouter(24, representation="mean", validation="random"),
+    "posterior, random": KMeansRouter(validation="random"),
+    "posterior, greedy": KMeansRouter(),
+    "posterior, K = 8, random": KMeansRouter(8, validation="random"),
+    "posterior, K = 8, greedy": KMeansRouter(8),
+    "posterior, K = 24, random": KMeansRouter(24, validation="random"),
+    "posterior, K = 24, greedy": KMeansRouter(24),
+}
+PAPER = ("K-NN, 20", "K-NN, 50", "mean, K = 5", "mean, K = 8", "mean, K = 24")
+# Prompts of a cluster that make its error known for judging an interval.
+LARGE = 20
+
+
+def trial(data, model_costs, model_share, seed):
+    """Areas of every router at every size, and the coverage of its intervals."""
+    n_training_models = int(model_share * len(model_costs))
+    rng = np.random.RandomState(seed)
+    split = _draw_split(rng, len(data.X), model_costs, 1, n_training_models)
+    known, unseen = split.training_models, split.unseen_models
+    X, y = data.X[split.training], data.y[split.training]
+    per_call = data.costs.ndim == 2
+    fit_costs = data.costs[split.training][:, known] if per_call else data.costs[known]
+    test_costs = data.costs[split.test][:, unseen] if per_call else data.costs[unseen]
+    areas, coverage = {}, {}
+    for name, router in ROUTERS.items():
+        for size in SIZES:
+            router = clone(router).set_params(n_validation=size, random_state=seed)
+            router.fit(X, y[:, known], costs=fit_costs)
+            pool = len(known) + np.arange(len(unseen))
+            for model in unseen:
+                errors = 1 - y[router.validation_indices_, model]
+                router.add_model(errors, cost=model_costs[model])
+            areas[name, size] = deferral_area_score(
+                data.y[split.test][:, unseen],
+                router.predict_error(data.X[split.test], pool),
+                test_costs,
+                routing_costs=model_costs[unseen],
+            )
+            if getattr(router, "representation_std_", None) is not None:
+                coverage[name, size] = covered(router, X, 1 - y[:, unseen], pool)
+    return areas, coverage
+
+
+def covered(router, X, errors, pool):
+    """Share of cluster errors, known from many other prompts, inside their 90 % intervals."""
+    held_out = np.setdiff1d(np.arange(len(X)), router.validation_indices_)
+    labels = router._assign(X[held_out])
+    inside = []
+    for cluster in range(router._n_clusters):
+        cells = errors[held_out][labels == cluster]
+        counts = np.maximum((~np.isnan(cells)).sum(axis=0), 1)
+        known = np.nansum(cells, axis=0) / counts
+        # The known errors are means of finitely many prompts themselves.
+        spread = np.sqrt(
+            router.representation_std_[pool, cluster] ** 2 + router.noise_[cluster] / counts
+        )
+        far = np.abs(known - router.representation_[pool, cluster]) > 1.645 * spread
+        inside.extend(~far[counts >= LARGE])
+    return np.mean(inside)
+
+
+def report(name, results):
+    sizes = "".join(f"{size:>24}" for size in SIZES)
+    print(f"\n{name}: {len(results)} splits\n{'validation prompts':<26}{sizes}")
+    areas = {key: np.array([one[0][key] for one in results]) for key in results[0][0]}
+    coverage = {key: np.mean([one[1][key] for one in results]) for key in results[0][1]}
+    for router in ROUTERS:
+        row = f"{router:<26}"
+        for size in SIZES:
+            gain = areas[router, size] - areas["ZeroRouter", size]
+            error = gain.std(ddof=1) / np.sqrt(len(gain))
+            row += f"   {areas[router, size].mean():.4f} {gain.mean():+.4f}±{error:.4f}"
+        print(row)
+    for router in ROUTERS:
+        if (router, SIZES[0]) in coverage:
+            row = "".join(f"{coverage[router, size]:>24.1%}" for size in SIZES)
+            print(f"{'90 % ' + router:<26}{row}")
+    for size in SIZES[:2]:
+        gain = areas["posterior, greedy", size] - areas["posterior, random", size]
+        error = gain.std(ddof=1) / np.sqrt(len(gain))
+        print(f"greedy less random prompts, {size}: {gain.mean():+.4f} ± {error:.4f}")
+    best = max(PAPER, key=lambda router: areas[router, 400].mean())
+    gain = areas["posterior, greedy", 50] - areas[best, 400]
+    error = gain.std(ddof=1) / np.sqrt(len(gain))
+    print(
+        f"50 chosen prompts less the paper's best with 400 ({best}): {gain.mean():+.4f} ± {error:.4f}"
+    )
+
+
+def time_add_model(n_prompts, n_models, n_clusters=100):
+    """Milliseconds and ratio to one Cholesky decomposition of ``add_model`` with 100 prompts."""
+    rng = np.random.RandomState(0)
+    X = rng.normal(size=(n_prompts, 64)).astype(np.float32)
+    y = rng.randint(2, size=(n_prompts, n_models))
+    router = KMeansRouter(n_clusters, n_validation=100, random_state=0).fit(X, y)
+    errors = rng.randint(2, size=100)
+    matrix = router.prior_covariance_ + np.eye(n_clusters)
+
+    def add():
+        router.add_model(errors, name=n_models, replace=True)
+
+    from timeit import repeat
+
+    router.add_model(errors, name=n_models)
+    best = min(repeat(add, number=20, repeat=7)) / 20
+    times = ratio(add, lambda: cholesky(matrix, lower=True), repeats=101)
+    print(
+        f"add_model, {n_prompts} training prompts, {n_models} models: {best * 1e3:.2f} ms, "
+        f"over one Cholesky of {n_clusters} x {n_clusters}: {times}"
+    )
+
+
+def main(n_splits=40):
+    with threadpool_limits(1):
+        for n_prompts, n_models in ((2_000, 20), (20_000, 20), (2_000, 200)):
+            time_add_model(n_prompts, n_models)
+    for name, data, model_share in real_data():
+        model_costs = np.atleast_2d(data.costs).mean(axis=0)
+        with threadpool_limits(1):
+            results = Parallel(n_jobs=-1)(
+                delayed(trial)(data, model_costs, model_share, seed) for seed in range(n_splits)
+            )
+        report(name, results)
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

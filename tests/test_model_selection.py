@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from sklearn.base import clone
+
+from sklearn_uniroute import FewShotCurveDisplay, KMeansRouter, ZeroRouter
+from sklearn_uniroute._compare import draw_split, mean_interval
+from sklearn_uniroute.model_selection import few_shot_curve
+
+ROUTER = KMeansRouter(5)
+
+
+def test_a_split_by_hand(data):
+    curve = few_shot_curve(
+        ROUTER, data.X, data.y, data.costs, n_validation=[10, 40], n_splits=2, random_state=3
+    )
+    np.testing.assert_array_equal(curve.n_validation, [10, 40])
+    seed = np.random.SeedSequence(3).generate_state(2)[1]
+    split = draw_split(np.random.RandomState(seed), 400, data.costs, 1, 5)
+    X, y = data.X[split.training], data.y[split.training]
+    router = clone(ROUTER).set_params(n_validation=40, random_state=int(seed % 2**31))
+    router.fit(X, y[:, split.training_models], costs=data.costs[split.training_models])
+    for model in split.unseen_models:
+        router.add_model(1 - y[router.validation_indices_, model], cost=data.costs[model])
+    y_test = data.y[split.test][:, split.unseen_models]
+    assert curve.area[1, 1] == router.score(data.X[split.test], y_test, pool=[5, 6, 7])
+
+
+def test_more_prompts_help_and_jobs_do_not_matter(data):
+    calls = data.costs * np.random.RandomState(0).uniform(0.5, 1.5, size=data.y.shape)
+    one, two = (
+        few_shot_curve(
+            ROUTER, data.X, data.y, calls, n_validation=[2, 200], n_splits=6, n_jobs=n_jobs
+        )
+        for n_jobs in (1, 2)
+    )
+    np.testing.assert_array_equal(one.area, two.area)
+    assert one.area[1].mean() > one.area[0].mean()
+
+
+def test_routers_share_their_splits(data):
+    arguments = (data.X, data.y, data.costs)
+    zero = few_shot_curve(ZeroRouter(), *arguments, n_validation=[240], n_splits=3)
+    one = KMeansRouter(1, representation="mean")
+    np.testing.assert_allclose(
+        few_shot_curve(one, *arguments, n_validation=[240], n_splits=3).area, zero.area
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"n_validation": [0]}, "n_validation == 0, must be >= 1"),
+        ({"n_validation": [10, 241]}, "`n_validation`=241 asks for more.*240 training prompts"),
+        ({"n_splits": 0}, "n_splits == 0, must be >= 1"),
+        ({"model_share": 2}, "`model_share` must lie between 0 and 1"),
+        ({"costs": np.ones(8)}, "not all of one cost"),
+        ({"costs": np.ones(5)}, "`costs` has 5 entries but `y` has 8 columns"),
+        ({"y": np.ones(400)}, "`y` must be of shape"),
+    ],
+)
+def test_bad_input(data, changes, message):
+    arguments = {"X": data.X, "y": data.y, "costs": data.costs}
+    with pytest.raises(ValueError, match=message):
+        few_shot_curve(ROUTER, **{**arguments, **changes})
+
+
+def test_display(data):
+    ax = Figure().subplots()
+    display = FewShotCurveDisplay.from_estimator(
+        ROUTER,
+        data.X,
+        data.y,
+        data.costs,
+        n_validation=[10, 40],
+        n_splits=3,
+        ax=ax,
+        curve_kwargs={"color": "red"},
+    )
+    mean, half_width = mean_interval(display.area.T)
+    np.testing.assert_array_equal(display.line_.get_ydata(), mean)
+    low, high = display.fill_between_.get_datalim(ax.transData).intervaly
+    np.testing.assert_allclose([low, high], [(mean - half_width).min(), (mean + half_width).max()])
+    assert display.line_.get_color() == "red"
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["KMeansRouter"]
+    assert display.plot(name="mine").line_.get_label() == "mine"
+    import matplotlib.pyplot as plt
+
+    plt.close(display.figure_)
