@@ -7,14 +7,14 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sklearn_uniroute._curve import model_means
+from sklearn_uniroute._curve import ROUNDING, has_range, model_means
 from sklearn_uniroute._pool import PoolMixin
 from sklearn_uniroute._routing import choose, hull_walk
 from sklearn_uniroute._validation import (
     FLOATS,
+    check_amount,
     check_costs,
     check_count,
-    check_error_pred,
     check_has_std,
     check_operating_point,
     check_pool,
@@ -43,7 +43,8 @@ class BaseRouter(PoolMixin, BaseEstimator):
     - ``_evidence(val_errors, X_val, position)``: the rows of one model, as a mapping from array
       name to row. Added to what the model at `position` has, unless that is None. `X_val` is None
       for the router's own validation prompts;
-    - ``_predict_error(X, index)``: predicted errors of the models at the positions `index`.
+    - ``_predict_error(X, index)``: predicted errors of the models at the positions `index`, in
+      double precision whatever the dtype of `X`, so that all methods decide alike.
 
     It never validates again what the public methods have checked.
     """
@@ -194,12 +195,15 @@ class BaseRouter(PoolMixin, BaseEstimator):
         if return_std:
             check_has_std(getattr(self, "representation_std_", None))
         X = validate_data(self, X, reset=False, dtype=FLOATS)
+        error = self._predict_error(X, index).astype(X.dtype, copy=False)
         if return_std:
-            return self._predict_error(X, index), self._predict_std(X, index)
-        return self._predict_error(X, index)
+            return error, self._predict_std(X, index).astype(X.dtype, copy=False)
+        return error
 
     def decision_function(self, X, pool=None, *, cost_weight=None):
-        """Compute the score whose highest value names the chosen model.
+        """Compute the score whose highest value names the chosen model, but for ties.
+
+        A ZeroRouter that mixes two models to meet a budget chooses between them at random instead.
 
         Parameters
         ----------
@@ -227,9 +231,9 @@ class BaseRouter(PoolMixin, BaseEstimator):
         )
         if budget is not None:
             cost_weight = self.cost_weight_for_budget(budget, pool)
-        error = self.predict_error(X, pool)
         index = check_pool(pool, self.models_)
-        return -(error + cost_weight * self._prices(index))
+        X = validate_data(self, X, reset=False, dtype=FLOATS)
+        return -(self._predict_error(X, index) + cost_weight * self._prices(index))
 
     def score(self, X, y, costs=None, pool=None, sample_weight=None):
         """Compute the area under the deferral curve over the given prompts.
@@ -266,8 +270,7 @@ class BaseRouter(PoolMixin, BaseEstimator):
             If shapes or names disagree, or for the reasons of the metric.
         """
         y, error, costs, routing_costs = self._curve_inputs(X, y, costs, pool)
-        model_costs = model_means(costs, check_sample_weight(sample_weight, len(y)))
-        if np.ptp(model_costs) == 0:
+        if not has_range(model_means(costs, check_sample_weight(sample_weight, len(y)))):
             single = np.zeros(error.shape[1])
             _, quality, _ = deferral_curve(y, error, single, sample_weight=sample_weight)
             return float(quality[-1])
@@ -305,7 +308,7 @@ class BaseRouter(PoolMixin, BaseEstimator):
         "Universal Model Routing for Efficient LLM Inference", arXiv 2502.08773, appendix E.
         """
         check_is_fitted(self)
-        check_operating_point(None, budget, has_costs=self.costs_ is not None)
+        check_amount(budget, "budget", has_costs=self.costs_ is not None)
         index = np.sort(check_pool(pool, self.models_))
         if X is None:
             X, weights = self.X_val_, self.validation_weights_ / self.validation_weights_.sum()
@@ -319,13 +322,14 @@ class BaseRouter(PoolMixin, BaseEstimator):
         lowest = costs.min()
         check_reachable(budget, lowest, lowest + (rise[-1] if len(rise) else 0.0))
         # A sum of many costs differs from their exact mean by rounding.
-        unaffordable = np.flatnonzero(lowest + rise > budget * (1 + 1e-12))
+        limit = budget * (1 + ROUNDING)
+        unaffordable = np.flatnonzero(lowest + rise > limit)
         if not len(unaffordable):
             return 0.0
         cost_weight = walk.cost_weight[unaffordable[0]]
         # There the score of the move not to be made ties, and rounding may make it.
         step = np.spacing(cost_weight)
-        while weights @ costs[choose(error, costs, cost_weight)] > budget * (1 + 1e-12):
+        while weights @ costs[choose(error, costs, cost_weight)] > limit:
             cost_weight += step
             step *= 2
         return float(cost_weight)
@@ -379,16 +383,20 @@ class BaseRouter(PoolMixin, BaseEstimator):
         check_is_fitted(self)
         index = check_pool(pool, self.models_)
         labels = self.models_[index]
-        error = self.predict_error(X, pool)
-        y = check_quality(select_columns(y, labels, name="y"), n_prompts=len(error), labels=labels)
-        check_error_pred(error, y.shape)
-        if costs is None:
-            return y, error, self._prices(index), None
-        costs = check_costs(costs, labels, quality=y)
-        if costs.ndim == 1:
-            return y, error, costs, None
-        routing_costs = None if self.costs_ is None else self.costs_[index]
-        return y, error, costs, routing_costs
+        X = validate_data(self, X, reset=False, dtype=FLOATS)
+        y = check_quality(
+            select_columns(y, labels, name="y"),
+            n_prompts=len(X),
+            n_models=len(index),
+            labels=labels,
+        )
+        costs = self._prices(index) if costs is None else check_costs(costs, labels, quality=y)
+        # Registration order, so that the pool's own order never decides a tie.
+        order = np.argsort(index)
+        index, y, costs = index[order], y[:, order], costs[..., order]
+        per_call = costs.ndim == 2
+        routing_costs = self.costs_[index] if per_call and self.costs_ is not None else None
+        return y, self._predict_error(X, index), costs, routing_costs
 
 
 @contextmanager

@@ -118,6 +118,10 @@ def _compare(options):
     # What is missing shows before the work, not after it.
     import_optional("matplotlib.figure", "plot")
     tqdm = import_optional("tqdm", "cli").tqdm
+    named = list(getattr(options, "routers", map(parse_router, DEFAULT_ROUTERS)))
+    routers = dict(named)
+    if len(routers) < len(named):
+        raise ValueError("`--routers` names a router twice; set one of them up differently")
     folder = Path(options.output)
     folder.mkdir(parents=True, exist_ok=True)
     if options.data is None:
@@ -126,7 +130,7 @@ def _compare(options):
         data, source = load_routing_data(options.data), Path(options.data).name
     comparison = compare(
         data,
-        dict(getattr(options, "routers", map(parse_router, DEFAULT_ROUTERS))),
+        routers,
         n_trials=options.trials,
         n_validation=options.n_validation,
         model_share=options.model_share,

@@ -71,15 +71,13 @@ class ClusterRouter(BaseRouter):
         return Prior(self.prior_mean_, self.prior_covariance_, self.noise_)
 
     def _predict_error(self, X, index):
-        by_cluster = self.representation_[index].T.astype(X.dtype)
-        return by_cluster[self._assign(X)]
+        return self.representation_[index].T[self._assign(X)]
 
     def _predict_std(self, X, index):
-        by_cluster = self.representation_std_[index].T.astype(X.dtype)
-        return by_cluster[self._assign(X)]
+        return self.representation_std_[index].T[self._assign(X)]
 
     def _choose(self, X, index, cost_weight):
-        # All prompts of a cluster share one choice, made in double precision.
+        # All prompts of a cluster share one choice.
         by_cluster = choose(self.representation_[index].T, self._prices(index), cost_weight)
         return by_cluster[self._assign(X)]
 

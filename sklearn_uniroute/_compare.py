@@ -14,7 +14,7 @@ from scipy.stats import t as student_t
 from sklearn.base import clone
 from threadpoolctl import threadpool_limits
 
-from sklearn_uniroute._curve import check_curve_inputs, curve_points
+from sklearn_uniroute._curve import check_curve_inputs, curve_points, has_range, is_wide
 from sklearn_uniroute._validation import check_comparable
 from sklearn_uniroute.metrics import (
     deferral_area_score,
@@ -117,11 +117,6 @@ def compare(
     return Comparison(list(routers), area, qnc, peak, np.array(curves), grid, list(splits))
 
 
-def is_wide(costs):
-    """Whether costs span so much that they are better looked at on a logarithmic axis."""
-    return costs.min() > 0 and costs.max() >= 20 * costs.min()
-
-
 def mean_interval(values, confidence=0.95):
     """Mean over trials and half the width of its Student t interval; NaN for a single trial."""
     mean = values.mean(axis=0)
@@ -141,7 +136,7 @@ def draw_split(rng, n_prompts, model_costs, n_validation, n_training_models):
         models = rng.permutation(len(model_costs))
         unseen = np.sort(models[n_training_models:])
         # With one cost there is no trade-off to score.
-        if np.ptp(model_costs[unseen]) > 0:
+        if has_range(model_costs[unseen]):
             break
         n_redrawn += 1
     return Split(

@@ -27,6 +27,16 @@ class CurveInputs(NamedTuple):
     sample_weight: np.ndarray
 
 
+def has_range(model_costs):
+    """Whether mean costs differ by more than rounding, so that there is something to trade."""
+    return np.ptp(model_costs) > ROUNDING * model_costs.max()
+
+
+def is_wide(costs):
+    """Whether costs span so much that they are better looked at on a logarithmic axis."""
+    return costs.min() > 0 and costs.max() >= 20 * costs.min()
+
+
 def check_curve_inputs(y_true, error_pred, costs, routing_costs, sample_weight):
     """Check the arguments of a metric, and route by mean costs where nothing else is said."""
     labels = model_labels(y_true)
@@ -39,17 +49,22 @@ def check_curve_inputs(y_true, error_pred, costs, routing_costs, sample_weight):
     if routing_costs is None:
         routing_costs = model_means(costs, sample_weight)
     else:
-        routing_costs = check_costs(routing_costs, labels, name="routing_costs")
+        routing_costs = check_costs(routing_costs, labels, name="routing_costs", per_call=False)
     return CurveInputs(y_true, error_pred, costs, routing_costs, sample_weight)
 
 
 def curve_points(y_true, error_pred, costs, routing_costs, sample_weight):
     """Compute the points of the deferral curve: cost, quality and cost weight of each."""
     walk = hull_walk(error_pred, routing_costs)
-    # Moves at one cost weight happen together: a point is what the last of them leads to.
-    last = np.flatnonzero(np.append(np.diff(walk.cost_weight) != 0, True)[: len(walk.row)])
+    # Moves at one cost weight, but for rounding, happen together: a point is what the last of them
+    # leads to.
+    fall = -np.diff(walk.cost_weight)
+    last = np.append(np.flatnonzero(fall > ROUNDING * walk.cost_weight[:-1]), len(walk.row) - 1)
+    last = last[: len(walk.row)]
     points = np.concatenate([[0], last + 1])
-    cost_weight = np.append(walk.cost_weight[last], 0.0)
+    # In the middle between the moves before and after a point, no rounding can undo or make one.
+    moves = walk.cost_weight[last]
+    cost_weight = np.append((moves + np.concatenate([3 * moves[:1], moves[:-1]])) / 2, 0.0)
     costs = np.broadcast_to(costs, y_true.shape)
     cost = _averages(costs, walk, sample_weight, points, "cost")
     quality = _averages(y_true, walk, sample_weight, points, "quality")

@@ -1,13 +1,11 @@
 """Pictures of deferral curves."""
 
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_uniroute._curve import check_curve_inputs, curve_points, model_means
+from sklearn_uniroute._curve import check_curve_inputs, curve_points, is_wide, model_means
 from sklearn_uniroute._optional import import_optional
 from sklearn_uniroute._validation import check_drawable
-
-# From this ratio of the dearest to the cheapest on, costs are drawn on a logarithmic axis.
-_LOG_RATIO = 20
 
 
 class DeferralCurveDisplay:
@@ -76,10 +74,10 @@ class DeferralCurveDisplay:
 
         Parameters
         ----------
-        estimator : router
-            A fitted router.
+        estimator : router or Pipeline
+            A fitted router, or a pipeline that ends in one.
         X : array-like of shape (n_prompts, n_features)
-            Prompt embeddings.
+            Prompt embeddings, or what the pipeline takes.
         y : array-like or DataFrame of shape (n_prompts, n_pool)
             Quality of each model, in the order of `pool`, or by name in a DataFrame.
         costs : array-like of shape (n_pool,) or (n_prompts, n_pool), mapping, Series or \
@@ -107,6 +105,8 @@ class DeferralCurveDisplay:
             :func:`sklearn_uniroute.metrics.deferral_curve`.
         """
         check_is_fitted(estimator)
+        if isinstance(estimator, Pipeline):
+            X, estimator = estimator[:-1].transform(X), estimator[-1]
         check_drawable(costs is not None or estimator.costs_ is not None)
         y, error, costs, routing_costs = estimator._curve_inputs(X, y, costs, pool)
         return cls.from_predictions(
@@ -211,8 +211,7 @@ class DeferralCurveDisplay:
                 zorder=1,
                 label="single models",
             )
-            cheapest = min(self.model_cost)
-            if cheapest > 0 and max(self.model_cost) >= _LOG_RATIO * cheapest:
+            if is_wide(self.model_cost):
                 ax.set_xscale("log")
         ax.set(xlabel="Average cost per prompt", ylabel="Average quality")
         if self.line_.get_label()[:1] != "_" or self.models_ is not None:

@@ -18,7 +18,7 @@ class KMeansRouter(FewShotRouter):
 
     Parameters
     ----------
-    n_clusters : int, default=10
+    n_clusters : int, default=8
         Number of clusters of prompts, K. Not used when a `clusterer` is given.
     representation : {"posterior", "mean"}, default="posterior"
         How a model's errors make its representation. "mean" takes the mean error in each cluster
@@ -108,7 +108,7 @@ class KMeansRouter(FewShotRouter):
 
     def __init__(
         self,
-        n_clusters=10,
+        n_clusters=8,
         *,
         representation="posterior",
         cost_weight=0.0,

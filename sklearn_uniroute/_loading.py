@@ -114,20 +114,35 @@ def _read_npz(path):
         arrays["cost_unit"] = str(arrays["cost_unit"])
     texts = path.with_name(path.stem + ".prompts.jsonl.gz")
     if texts.exists():
-        with gzip.open(texts, "rt", encoding="utf-8") as lines:
-            arrays["prompts"] = np.array([json.loads(line)["text"] for line in lines])
+        try:
+            with gzip.open(texts, "rt", encoding="utf-8") as lines:
+                arrays["prompts"] = np.array([json.loads(line)["text"] for line in lines])
+        except (ValueError, OSError, EOFError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{texts.name} beside it must hold one JSON object with a `text` a line ({error!r})"
+            ) from error
     return arrays
 
 
 def _read_table(path):
     pandas = import_optional("pandas", "pandas")
-    read = pandas.read_parquet if path.suffix == ".parquet" else pandas.read_csv
     try:
-        table = read(path)
+        if path.suffix == ".parquet":
+            table = pandas.read_parquet(path)
+        else:
+            header = pandas.read_csv(path, header=None, nrows=1, dtype=str).iloc[0].tolist()
+            # Names and texts stay as they are written: "1.10" is not "1.1", and "NA" is a name.
+            as_text = dict.fromkeys(("prompt_id", "model", "prompt", "source"), str)
+            empty = {
+                name: ["", "NA", "NaN", "nan", "null"] for name in header if name not in as_text
+            }
+            table = pandas.read_csv(path, dtype=as_text, keep_default_na=False, na_values=empty)
+            if repeated(header):
+                raise ValueError(f"columns {listing(repeated(header))} stand in the header twice")
     except pandas.errors.EmptyDataError:
         raise ValueError("this table is empty") from None
     except (ValueError, OSError) as error:
-        raise ValueError(f"this is no table that pandas can read ({error})") from error
+        raise ValueError(f"this is no table that pandas can read: {error}") from error
     if not len(table):
         raise ValueError("this table has no rows")
     table.columns = [str(name) for name in table.columns]
@@ -136,7 +151,7 @@ def _read_table(path):
 
 def _from_long(table):
     for name in ("prompt_id", "model"):
-        _refuse_rows(table[name].isna(), name, "is empty")
+        _refuse_rows(table[name].isna() | (table[name] == ""), name, "is empty")
     _refuse_rows(
         table.duplicated(["prompt_id", "model"]), "model", "repeats a model on the same prompt"
     )
@@ -158,13 +173,20 @@ def _from_long(table):
         _refuse_text_embeddings(table)
         per_prompt = per_prompt.assign(embedding=[tuple(row) for row in per_prompt["embedding"]])
     expected = per_prompt.iloc[first_rows[prompt]].reset_index(drop=True)
-    differs = (per_prompt != expected) & ~(per_prompt.isna() & expected.isna())
+    both_empty = per_prompt.isna() & expected.isna()
+    differs = ~(per_prompt == expected).fillna(False).astype(bool) & ~both_empty
     for name in per_prompt:
         _refuse_rows(differs[name], name, "differs from an earlier row of the same prompt")
     return data | _columns_by_prompt(per_prompt.iloc[first_rows].reset_index(drop=True))
 
 
 def _from_wide(table):
+    odd = [name for name in table if name == "model" or name.startswith("Unnamed: ")]
+    if odd:
+        raise ValueError(
+            f"column(s) {listing(odd)} name no model; a long table has columns {listing(_LONG)}, "
+            "and a table is best written without its index"
+        )
     features = _feature_columns(table)
     costs = [name for name in table if name.endswith("|cost")]
     skip = {*_RESERVED, *features, *costs}
@@ -209,7 +231,8 @@ def _columns_by_prompt(table):
         data["X"] = np.array(table["embedding"].tolist(), dtype=np.float64)
     for column, name in (("prompt", "prompts"), ("source", "source")):
         if column in table:
-            data[name] = table[column].astype(str).to_numpy(dtype=str)
+            # A missing text is an empty one.
+            data[name] = np.array(table[column].astype(object).fillna("").astype(str).tolist())
     return data
 
 
@@ -225,6 +248,7 @@ def _feature_columns(table):
 
 
 def _refuse_text_embeddings(table):
+    _refuse_rows(table["embedding"].isna(), "embedding", "is empty")
     if isinstance(table["embedding"].iloc[0], str):
         raise ValueError(
             "column 'embedding' holds text; lists need a Parquet file, in CSV files embeddings "
@@ -264,8 +288,8 @@ def _checked(data):
         dtype = np.float32 if np.asarray(X).dtype == np.float16 else FLOATS
         X = check_array(X, dtype=dtype, input_name="X")
     for name in ("X", "prompts", "source"):
-        if data.get(name) is not None and len(data[name]) != len(y):
-            raise ValueError(f"`{name}` has {len(data[name])} rows but `y` has {len(y)}")
+        if data.get(name) is not None and np.shape(data[name])[:1] != (len(y),):
+            raise ValueError(f"`{name}` has shape {np.shape(data[name])} but `y` has {len(y)} rows")
     costs = data.get("costs")
     if costs is not None:
         costs = check_costs(costs, models, quality=y)

@@ -2,13 +2,10 @@
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
-from sklearn.utils import gen_batches
+from threadpoolctl import threadpool_limits
 
 from sklearn_uniroute._base import BaseRouter
 from sklearn_uniroute._validation import check_choice, check_count
-
-# Cells of one (models, prompts, neighbours) block of looked-up errors.
-_BLOCK_CELLS = 2**21
 
 
 class KNeighborsRouter(BaseRouter):
@@ -104,8 +101,9 @@ class KNeighborsRouter(BaseRouter):
         check_choice(self.weights, "weights", ("uniform", "distance"))
 
     def _fit_features(self, X, errors, rng):
-        # The prompts themselves are the features.
-        pass
+        # The prompts themselves are the features; an unknown metric shows here.
+        probe = NearestNeighbors(n_neighbors=1, metric=self.metric, algorithm="brute")
+        probe.fit(X[:2]).kneighbors(X[:1])
 
     def _fit_evidence(self, X, errors):
         self.reference_prompts_ = np.concatenate([X, self.X_val_])
@@ -115,8 +113,23 @@ class KNeighborsRouter(BaseRouter):
         self.representation_[:, : len(X)] = errors.T
         self._n_training_prompts = len(X)
 
+    def remove_model(self, name):
+        super().remove_model(name)
+        self._drop_unused_prompts()
+        return self
+
+    def _drop_unused_prompts(self):
+        """Forget prompts that were brought for models no longer known."""
+        kept = self._n_training_prompts + len(self.X_val_)
+        used = np.arange(len(self.reference_prompts_)) < kept
+        used |= ~np.isnan(self.representation_).all(axis=0)
+        if not used.all():
+            self.reference_prompts_ = self.reference_prompts_[used]
+            self.representation_ = self.representation_[:, used]
+
     def _evidence(self, val_errors, X_val, position):
         if position is None:
+            self._drop_unused_prompts()
             row = np.full(len(self.reference_prompts_), np.nan)
         else:
             row = self.representation_[position].astype(np.float64)
@@ -126,7 +139,8 @@ class KNeighborsRouter(BaseRouter):
             again = ~np.isnan(row[own])
             row[own] = np.where(again, row[own], val_errors)
             X_val, val_errors = self.X_val_[again], val_errors[again]
-        self._append_reference_prompts(X_val)
+        if len(X_val):
+            self._append_reference_prompts(X_val)
         return {"representation_": np.concatenate([row, val_errors])}
 
     def _append_reference_prompts(self, X):
@@ -135,7 +149,8 @@ class KNeighborsRouter(BaseRouter):
         self.representation_ = np.concatenate([self.representation_, not_run], axis=1)
 
     def _predict_error(self, X, index):
-        error = np.empty((len(X), len(index)), dtype=X.dtype)
+        error = np.empty((len(X), len(index)))
+        X = X.astype(self.reference_prompts_.dtype, copy=False)
         # Models that were run on the same prompts share their neighbours.
         was_run, group = np.unique(
             ~np.isnan(self.representation_[index]), axis=0, return_inverse=True
@@ -150,15 +165,17 @@ class KNeighborsRouter(BaseRouter):
         """Mean over the neighbours in `reference` of each model's `errors` on them."""
         k = min(self.n_neighbors, len(reference))
         neighbors = NearestNeighbors(n_neighbors=k, metric=self.metric, algorithm="brute")
-        distance, neighbor = neighbors.fit(reference).kneighbors(X)
+        # Several threads would settle equal distances differently from batch to batch.
+        with threadpool_limits(1, user_api="openmp"):
+            distance, neighbor = neighbors.fit(reference).kneighbors(X)
         if self.weights == "uniform":
             weight = np.ones_like(distance)
         else:
             same = distance == 0
             with np.errstate(divide="ignore"):
                 weight = np.where(same.any(axis=1, keepdims=True), same, 1 / distance)
-        weight /= weight.sum(axis=1, keepdims=True)
-        means = np.empty((len(X), len(errors)))
-        for rows in gen_batches(len(X), max(1, _BLOCK_CELLS // errors[:, :k].size)):
-            means[rows] = (errors[:, neighbor[rows]] * weight[rows]).sum(axis=-1).T
-        return means
+        # Summed one neighbour after the other and divided last: equal evidence gives equal errors.
+        total = np.zeros((len(errors), len(X)))
+        for place in range(k):
+            total += errors[:, neighbor[:, place]] * weight[:, place]
+        return (total / weight.sum(axis=1)).T

@@ -60,6 +60,8 @@ class PoolMixin:
         ValueError
             If the name is missing or taken, the cost is missing, negative or not finite, or
             `val_errors` does not fit the prompts. The router then stays as it was.
+        TypeError
+            If the name is of another kind than those of the other models.
 
         References
         ----------

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sklearn_uniroute._compare import is_wide, mean_interval
+from sklearn_uniroute._compare import mean_interval
 from sklearn_uniroute._display import DeferralCurveDisplay
 from sklearn_uniroute._optional import import_optional
 
@@ -136,8 +136,6 @@ def draw(comparison, data, title, folder):
             comparison.grid[shown], curve[shown], name=name, **(models if not number else {})
         )
         display.plot(axes)
-    if is_wide(model_costs):
-        axes.set_xscale("log")
     axes.set_title(textwrap.fill(title, 72), fontsize="medium")
     axes.set(xlabel=f"Average cost per prompt ({data.cost_unit})")
     axes.grid(alpha=0.3)

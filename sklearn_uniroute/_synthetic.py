@@ -35,7 +35,7 @@ def make_routing_data(
         With `X` of shape (n_prompts, n_features); `y` of shape (n_prompts, n_models), 1 = right
         and 0 = wrong; `costs` of shape (n_models,), rising, from 1 to 100 units per prompt;
         `models`, the names; `prompts`, None; `source` of shape (n_prompts,), the latent clusters;
-        `error_rates` of shape (n_clusters, n_models), the chances to be wrong.
+        `error_rates` of shape (n_clusters, n_models), the chances to be wrong; `cost_unit`.
 
     Raises
     ------
@@ -73,4 +73,5 @@ def make_routing_data(
         prompts=None,
         source=cluster,
         error_rates=error_rates,
+        cost_unit="units",
     )

@@ -82,7 +82,7 @@ def check_has_std(std):
 def check_clusterer(clusterer):
     """Get the centres of a fitted clusterer."""
     centers = getattr(clusterer, "cluster_centers_", None)
-    if centers is None:
+    if centers is None or len(centers) == 0:
         raise TypeError(
             f"`clusterer` must have `cluster_centers_` once fitted; {type(clusterer).__name__} has "
             "none. Use KMeans, MiniBatchKMeans or another clusterer with centres."
@@ -153,7 +153,11 @@ def check_pool(pool, models, *, argument="pool"):
             f"`{argument}` is empty; pass at least one of the known models: {listing(known)}, "
             "or None for all of them."
         )
-    unknown = [label for label in pool if not (_is_hashable(label) and label in known)]
+    unknown = [
+        label
+        for label in pool
+        if isinstance(label, bool) or not (_is_hashable(label) and label in known)
+    ]
     if unknown:
         raise ValueError(
             f"`{argument}` has models that this router does not know: {listing(unknown)}. "
@@ -186,7 +190,9 @@ def check_removable(name, models):
 
 
 def _is_integer(label):
-    return isinstance(label, numbers.Integral) and not isinstance(label, bool)
+    # Names are kept in an array of 64-bit integers.
+    number = isinstance(label, numbers.Integral) and not isinstance(label, bool)
+    return number and -(2**63) <= label < 2**63
 
 
 def _is_hashable(label):
@@ -206,7 +212,7 @@ def repeated(labels):
 # Quality and error
 
 
-def check_quality(y, *, name="y", n_prompts=None, labels=None):
+def check_quality(y, *, name="y", n_prompts=None, n_models=None, labels=None):
     """Check a table of quality, one column a model; NaN marks prompts that were not run."""
     if np.ndim(y) != 2:
         raise ValueError(
@@ -218,6 +224,11 @@ def check_quality(y, *, name="y", n_prompts=None, labels=None):
         raise ValueError(
             f"`{name}` has {len(y)} rows but there are {n_prompts} prompts; pass one row per "
             "prompt."
+        )
+    if n_models is not None and y.shape[1] != n_models:
+        raise ValueError(
+            f"`{name}` has {y.shape[1]} columns but the pool has {n_models} models; pass one "
+            "column per model of the pool, in its order, or a DataFrame whose columns name them."
         )
     empty = np.flatnonzero(np.isnan(y).all(axis=0))
     if len(empty):
@@ -307,7 +318,7 @@ def check_sample_weight(sample_weight, n_prompts):
 # Costs
 
 
-def check_costs(costs, labels, *, quality=None, n_prompts=None, name="costs"):
+def check_costs(costs, labels, *, quality=None, per_call=True, name="costs"):
     """Bring costs into an array of shape (n_models,) or (n_prompts, n_models).
 
     `labels` are the models in the order of the result. Costs given per call may be NaN where the
@@ -328,16 +339,16 @@ def check_costs(costs, labels, *, quality=None, n_prompts=None, name="costs"):
         costs, dtype=FLOATS, ensure_2d=False, ensure_all_finite=False, input_name=name
     )
     n_models = len(labels)
-    if n_prompts is None and quality is not None:
-        n_prompts = len(quality)
-    if costs.shape not in {(n_models,), (n_prompts, n_models)}:
+    shapes = {(n_models,), (len(quality), n_models) if per_call else (n_models,)}
+    if costs.shape not in shapes:
         got = f"{len(costs)} entries" if costs.ndim == 1 else f"shape {costs.shape}"
+        calls = ", or an array of shape (n_samples, n_models)" if per_call else ""
         raise ValueError(
-            f"`{name}` has {got} but `y` has {n_models} columns (one per model); pass one cost per "
-            "model, or an array of shape (n_samples, n_models). Note that cross-validation slices "
-            "a parameter that is as long as the data."
+            f"`{name}` has {got} but there are {n_models} models (columns of quality); pass one "
+            f"cost per model{calls}. Note that cross-validation slices a parameter that is as long "
+            "as the data."
         )
-    not_run = np.isnan(quality) if costs.ndim == 2 and quality is not None else False
+    not_run = np.isnan(quality) if costs.ndim == 2 else False
     # A comparison with NaN is False, so that NaN and infinity fail here too.
     bad = ~((costs >= 0) & (costs < np.inf)) & ~(np.isnan(costs) & not_run)
     if bad.any():
@@ -346,7 +357,7 @@ def check_costs(costs, labels, *, quality=None, n_prompts=None, name="costs"):
             f"`{name}` must be finite and at least 0; got {costs[at]} for model "
             f"{labels.tolist()[at[-1]]!r}{f' in row {at[0]}' if costs.ndim == 2 else ''}."
             + (
-                " Only calls that were not made (NaN in `y`) may have a cost of NaN."
+                " Only calls that were not made (NaN quality) may have a cost of NaN."
                 if costs.ndim == 2
                 else ""
             )
@@ -396,10 +407,17 @@ def check_operating_point(cost_weight, budget, *, has_costs):
             f"`cost_weight` and `budget` exclude each other; got cost_weight={cost_weight!r} and "
             f"budget={budget!r}. Set one of them."
         )
-    name, value = ("cost_weight", cost_weight) if budget is None else ("budget", budget)
+    if budget is None:
+        check_amount(cost_weight, "cost_weight", has_costs=has_costs or cost_weight == 0)
+    else:
+        check_amount(budget, "budget", has_costs=has_costs)
+
+
+def check_amount(value, name, *, has_costs):
+    """Check a cost weight or a budget."""
     if not _is_price(value):
         raise ValueError(f"`{name}` must be a finite number of at least 0; got {value!r}.")
-    if not has_costs and (budget is not None or cost_weight > 0):
+    if not has_costs:
         raise ValueError(
             f"`{name}`={value:g} needs costs, but this router was fitted without; pass `costs` to "
             "fit."
@@ -408,7 +426,7 @@ def check_operating_point(cost_weight, budget, *, has_costs):
 
 def check_reachable(budget, lowest, highest):
     """Refuse a budget that not even the cheapest model meets."""
-    if budget < lowest:
+    if budget < lowest * (1 - 1e-12):
         raise ValueError(
             f"`budget` {budget:g} is below the cost of the cheapest model of the pool; mean costs "
             f"from {lowest:g} to {highest:g} can be reached."
@@ -448,7 +466,9 @@ def check_comparable(data, n_trials, n_validation, model_share, share_before_tes
     if not 0 < model_share < 1:
         raise ValueError(f"`model_share` must lie between 0 and 1; got {model_share}.")
     n_training_models = int(model_share * n_models)
-    if not (1 <= n_training_models <= n_models - 2 and np.ptp(model_costs) > 0):
+    if not (
+        1 <= n_training_models <= n_models - 2 and np.ptp(model_costs) > 1e-12 * model_costs.max()
+    ):
         raise ValueError(
             "a comparison needs at least 1 training model and 2 unseen models, not all of one "
             f"cost; got {n_models} models, {n_training_models} of them for training, with costs "

@@ -6,7 +6,13 @@ each of them, and what they cost. None needs a router.
 
 import numpy as np
 
-from sklearn_uniroute._curve import ROUNDING, check_curve_inputs, curve_points, model_means
+from sklearn_uniroute._curve import (
+    ROUNDING,
+    check_curve_inputs,
+    curve_points,
+    has_range,
+    model_means,
+)
 
 __all__ = [
     "deferral_area_score",
@@ -49,8 +55,9 @@ def deferral_curve(y_true, error_pred, costs, *, routing_costs=None, sample_weig
     quality : ndarray of shape (n_points,)
         Average quality at each point.
     cost_weight : ndarray of shape (n_points,)
-        The least cost weight (in error per unit of cost) at which the router works at the point;
-        falling, 0 for the last one.
+        A cost weight (in error per unit of cost) at which the router works at the point: twice
+        that of the first move for the first point, 0 for the last one, and in between the middle
+        of the interval that belongs to the point. Falling.
 
     Raises
     ------
@@ -75,7 +82,7 @@ def deferral_curve(y_true, error_pred, costs, *, routing_costs=None, sample_weig
     >>> quality
     array([0.5, 1. ])
     >>> cost_weight
-    array([0.2, 0. ])
+    array([0.4, 0. ])
     """
     inputs = check_curve_inputs(y_true, error_pred, costs, routing_costs, sample_weight)
     return curve_points(*inputs)
@@ -128,7 +135,7 @@ def deferral_area_score(y_true, error_pred, costs, *, routing_costs=None, sample
     inputs = check_curve_inputs(y_true, error_pred, costs, routing_costs, sample_weight)
     model_costs = model_means(inputs.costs, inputs.sample_weight)
     lowest, highest = model_costs.min(), model_costs.max()
-    if lowest == highest:
+    if not has_range(model_costs):
         raise ValueError(
             f"all models of the pool have one mean cost ({lowest:g}), so the curve has no range of "
             "costs and no area; compare qualities instead (peak_quality_score)."

@@ -13,6 +13,7 @@ import skops.io
 from sklearn.base import clone
 
 from sklearn_uniroute._routing import choose
+from sklearn_uniroute.metrics import deferral_curve
 
 N_TRAINING = 300
 COST_WEIGHTS = (0.0, 0.001, 0.01, 0.1, 10.0)
@@ -229,6 +230,7 @@ def check_names_come_from_a_data_frame(router, data):
     assert named.predict(X[:5], cost_weight=1e3).tolist() == ["a much longer name"] * 5
     # By name, the order and further columns of y do not matter.
     extended = y.assign(other=0.0)[["other", *names[::-1]]]
+    named = clone(router).fit(X[:N_TRAINING], y[:N_TRAINING], costs=costs)
     score = named.score(X, extended, pool=names)
     assert score == pytest.approx(plain.score(data.X, data.y[:, :6]))
 
@@ -259,8 +261,31 @@ def check_without_costs_the_error_decides(router, data):
     assert router.score(data.X, data.y[:, :7], costs=np.full(7, 3.0)) == pytest.approx(quality)
 
 
-def check_the_budget_is_kept(router, data):
+def check_the_budget_is_kept_in_single_precision(router, data):
+    check_the_budget_is_kept(router, data, dtype=np.float32)
+
+
+def check_the_order_of_the_pool_does_not_change_the_score(router, data):
+    # Equal costs, so that ties abound.
+    router = fitted(router, data, costs=[1, 1, 2, 2, 5, 5])
+    y = data.y[:, [5, 1, 0, 4]]
+    score = router.score(data.X, y, pool=[5, 1, 0, 4])
+    assert score == router.score(data.X, y[:, ::-1], pool=[4, 0, 1, 5])
+    calls = np.random.RandomState(0).uniform(size=y.shape)
+    score = router.score(data.X, y, calls, pool=[5, 1, 0, 4])
+    assert score == router.score(data.X, y[:, ::-1], calls[:, ::-1], pool=[4, 0, 1, 5])
+
+
+def check_points_of_the_curve_are_where_the_router_works(router, data):
     router = grown(router, data)
+    cost, _, cost_weight = deferral_curve(data.y, router.predict_error(data.X), router.costs_)
+    for number in range(0, len(cost), 7):
+        chosen = router.predict(data.X, cost_weight=cost_weight[number])
+        assert router.costs_[chosen].mean() == pytest.approx(cost[number])
+
+
+def check_the_budget_is_kept(router, data, dtype=np.float64):
+    router = grown(router, data, dtype=dtype)
     for budget in (1.0, 5.0, 20.0, 60.0, 1e6):
         weight = router.cost_weight_for_budget(budget)
         traffic = router.validation_weights_ / router.validation_weights_.sum()

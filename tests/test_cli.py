@@ -108,6 +108,7 @@ def test_routers_are_written_as_in_python(text, expected):
         (["--routers", "KMeansRouter("], "makes no router"),
         (["--routers", "KMeansRouter(x)"], "makes no router"),
         (["--routers", "KMeansRouter(k=3)"], "makes no router.*unexpected keyword argument 'k'"),
+        (["--routers", "ZeroRouter", "ZeroRouter"], "`--routers` names a router twice"),
         (["--trials", "0"], "n_trials == 0, must be >= 1"),
         (["--trials", "some"], "invalid int value: 'some'"),
     ],

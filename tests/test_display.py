@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from sklearn_uniroute import DeferralCurveDisplay, KMeansRouter
 from sklearn_uniroute.metrics import deferral_curve
@@ -43,6 +45,15 @@ def test_from_estimator_is_from_predictions(data, router, ax):
     )
     np.testing.assert_allclose(display.cost, cost)
     np.testing.assert_allclose(display.quality, quality)
+    assert display.line_.get_label() == "KMeansRouter"
+
+
+def test_a_pipeline_that_ends_in_a_router(data, ax):
+    pipeline = make_pipeline(StandardScaler(), KMeansRouter(6, random_state=0))
+    pipeline.fit(data.X, data.y, kmeansrouter__costs=data.costs)
+    display = DeferralCurveDisplay.from_estimator(pipeline, data.X, data.y, ax=ax)
+    error = pipeline[-1].predict_error(pipeline[:-1].transform(data.X))
+    np.testing.assert_allclose(display.quality, deferral_curve(data.y, error, data.costs)[1])
     assert display.line_.get_label() == "KMeansRouter"
 
 

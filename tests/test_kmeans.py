@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.cluster import DBSCAN, KMeans, MiniBatchKMeans
 
 from sklearn_uniroute import KMeansRouter
@@ -42,10 +43,10 @@ def test_an_empty_cluster_falls_back_to_the_overall_error(data):
 )
 def test_any_clusterer_with_centers_drops_in(data, clusterer):
     router = KMeansRouter(clusterer=clusterer).fit(data.X, data.y)
-    expected = clusterer.fit(data.X).cluster_centers_
+    assert not hasattr(clusterer, "labels_")
+    expected = clone(clusterer).fit(data.X).cluster_centers_
     np.testing.assert_array_equal(router.cluster_centers_, expected)
     assert router.representation_.shape == (8, 3)
-    assert not hasattr(router.clusterer, "labels_") or router.clusterer is clusterer
 
 
 def test_a_clusterer_without_centers_is_refused_and_nothing_changes(data):

@@ -123,9 +123,10 @@ def test_embeddings_in_lists(tmp_path):
         ({"models": np.array([1, 2])}, "`models` must be a list of names; got int64"),
         ({"models": np.array(["a"])}, "`y` has 2 columns but `models` has 1 names"),
         ({"models": np.array([None, "a"])}, "array 'models' cannot be read; expected numbers or"),
-        ({"X": ARRAYS["X"][:3]}, "`X` has 3 rows but `y` has 4"),
+        ({"X": ARRAYS["X"][:3]}, "`X` has shape .3, 2. but `y` has 4 rows"),
         ({"X": ARRAYS["X"] * np.nan}, "Input X contains NaN"),
-        ({"source": np.array(["a"])}, "`source` has 1 rows but `y` has 4"),
+        ({"source": np.array(["a"])}, r"`source` has shape \(1,\) but `y` has 4 rows"),
+        ({"source": np.array("a")}, r"`source` has shape \(\) but `y` has 4 rows"),
         ({"y": ARRAYS["y"][0]}, "`y` must be of shape"),
         ({"y": ARRAYS["y"] * [1, np.nan]}, r"no observed quality for model\(s\) 'large'"),
         ({"y": ARRAYS["y"] + [0, np.inf]}, "y contains infinity"),
@@ -150,7 +151,7 @@ def test_wrong_npz(tmp_path, changes, message):
         (LONG.assign(x0=1, x2=2), "must be x0 to x1 without a gap; missing: 'x1'"),
         (
             LONG.rename(columns={"prompt_id": "id"}),
-            "'id' is not a number.*a long table has columns",
+            "'model' name no model; a long table has",
         ),
         (LONG.iloc[[0, 1, 1]], "column 'model' repeats a model on the same prompt in row 2"),
         (LONG.assign(model=["a", None, "b", "a", "b"]), "column 'model' is empty in row 1"),
@@ -167,6 +168,8 @@ def test_wrong_npz(tmp_path, changes, message):
             WIDE.assign(latency=1),
             r"column\(s\) 'latency', taken for models, have no column of costs",
         ),
+        (WIDE.assign(**{"Unnamed: 0": 1}), "'Unnamed: 0' name no model; .* without its index"),
+        (LONG.rename(columns={"quality": "score"}), "'model' name no model; a long table has"),
         (
             WIDE.drop(columns="large"),
             r"column\(s\) 'large.cost' have no column of the model itself",
@@ -208,6 +211,40 @@ def test_a_single_array_is_refused(tmp_path):
         np.save(file, ARRAYS["y"])
     with pytest.raises(ValueError, match="this holds one array"):
         load_routing_data(tmp_path / "data.npz")
+
+
+def test_names_and_texts_stay_as_they_are_written(tmp_path):
+    (tmp_path / "long.csv").write_text(
+        "prompt_id,model,quality,prompt,source\n01,1.10,1,NA,math\n1,1.1,0,two,\n1,NA,1,two,\n"
+    )
+    data = load_routing_data(tmp_path / "long.csv")
+    assert data.models.tolist() == ["1.10", "1.1", "NA"]
+    np.testing.assert_array_equal(data.y, [[1, np.nan, np.nan], [np.nan, 0, 1]])
+    assert data.prompts.tolist() == ["NA", "two"]
+    assert data.source.tolist() == ["math", ""]
+
+
+def test_missing_texts_are_empty(tmp_path):
+    table = WIDE.assign(prompt=["one", None, "three"])
+    data = load_routing_data(write(tmp_path, table, ".parquet"))
+    assert data.prompts.tolist() == ["one", "", "three"]
+    table = LONG.assign(source=pd.array([1, 1, None, 3, 3], dtype="Int64"))
+    data = load_routing_data(write(tmp_path, table, ".parquet"))
+    assert data.source.tolist() == ["1", "", "3"]
+
+
+def test_a_repeated_column_is_refused(tmp_path):
+    (tmp_path / "wide.csv").write_text("a,b,a\n1,0,1\n")
+    with pytest.raises(ValueError, match=r"wide.csv: .*columns 'a' stand in the header twice"):
+        load_routing_data(tmp_path / "wide.csv")
+
+
+@pytest.mark.parametrize("content", [b"text", gzip.compress(b'{"id": 1}\n')])
+def test_wrong_texts_beside_the_arrays(tmp_path, content):
+    path = save(tmp_path)
+    (tmp_path / "data.prompts.jsonl.gz").write_bytes(content)
+    with pytest.raises(ValueError, match=r"data.prompts.jsonl.gz beside it must hold one JSON"):
+        load_routing_data(path)
 
 
 def test_further_columns_of_a_long_table_are_not_read(tmp_path):

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from sklearn_uniroute._routing import choose
 from sklearn_uniroute.metrics import (
     deferral_area_score,
     deferral_curve,
@@ -107,24 +108,50 @@ def test_by_hand():
     # The model of cost 2 lies above the line from (1, .9) to (5, .1), and is never chosen.
     np.testing.assert_allclose(cost, [1, 3])
     np.testing.assert_allclose(quality, [0.5, 1])
-    np.testing.assert_allclose(cost_weight, [0.2, 0])
+    np.testing.assert_allclose(cost_weight, [0.4, 0])
     # (1 + .5) / 2 over the costs 1 to 3, then 1 up to 5.
     assert deferral_area_score(y, error, costs) == pytest.approx((0.75 * 2 + 1 * 2) / 4)
     assert quality_neutral_cost(y, error, costs) == pytest.approx(3 / 5)
     assert peak_quality_score(y, error, costs) == 1
 
 
-def test_qnc_is_interpolated_inside_a_segment():
-    # The curve runs from (1, 0) to (3, 1); the best single model, at cost 4, has quality .5.
-    y = [[0, 1, 1], [0, 1, 0]]
-    error = [[1, 0, 1], [1, 0, 1]]
-    assert quality_neutral_cost(y, error, [1, 3, 4]) == 1
+def test_qnc_where_a_point_has_just_the_quality_of_the_best_model():
     y = [[0, 1, 0], [0, 1, 0], [0, 0, 1], [0, 0, 1]]
     error = [[1, 0, 1], [1, 0, 1], [1, 1, 0], [1, 1, 0]]
     cost, quality, _ = deferral_curve(y, error, [1, 3, 4])
     np.testing.assert_allclose(cost, [1, 2, 3.5])
     np.testing.assert_allclose(quality, [0, 0.5, 1])
     assert quality_neutral_cost(y, error, [1, 3, 4]) == pytest.approx(2 / 3)
+
+
+def test_qnc_is_interpolated_inside_a_segment():
+    # From (1, .5) to (3, 1); the best single model has quality .75 at cost 4, halfway up.
+    y = [[1, 0, 1], [1, 0, 0], [0, 1, 1], [0, 1, 1]]
+    error = [[0.0, 1, 0.5], [0.0, 1, 0.5], [1, 0.0, 0.5], [1, 0.0, 0.5]]
+    cost, quality, _ = deferral_curve(y, error, [1, 5, 4])
+    np.testing.assert_allclose(cost, [1, 3])
+    np.testing.assert_allclose(quality, [0.5, 1])
+    assert quality_neutral_cost(y, error, [1, 5, 4]) == pytest.approx(2 / 4)
+
+
+def test_each_point_is_where_the_router_works_at_its_cost_weight():
+    rng = np.random.RandomState(0)
+    y, error = rng.uniform(size=(2, 50, 6))
+    costs = rng.uniform(size=6)
+    for cost, quality, cost_weight in zip(*deferral_curve(y, error, costs), strict=True):
+        chosen = choose(error, costs, cost_weight)
+        assert costs[chosen].mean() == pytest.approx(cost)
+        assert y[np.arange(50), chosen].mean() == pytest.approx(quality)
+
+
+def test_costs_that_differ_by_rounding_alone_have_no_range():
+    rng = np.random.RandomState(0)
+    y, error, weight = *rng.uniform(size=(2, 30, 3)), rng.uniform(size=30)
+    calls = np.full((30, 3), 0.1)
+    y[1:][rng.uniform(size=(29, 3)) < 0.3] = np.nan
+    calls[np.isnan(y)] = np.nan
+    with pytest.raises(ValueError, match="one mean cost"):
+        deferral_area_score(y, error, calls, sample_weight=weight)
 
 
 def test_qnc_is_infinite_where_the_curve_never_gets_there():
@@ -176,7 +203,6 @@ def test_a_weight_counts_like_repetition(problem, times):
     weight[0] = times
     repeated = np.repeat(np.arange(len(y)), weight.astype(int))
     repeated_costs = costs[repeated] if costs.ndim == 2 else costs
-    # Only with one cost per model are the mean costs, and so the choices, surely the same.
     for metric in METRICS[:3]:
         assert metric(y, error, costs, sample_weight=weight) == pytest.approx(
             metric(y[repeated], error[repeated], repeated_costs)
@@ -237,7 +263,7 @@ def test_calls_are_routed_by_mean_or_given_costs_and_paid_as_they_are():
     cost, quality, cost_weight = deferral_curve(y, error, costs)
     np.testing.assert_allclose(cost, [2, 2.5, 5])
     np.testing.assert_allclose(quality, [0, 0.5, 1])
-    np.testing.assert_allclose(cost_weight, [1 / 3, 1 / 6, 0])
+    np.testing.assert_allclose(cost_weight, [2 / 3, 1 / 4, 0])
     # Routed as if the second model were free: it is best from the start.
     cost, quality, _ = deferral_curve(y, error, costs, routing_costs=[1, 0])
     assert (cost.tolist(), quality.tolist()) == ([5], [1])
@@ -262,13 +288,13 @@ BAD = [
     ({"y_true": [[np.nan, 1], [np.nan, 1]]}, r"`y_true` has no observed quality for model\(s\) 0"),
     ({"error_pred": [[0.1, 0.1]]}, r"`error_pred` has shape \(1, 2\).*\(2, 2\)"),
     ({"error_pred": [[np.nan, 0.1], [0.9, 0.1]]}, "error_pred contains NaN"),
-    ({"costs": [1, 2, 3]}, r"`costs` has 3 entries but `y` has 2 columns.*cross-validation"),
+    ({"costs": [1, 2, 3]}, r"`costs` has 3 entries but there are 2 models.*cross-validation"),
     ({"costs": [[1, 2, 3]]}, r"`costs` has shape \(1, 3\)"),
     ({"costs": [1, -2]}, r"`costs` must be finite and at least 0; got -2.0 for model 1\."),
     ({"costs": [[1, 2], [np.nan, 2]]}, r"got nan for model 0 in row 1\. Only calls"),
     ({"costs": {0: 1}}, r"`costs` has no entry for model\(s\) 1; it names 0"),
     ({"routing_costs": [1, np.inf]}, "`routing_costs` must be finite"),
-    ({"routing_costs": [[1, 2], [3, 4]]}, r"`routing_costs` has shape \(2, 2\)"),
+    ({"routing_costs": [[1, 2], [3, 4]]}, r"`routing_costs` has shape \(2, 2\).*per model. Note"),
     ({"sample_weight": [1]}, r"`sample_weight` has shape \(1,\) but there are 2 prompts"),
     ({"sample_weight": [-1, 2]}, "`sample_weight` must hold weights of at least 0"),
     ({"sample_weight": [0, 0]}, "not all of them 0"),

@@ -55,7 +55,7 @@ def test_routers_share_their_splits(data):
         ({"n_splits": 0}, "n_splits == 0, must be >= 1"),
         ({"model_share": 2}, "`model_share` must lie between 0 and 1"),
         ({"costs": np.ones(8)}, "not all of one cost"),
-        ({"costs": np.ones(5)}, "`costs` has 5 entries but `y` has 8 columns"),
+        ({"costs": np.ones(5)}, "`costs` has 5 entries but there are 8 models"),
         ({"y": np.ones(400)}, "`y` must be of shape"),
     ],
 )

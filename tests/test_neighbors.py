@@ -46,11 +46,39 @@ def test_a_prompt_reported_twice_counts_twice():
     assert router.predict_error([[0.0]], [1]) == pytest.approx(2 / 3)
 
 
+def test_repeated_prompts_are_settled_alike_in_every_batch():
+    rng = np.random.RandomState(0)
+    X_new = rng.normal(size=(300, 64))
+    X = X_new[rng.randint(300, size=2000)]
+    y = rng.randint(2, size=(2000, 4)).astype(float)
+    router = KNeighborsRouter(10).fit(X, y, costs=[1, 2, 3, 4])
+    alone = np.concatenate([router.predict(row[None]) for row in X_new])
+    np.testing.assert_array_equal(router.predict(np.tile(X_new, (10, 1)))[:300], alone)
+
+
+def test_equal_evidence_gives_equal_errors():
+    y = np.ones((21, 2))
+    y[20, 0] = np.nan
+    y[[2, 3, 4, 6, 10, 14, 16], 0] = 0
+    y[[3, 5, 8, 15, 16, 17, 19], 1] = 0
+    router = KNeighborsRouter(20).fit(np.arange(21.0)[:, None], y, costs=[1, 50])
+    assert router.predict([[0.0]]).tolist() == [0]
+    assert router.predict(np.float32([[0.0]])).tolist() == [0]
+
+
+def test_prompts_of_models_that_went_are_dropped(data):
+    router = KNeighborsRouter(5, n_validation=20, random_state=0).fit(data.X, data.y)
+    own = data.X[:30] + 1
+    errors = np.zeros(30)
+    router.add_model(errors, name=8, X_val=own).add_model(errors, name=9, X_val=own)
+    router.add_model(errors, name=9, X_val=own, replace=True).update_model(8, np.zeros(20))
+    router.remove_model(8).remove_model(9)
+    assert len(router.reference_prompts_) == len(data.X) + 20
+    assert router.representation_.shape == (8, len(data.X) + 20)
+
+
 def test_blocks_do_not_matter(data, monkeypatch):
     router = KNeighborsRouter(5, random_state=0).fit(data.X, data.y)
-    whole = router.predict_error(data.X)
-    monkeypatch.setattr("sklearn_uniroute._neighbors._BLOCK_CELLS", 100)
-    np.testing.assert_array_equal(router.predict_error(data.X), whole)
     chosen = router.predict(data.X)
     monkeypatch.setattr("sklearn_uniroute._base._BLOCK_CELLS", 100)
     np.testing.assert_array_equal(router.predict(data.X), chosen)
