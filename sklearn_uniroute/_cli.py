@@ -19,7 +19,8 @@ DEFAULT_ROUTERS = (
     "KNeighborsRouter(50)",
     "KMeansRouter(8, representation='mean')",
     "KMeansRouter(24, representation='mean')",
-    "KMeansRouter()",
+    "KMeansRouter(8)",
+    "KMeansRouter(24)",
 )
 
 

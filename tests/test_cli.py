@@ -34,13 +34,14 @@ def test_without_any_option(tmp_path):
     assert (result.returncode, result.stderr) == (0, "")
     lines = result.stdout.splitlines()
     assert lines[0].startswith("pool of small classifiers: 1397 prompts, 16 training and 9 unseen")
-    rows = [line.split("  ")[0] for line in lines[4:9]]
+    rows = [line.split("  ")[0] for line in lines[4:10]]
     assert rows == [
         "ZeroRouter",
         "KNeighborsRouter(50)",
         "KMeansRouter(8, representation='mean')",
         "KMeansRouter(24, representation='mean')",
-        "KMeansRouter()",
+        "KMeansRouter(8)",
+        "KMeansRouter(24)",
     ]
     assert (tmp_path / "deferral_curves.png").read_bytes()[:4] == b"\x89PNG"
 
