@@ -127,8 +127,8 @@ class BaseRouter(PoolMixin, BaseEstimator):
             Error that a unit of cost is worth, lambda of the paper; by default as constructed.
         budget : float, default=None
             Mean cost per prompt to keep to, in the unit of the costs, instead of a `cost_weight`;
-            see :meth:`cost_weight_for_budget`. It is kept on the validation prompts; the cost of
-            other prompts differs from it as they differ from these. By default as constructed.
+            see :meth:`cost_weight_for_budget`. It is kept on the prompts that the router knows;
+            the cost of others differs from it as they differ from these. By default as constructed.
 
         Returns
         -------
@@ -291,7 +291,8 @@ class BaseRouter(PoolMixin, BaseEstimator):
         pool : sequence of model names, default=None
             The models, all that the router knows by default.
         X : array-like of shape (n_prompts, n_features), default=None
-            Prompts to keep the budget on; the validation prompts by default.
+            Prompts to keep the budget on. By default those that the router knows: the training
+            prompts, or the validation prompts where the router does not cluster.
 
         Returns
         -------
@@ -311,12 +312,11 @@ class BaseRouter(PoolMixin, BaseEstimator):
         check_amount(budget, "budget", has_costs=self.costs_ is not None)
         index = np.sort(check_pool(pool, self.models_))
         if X is None:
-            X, weights = self.X_val_, self.validation_weights_ / self.validation_weights_.sum()
+            error, weights = self._calibration_errors(index)
         else:
             X = validate_data(self, X, reset=False, dtype=FLOATS)
-            weights = np.full(len(X), 1 / len(X))
+            error, weights = self._predict_error(X, index), np.full(len(X), 1 / len(X))
         costs = self.costs_[index]
-        error = self._predict_error(X, index)
         walk = hull_walk(error, costs)
         rise = np.cumsum(weights[walk.row] * (costs[walk.target] - costs[walk.source]))
         lowest = costs.min()
@@ -363,6 +363,11 @@ class BaseRouter(PoolMixin, BaseEstimator):
                 cost_weight = None
         check_operating_point(cost_weight, budget, has_costs=has_costs)
         return cost_weight, budget
+
+    def _calibration_errors(self, index):
+        """Predicted errors on the prompts that budgets are kept on, and the prompts' weights."""
+        weights = self.validation_weights_ / self.validation_weights_.sum()
+        return self._predict_error(self.X_val_, index), weights
 
     def _prices(self, index):
         return np.zeros(len(index)) if self.costs_ is None else self.costs_[index]

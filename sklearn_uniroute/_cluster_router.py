@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklearn_uniroute._base import BaseRouter
-from sklearn_uniroute._clusters import cluster_sums, mean_errors
+from sklearn_uniroute._clusters import cluster_sums, mean_errors, squared_deviations
 from sklearn_uniroute._posterior import Prior, condition, fit_prior, standard_errors
 from sklearn_uniroute._routing import choose
 from sklearn_uniroute._selection import select_validation_prompts
@@ -16,37 +16,30 @@ from sklearn_uniroute._validation import FLOATS, check_choice, find_model
 class ClusterRouter(BaseRouter):
     """Base class of routers for which Phi(x) points at one cluster.
 
-    A subclass has a parameter or attribute `representation`, sets `_n_clusters`, and implements
-    ``_fit_clusters(X, rng)`` and ``_assign(X)``, the cluster of each prompt.
+    A subclass sets `_n_clusters`, and implements ``_fit_clusters(X, rng)`` and ``_assign(X)``, the
+    cluster of each prompt. Models are represented by their mean errors.
     """
 
-    representation: str
     representation_: np.ndarray
     representation_std_: Any
     _evidence_arrays = ("error_sums_", "error_counts_", "representation_", "representation_std_")
-
-    def _check_params(self):
-        super()._check_params()
-        check_choice(self.representation, "representation", ("posterior", "mean"))
 
     def _fit_features(self, X, errors, rng):
         self._fit_clusters(X, rng)
         labels = self._assign(X)
         self.cluster_shares_ = np.bincount(labels, minlength=self._n_clusters) / len(X)
         self.error_sums_, self.error_counts_ = cluster_sums(labels, errors, self._n_clusters)
-        squares, _ = cluster_sums(labels, errors**2, self._n_clusters)
-        prior = fit_prior(self.error_sums_, squares, self.error_counts_, self.cluster_shares_)
-        self.prior_mean_, self.prior_covariance_, self.noise_ = prior
+        self.representation_ = mean_errors(
+            self.error_sums_, self.error_counts_, self.cluster_shares_
+        )
+        self.representation_std_ = None
 
     def _fit_evidence(self, X, errors):
-        rows = [
-            self._represent(sums, counts)
-            for sums, counts in zip(self.error_sums_, self.error_counts_, strict=True)
-        ]
-        self.representation_ = np.array([row["representation_"] for row in rows])
-        self.representation_std_ = None
-        if self.representation == "posterior":
-            self.representation_std_ = np.array([row["representation_std_"] for row in rows])
+        # All there is to know of the training models was summed up with the clusters.
+        pass
+
+    def _calibration_errors(self, index):
+        return self.representation_[index].T, self.cluster_shares_
 
     def _evidence(self, val_errors, X_val, position):
         prompts = self.X_val_ if X_val is None else X_val
@@ -62,13 +55,7 @@ class ClusterRouter(BaseRouter):
         }
 
     def _represent(self, sums, counts):
-        if self.representation == "mean":
-            return {"representation_": mean_errors(sums, counts, self.cluster_shares_)}
-        mean, covariance = condition(self._prior(), sums, counts)
-        return {"representation_": mean, "representation_std_": standard_errors(covariance)}
-
-    def _prior(self):
-        return Prior(self.prior_mean_, self.prior_covariance_, self.noise_)
+        return {"representation_": mean_errors(sums, counts, self.cluster_shares_)}
 
     def _predict_error(self, X, index):
         return self.representation_[index].T[self._assign(X)]
@@ -83,16 +70,46 @@ class ClusterRouter(BaseRouter):
 
 
 class FewShotRouter(ClusterRouter):
-    """Base class of routers over clusters that choose the prompts to run models on.
+    """Base class of routers over clusters that know from some models what to expect of others.
 
-    A subclass has a parameter `validation`, "greedy" or "random".
+    A subclass has the parameters `representation`, "posterior" or "mean", and `validation`, how
+    the prompts to run models on are chosen, "greedy" or "random".
     """
 
+    representation: str
     validation: str
 
     def _check_params(self):
         super()._check_params()
+        check_choice(self.representation, "representation", ("posterior", "mean"))
         check_choice(self.validation, "validation", ("greedy", "random"))
+
+    def _fit_features(self, X, errors, rng):
+        super()._fit_features(X, errors, rng)
+        self.selection_seed_ = int(rng.randint(2**31))
+        means, counts = self.representation_, self.error_counts_
+        squares = squared_deviations(self._assign(X), errors, means)
+        prior = fit_prior(means, squares, counts, self.cluster_shares_)
+        self.prior_mean_, self.prior_covariance_, self.noise_ = prior
+        if self.representation == "posterior":
+            posteriors = [
+                condition(prior, *evidence)
+                for evidence in zip(self.error_sums_, counts, strict=True)
+            ]
+            self.representation_ = np.array([mean for mean, _ in posteriors])
+            self.representation_std_ = np.array(
+                [standard_errors(covariance) for _, covariance in posteriors]
+            )
+
+    def _represent(self, sums, counts):
+        # By what was fitted: the parameter may have been set anew since.
+        if self.representation_std_ is None:
+            return super()._represent(sums, counts)
+        mean, covariance = condition(self._prior(), sums, counts)
+        return {"representation_": mean, "representation_std_": standard_errors(covariance)}
+
+    def _prior(self):
+        return Prior(self.prior_mean_, self.prior_covariance_, self.noise_)
 
     def suggest_prompts(self, name, n_prompts, X_candidates):
         """Choose the prompts on which to run a model next.
@@ -135,7 +152,6 @@ class FewShotRouter(ClusterRouter):
         )
 
     def _choose_validation_prompts(self, X, n_validation, rng):
-        self.selection_seed_ = int(rng.randint(2**31))
         if self.validation == "random":
             return super()._choose_validation_prompts(X, n_validation, rng)
         clusters = self._assign(X)

@@ -60,6 +60,27 @@ def cluster_sums(labels, errors, n_clusters):
     return sums, counts
 
 
+def squared_deviations(labels, errors, means):
+    """Sum the squared deviations of the observed errors from their cluster's mean.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n_prompts,)
+    errors : ndarray of shape (n_prompts, n_models)
+        NaN where a model was not run.
+    means : ndarray of shape (n_models, n_clusters)
+
+    Returns
+    -------
+    squares : ndarray of shape (n_models, n_clusters), dtype float64
+    """
+    squares = np.empty(means.shape)
+    for model, column in enumerate(errors.T):
+        deviation = np.nan_to_num(column - means[model, labels], nan=0.0)
+        squares[model] = np.bincount(labels, weights=deviation**2, minlength=means.shape[1])
+    return squares
+
+
 def mean_errors(sums, counts, shares):
     """Per-cluster mean errors (eq. 12 of the paper).
 

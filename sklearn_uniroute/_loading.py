@@ -130,7 +130,8 @@ def _read_table(path):
         if path.suffix == ".parquet":
             table = pandas.read_parquet(path)
         else:
-            header = pandas.read_csv(path, header=None, nrows=1, dtype=str).iloc[0].tolist()
+            header = pandas.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False)
+            header = header.iloc[0].tolist()
             # Names and texts stay as they are written: "1.10" is not "1.1", and "NA" is a name.
             as_text = dict.fromkeys(("prompt_id", "model", "prompt", "source"), str)
             empty = {
@@ -139,6 +140,8 @@ def _read_table(path):
             table = pandas.read_csv(path, dtype=as_text, keep_default_na=False, na_values=empty)
             if repeated(header):
                 raise ValueError(f"columns {listing(repeated(header))} stand in the header twice")
+            if not isinstance(table.index, pandas.RangeIndex):
+                raise ValueError("rows have more fields than the header has names")
     except pandas.errors.EmptyDataError:
         raise ValueError("this table is empty") from None
     except (ValueError, OSError) as error:

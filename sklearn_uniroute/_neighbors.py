@@ -7,6 +7,9 @@ from threadpoolctl import threadpool_limits
 from sklearn_uniroute._base import BaseRouter
 from sklearn_uniroute._validation import check_choice, check_count
 
+# Prompts looked at beyond the k-th neighbour, among which there may be others at its distance.
+_TIES = 16
+
 
 class KNeighborsRouter(BaseRouter):
     """Route by the errors of models on the nearest prompts they were run on.
@@ -20,8 +23,8 @@ class KNeighborsRouter(BaseRouter):
         Number of neighbours, k. A model that was run on fewer prompts is estimated from all of
         them.
     weights : {"uniform", "distance"}, default="uniform"
-        Whether neighbours count equally, or by the inverse of their distance (and those at
-        distance 0 alone, if there are any).
+        Whether neighbours count equally, or by the inverse of their distance (and those at a
+        computed distance of 0 alone, if there are any).
     metric : str or callable, default="euclidean"
         Any metric that :class:`sklearn.neighbors.NearestNeighbors` takes for brute force.
     cost_weight : float, default=0.0
@@ -164,10 +167,16 @@ class KNeighborsRouter(BaseRouter):
     def _neighbor_means(self, X, reference, errors):
         """Mean over the neighbours in `reference` of each model's `errors` on them."""
         k = min(self.n_neighbors, len(reference))
+        n_found = min(k + _TIES, len(reference))
         neighbors = NearestNeighbors(n_neighbors=k, metric=self.metric, algorithm="brute")
         # Several threads would settle equal distances differently from batch to batch.
         with threadpool_limits(1, user_api="openmp"):
-            distance, neighbor = neighbors.fit(reference).kneighbors(X)
+            distance, neighbor = neighbors.fit(reference).kneighbors(X, n_found)
+        # Distances that differ by rounding are equal, and equal ones go to the first prompts.
+        distance = distance.astype(np.float32)
+        order = np.lexsort((neighbor, distance))[:, :k]
+        distance = np.take_along_axis(distance, order, axis=1).astype(np.float64)
+        neighbor = np.take_along_axis(neighbor, order, axis=1)
         if self.weights == "uniform":
             weight = np.ones_like(distance)
         else:

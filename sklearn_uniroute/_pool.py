@@ -78,10 +78,9 @@ class PoolMixin:
             position = find_model(name, self.models_)
         else:
             position = len(self.models_)
-            self.models_ = np.append(self.models_, name)
         if cost is not None:
             rows = {**rows, "costs_": cost}
-        self._put_rows(rows, position)
+        self._put_rows({**rows, "models_": name}, position)
         return self
 
     def update_model(self, name, val_errors, *, X_val=None):
@@ -177,6 +176,7 @@ class PoolMixin:
 
     def _put_rows(self, rows, position):
         """Set one model's row, in copies of the arrays that have one row per model."""
+        arrays = {}
         for name, row in rows.items():
             array = getattr(self, name)
             if position == len(array):
@@ -184,4 +184,5 @@ class PoolMixin:
             else:
                 array = array.copy()
                 array[position] = row
-            setattr(self, name, array)
+            arrays[name] = array
+        vars(self).update(arrays)

@@ -12,8 +12,6 @@ import numpy as np
 from scipy.linalg import cho_solve, cholesky, solve_triangular
 from sklearn.covariance import OAS
 
-from sklearn_uniroute._clusters import mean_errors
-
 # The weak prior, in units of the noise variance: of the level that all clusters share, and of each
 # cluster on its own. For errors of 0 and 1 the noise variance is at most 1/4, so that the standard
 # deviations are at most 1/4 and 1/8.
@@ -24,6 +22,8 @@ _WEAK_MODELS = 0.5
 # The share by which the noise of a cluster is drawn to that of all: models to come may fail where
 # all training models are right.
 _SHARED_NOISE = 0.1
+# Least noise, as a share of the prior variance: below it, conditioning loses all digits.
+_LEAST_NOISE = 1e-9
 
 
 class Prior(NamedTuple):
@@ -38,7 +38,7 @@ class Prior(NamedTuple):
     noise: np.ndarray
 
 
-def fit_prior(sums, squares, counts, shares):
+def fit_prior(means, squares, counts, shares):
     """Learn the prior from the training models.
 
     The covariance of few models over many clusters is drawn towards one in which all clusters
@@ -48,8 +48,9 @@ def fit_prior(sums, squares, counts, shares):
 
     Parameters
     ----------
-    sums, squares, counts : ndarray of shape (n_models, n_clusters)
-        Sums of errors, of squared errors, and numbers of errors of each training model.
+    means, squares, counts : ndarray of shape (n_models, n_clusters)
+        Per-cluster mean errors of each training model, sums of squared deviations from them, and
+        numbers of errors.
     shares : ndarray of shape (n_clusters,)
         Share of each cluster in the training prompts.
 
@@ -57,9 +58,8 @@ def fit_prior(sums, squares, counts, shares):
     -------
     Prior
     """
-    n_models, n_clusters = sums.shape
-    means = mean_errors(sums, counts, shares)
-    noise = _noise(sums, squares, counts)
+    n_models, n_clusters = means.shape
+    noise = _noise(means, squares, counts)
     weak = _LEVEL_VARIANCE + _CLUSTER_VARIANCE * np.eye(n_clusters)
     covariance = _WEAK_MODELS * noise.mean() * weak
     mean = means.mean(axis=0)
@@ -71,18 +71,21 @@ def fit_prior(sums, squares, counts, shares):
         covariance += (1 - shrinkage) * empirical + shrinkage * _exchangeable(empirical)
     covariance /= n_models - 1 + _WEAK_MODELS
     # The mean of the training models is itself uncertain.
-    return Prior(mean, covariance * (1 + 1 / n_models), noise)
+    covariance *= 1 + 1 / n_models
+    return Prior(mean, covariance, np.maximum(noise, _LEAST_NOISE * np.trace(covariance)))
 
 
-def _noise(sums, squares, counts):
+def _noise(means, squares, counts):
     """Variance of one error of one model in each cluster, pooled over the models."""
-    inner = squares - sums**2 / np.maximum(counts, 1)
     freedom = np.maximum(counts - 1, 0).sum(axis=0)
-    overall = inner.sum() / max(freedom.sum(), 1)
-    if overall <= 0:
-        # Errors that are constant in every cluster tell nothing of the noise: take a coin's.
-        return np.full(sums.shape[1], 0.25)
-    by_cluster = np.where(freedom > 0, inner.sum(axis=0) / np.maximum(freedom, 1), overall)
+    overall = squares.sum() / max(freedom.sum(), 1)
+    rounding = 1e-9 * np.abs(means).max()
+    if overall <= rounding**2:
+        # Errors that are constant in every cluster tell nothing of the noise: take that of a coin
+        # between the least and the highest error, or between 0 and 1.
+        spread = np.ptp(means)
+        return np.full(means.shape[1], 0.25 * (spread**2 if spread > rounding else 1.0))
+    by_cluster = np.where(freedom > 0, squares.sum(axis=0) / np.maximum(freedom, 1), overall)
     return (1 - _SHARED_NOISE) * by_cluster + _SHARED_NOISE * overall
 
 

@@ -88,9 +88,6 @@ class ZeroRouter(ClusterRouter):
         self.n_validation = n_validation
         self.random_state = random_state
 
-    # The paper's own: there is but one cluster, and nothing for it to learn from others.
-    representation = "mean"
-
     def _fit_clusters(self, X, rng):
         self.mixing_seed_ = int(rng.randint(2**31))
 

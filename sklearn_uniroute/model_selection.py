@@ -70,7 +70,8 @@ def few_shot_curve(
     Raises
     ------
     ValueError
-        If there are too few prompts or models to split, or all models have one cost.
+        If there are too few prompts or models to split, all models have one cost, or an unseen
+        model was run on none of the validation prompts of a split.
 
     See Also
     --------
@@ -93,6 +94,8 @@ def few_shot_curve(
     (2, 3)
     """
     check_count(n_splits, "n_splits")
+    n_validation = list(n_validation)
+    check_count(len(n_validation), "len(n_validation)")
     X = check_array(X, dtype=FLOATS, input_name="X")
     labels = model_labels(y)
     y = check_quality(y, n_prompts=len(X), labels=labels)
@@ -129,7 +132,12 @@ def _areas(router, data, model_costs, n_validation, n_training_models, seed):
             pool = len(known) + np.arange(len(unseen))
             for name, model in zip(pool, unseen, strict=True):
                 errors = 1 - y[fitted.validation_indices_, model]
-                fitted.add_model(errors, name=name, cost=model_costs[model])
+                price = (
+                    np.nanmean(data.costs[split.training, model])
+                    if per_call
+                    else (data.costs[model])
+                )
+                fitted.add_model(errors, name=name, cost=price)
             y_test = data.y[np.ix_(split.test, unseen)]
             areas.append(fitted.score(data.X[split.test], y_test, test_costs, pool))
     return areas

@@ -224,6 +224,15 @@ def test_names_and_texts_stay_as_they_are_written(tmp_path):
     assert data.source.tolist() == ["math", ""]
 
 
+def test_a_model_may_be_named_na_and_rows_must_not_be_longer_than_the_header(tmp_path):
+    path = tmp_path / "wide.csv"
+    path.write_text("prompt_id,NA,b\np,1,0\nq,,1\n")
+    np.testing.assert_array_equal(load_routing_data(path).y, [[1, 0], [np.nan, 1]])
+    path.write_text("prompt_id,a,b\np,1,0,3\nq,1,1,2\n")
+    with pytest.raises(ValueError, match="rows have more fields than the header has names"):
+        load_routing_data(path)
+
+
 def test_missing_texts_are_empty(tmp_path):
     table = WIDE.assign(prompt=["one", None, "three"])
     data = load_routing_data(write(tmp_path, table, ".parquet"))

@@ -50,6 +50,7 @@ def test_routers_share_their_splits(data):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"n_validation": []}, r"len\(n_validation\) == 0, must be >= 1"),
         ({"n_validation": [0]}, "n_validation == 0, must be >= 1"),
         ({"n_validation": [10, 241]}, "`n_validation`=241 asks for more.*240 training prompts"),
         ({"n_splits": 0}, "n_splits == 0, must be >= 1"),

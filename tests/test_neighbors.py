@@ -46,12 +46,13 @@ def test_a_prompt_reported_twice_counts_twice():
     assert router.predict_error([[0.0]], [1]) == pytest.approx(2 / 3)
 
 
-def test_repeated_prompts_are_settled_alike_in_every_batch():
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_repeated_prompts_are_settled_alike_in_every_batch(metric):
     rng = np.random.RandomState(0)
     X_new = rng.normal(size=(300, 64))
     X = X_new[rng.randint(300, size=2000)]
     y = rng.randint(2, size=(2000, 4)).astype(float)
-    router = KNeighborsRouter(10).fit(X, y, costs=[1, 2, 3, 4])
+    router = KNeighborsRouter(10, metric=metric).fit(X, y, costs=[1, 2, 3, 4])
     alone = np.concatenate([router.predict(row[None]) for row in X_new])
     np.testing.assert_array_equal(router.predict(np.tile(X_new, (10, 1)))[:300], alone)
 

@@ -81,8 +81,7 @@ def test_the_prior_of_many_models_is_their_mean_and_covariance():
     true = np.array([[0.02, 0.01, 0.0], [0.01, 0.03, 0.0], [0.0, 0.0, 0.01]])
     rates = multivariate_normal([0.3, 0.5, 0.6], true, seed=rng).rvs(n_models)
     counts = np.full((n_models, n_clusters), count)
-    squares = count * (rates**2 + 0.2)
-    prior = fit_prior(rates * count, squares, counts, np.full(n_clusters, 1 / 3))
+    prior = fit_prior(rates, 0.2 * counts, counts, np.full(n_clusters, 1 / 3))
     np.testing.assert_allclose(prior.mean, rates.mean(axis=0))
     np.testing.assert_allclose(prior.covariance, true, atol=0.002)
     np.testing.assert_allclose(prior.noise, 0.2, rtol=1e-3)
@@ -91,7 +90,7 @@ def test_the_prior_of_many_models_is_their_mean_and_covariance():
 def test_the_prior_of_few_models_lies_between_theirs_and_one_level_for_all():
     rates = np.array([[0.1, 0.3], [0.3, 0.4], [0.6, 0.9], [0.5, 0.2]])
     counts = np.full((4, 2), 100.0)
-    prior = fit_prior(rates * 100, rates * 100, counts, np.array([0.5, 0.5]))
+    prior = fit_prior(rates, 100 * rates * (1 - rates), counts, np.array([0.5, 0.5]))
     assert np.all(np.linalg.eigvalsh(prior.covariance) > 0)
     assert prior.covariance[0, 1] > 0
     raw = np.cov(rates.T)
@@ -103,8 +102,8 @@ def test_the_prior_of_few_models_lies_between_theirs_and_one_level_for_all():
 def test_few_or_equal_training_models_leave_room_for_others(n_models):
     """A common level and clusters of their own: a model unlike the training models is learnt."""
     counts = np.full((n_models, 4), 100.0)
-    sums = 0.2 * counts
-    prior = fit_prior(sums, sums, counts, np.full(4, 0.25))
+    means = np.full((n_models, 4), 0.2)
+    prior = fit_prior(means, 0.16 * counts, counts, np.full(4, 0.25))
     np.testing.assert_allclose(prior.mean, 0.2)
     noise = prior.noise[0]
     expected = 0.5 * noise * (0.25 + 0.0625 * np.eye(4)) * (1 + 1 / n_models) / (n_models - 0.5)
@@ -118,7 +117,43 @@ def test_errors_without_any_spread_still_give_a_prior():
     counts = np.full((2, 3), 4.0)
     prior = fit_prior(0 * counts, 0 * counts, counts, np.full(3, 1 / 3))
     np.testing.assert_array_equal(prior.noise, 0.25)
+    means = np.array([[0.0, 10.0, 20.0], [20.0, 10.0, 0.0]])
+    np.testing.assert_array_equal(
+        fit_prior(means, 0 * counts, counts, np.full(3, 1 / 3)).noise, 100
+    )
     assert np.all(np.linalg.eigvalsh(prior.covariance) > 0)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("spread", [0.0, 1e-9, 1e-8, 1e-4])
+@pytest.mark.parametrize("offset", [0.0, 0.3, 1e5])
+@pytest.mark.parametrize("representation", ["mean", "posterior"])
+def test_nearly_constant_quality(dtype, spread, offset, representation):
+    rng = np.random.RandomState(0)
+    X = rng.normal(size=(200, 3))
+    quality = offset + rng.uniform(size=5) + spread * rng.normal(size=(200, 5))
+    router = KMeansRouter(4, representation=representation, n_validation=20, random_state=0)
+    router.fit(X, quality[:, :4].astype(dtype))
+    router.add_model(1 - quality[router.validation_indices_, 4])
+    np.testing.assert_allclose(
+        router.representation_[:4], 1 - quality[:, :4].mean(axis=0)[:, None] * np.ones(4), atol=0.02
+    )
+    assert np.isfinite(router.representation_).all()
+    assert np.all(router.noise_ > 0)
+
+
+def test_setting_the_representation_takes_effect_at_the_next_fit(data):
+    router = KMeansRouter(5, representation="mean", random_state=0).fit(data.X, data.y[:, :6])
+    expected = KMeansRouter(5, representation="mean", random_state=0).fit(data.X, data.y[:, :6])
+    router.set_params(representation="posterior")
+    errors = 1 - data.y[router.validation_indices_, 7]
+    router.add_model(errors)
+    expected.add_model(errors)
+    np.testing.assert_array_equal(router.representation_, expected.representation_)
+    assert router.representation_std_ is None
+    assert router.fit(data.X, data.y).representation_std_.shape == (8, 5)
+    router.set_params(representation="mean").add_model(1 - data.y[router.validation_indices_, 7])
+    assert router.representation_std_.shape == (9, 5)
 
 
 def test_router_conditions_on_its_evidence(data):
