@@ -33,6 +33,7 @@ class ClusterRouter(BaseRouter):
             self.error_sums_, self.error_counts_, self.cluster_shares_
         )
         self.representation_std_ = None
+        return labels
 
     def _fit_evidence(self, X, errors):
         # All there is to know of the training models was summed up with the clusters.
@@ -85,10 +86,10 @@ class FewShotRouter(ClusterRouter):
         check_choice(self.validation, "validation", ("greedy", "random"))
 
     def _fit_features(self, X, errors, rng):
-        super()._fit_features(X, errors, rng)
+        labels = super()._fit_features(X, errors, rng)
         self.selection_seed_ = int(rng.randint(2**31))
         means, counts = self.representation_, self.error_counts_
-        squares = squared_deviations(self._assign(X), errors, means)
+        squares = squared_deviations(labels, errors, means)
         prior = fit_prior(means, squares, counts, self.cluster_shares_)
         self.prior_mean_, self.prior_covariance_, self.noise_ = prior
         if self.representation == "posterior":

@@ -219,6 +219,8 @@ def check_quality(y, *, name="y", n_prompts=None, n_models=None, labels=None):
             f"`{name}` must be of shape (n_prompts, n_models), one column per model; got "
             f"{np.ndim(y)} dimension(s). For a single model, pass {name}.reshape(-1, 1)."
         )
+    if np.shape(y)[1] == 0:
+        raise ValueError(f"`{name}` has no columns; pass one column of quality per model.")
     y = check_array(y, dtype=FLOATS, ensure_all_finite="allow-nan", input_name=name)
     if n_prompts is not None and len(y) != n_prompts:
         raise ValueError(

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -270,7 +271,6 @@ def test_calls_are_routed_by_mean_or_given_costs_and_paid_as_they_are():
 
 
 def test_costs_by_name():
-    pd = pytest.importorskip("pandas")
     y = pd.DataFrame([[1, 1], [0, 1]], columns=["small", "large"])
     error = [[0.1, 0.1], [0.9, 0.1]]
     by_position = deferral_area_score(y, error, [1, 5])

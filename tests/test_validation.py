@@ -33,6 +33,10 @@ FIT = {
         lambda r: fit(r, y=Y["a"].to_numpy()),
         r"`y` must be of shape \(n_prompts, n_models\).*got 1 dimension.*reshape\(-1, 1\)",
     ),
+    "y without models": (
+        lambda r: fit(r, y=Y[[]]),
+        "`y` has no columns; pass one column of quality per model",
+    ),
     "y too short": (lambda r: fit(r, y=Y[:9]), "`y` has 9 rows but there are 70 prompts"),
     "y with infinity": (lambda r: fit(r, y=Y.replace(0, -np.inf)), "y contains infinity"),
     "a model never run": (
