@@ -29,6 +29,8 @@ from sklearn_uniroute.metrics import deferral_area_score, deferral_curve
 
 # Cells of one (prompts, models) block of predicted errors while choices are made.
 _BLOCK_CELLS = 2**20
+# Relative distance that the cost weight of a budget keeps from where a choice changes.
+_CLEARANCE = 1e-6
 
 
 class BaseRouter(PoolMixin, BaseEstimator):
@@ -282,7 +284,8 @@ class BaseRouter(PoolMixin, BaseEstimator):
         """Find the least cost weight that keeps the mean cost within a budget.
 
         The mean cost over the prompts is a step function of the cost weight whose steps are
-        known, so that the answer is exact and needs no search [UR E].
+        known, so that no search is needed [UR E]. The answer lies a millionth above a step, so
+        that rounding does not undo it.
 
         Parameters
         ----------
@@ -326,9 +329,11 @@ class BaseRouter(PoolMixin, BaseEstimator):
         unaffordable = np.flatnonzero(lowest + rise > limit)
         if not len(unaffordable):
             return 0.0
+        # There the score of the move not to be made ties, and rounding may make it: stay clear of
+        # it, and of others that differ from it by no more than rounding does.
         cost_weight = walk.cost_weight[unaffordable[0]]
-        # There the score of the move not to be made ties, and rounding may make it.
-        step = np.spacing(cost_weight)
+        step = _CLEARANCE * cost_weight
+        cost_weight += step
         while weights @ costs[choose(error, costs, cost_weight)] > limit:
             cost_weight += step
             step *= 2

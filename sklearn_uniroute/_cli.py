@@ -17,8 +17,8 @@ ROUTERS = {router.__name__: router for router in (ZeroRouter, KNeighborsRouter, 
 DEFAULT_ROUTERS = (
     "ZeroRouter",
     "KNeighborsRouter(50)",
-    "KMeansRouter(8, representation='mean')",
-    "KMeansRouter(24, representation='mean')",
+    "KMeansRouter(8, representation='mean', temperature=0)",
+    "KMeansRouter(24, representation='mean', temperature=0)",
     "KMeansRouter(8)",
     "KMeansRouter(24)",
 )

@@ -1,4 +1,4 @@
-"""What routers over hard clusters of prompts share: evidence kept as sums per cluster."""
+"""What routers over clusters of prompts share: evidence kept as sums per cluster."""
 
 from typing import Any
 
@@ -6,23 +6,38 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklearn_uniroute._base import BaseRouter
-from sklearn_uniroute._clusters import cluster_sums, mean_errors, squared_deviations
+from sklearn_uniroute._clusters import (
+    cluster_errors,
+    cluster_sums,
+    mean_errors,
+    squared_deviations,
+)
 from sklearn_uniroute._posterior import Prior, condition, fit_prior, standard_errors
 from sklearn_uniroute._routing import choose
 from sklearn_uniroute._selection import select_validation_prompts
 from sklearn_uniroute._validation import FLOATS, check_choice, find_model
 
+# Training prompts, at most, whose responsibilities are kept to keep budgets on.
+_CALIBRATION_PROMPTS = 10_000
+
 
 class ClusterRouter(BaseRouter):
-    """Base class of routers for which Phi(x) points at one cluster.
+    """Base class of routers that estimate errors on clusters of prompts.
 
     A subclass sets `_n_clusters`, and implements ``_fit_clusters(X, rng)`` and ``_assign(X)``, the
-    cluster of each prompt. Models are represented by their mean errors.
+    one cluster of each prompt for which an error observed on it counts. Models are represented by
+    their mean errors.
+
+    Errors are predicted from ``_features(X)``: those same clusters, of shape (n_prompts,), unless
+    a subclass overrides it by responsibilities of shape (n_prompts, n_clusters).
     """
 
     representation_: np.ndarray
     representation_std_: Any
     _evidence_arrays = ("error_sums_", "error_counts_", "representation_", "representation_std_")
+
+    def _features(self, X):
+        return self._assign(X)
 
     def _fit_features(self, X, errors, rng):
         self._fit_clusters(X, rng)
@@ -36,11 +51,20 @@ class ClusterRouter(BaseRouter):
         return labels
 
     def _fit_evidence(self, X, errors):
-        # All there is to know of the training models was summed up with the clusters.
-        pass
+        # All there is to know of the training models was summed up with the clusters. Budgets are
+        # kept on the training prompts: on each cluster by its share, or on so many of the prompts.
+        features = self._features(X[:1])
+        if features.ndim == 1:
+            self.calibration_features_ = np.arange(self._n_clusters)
+            self.calibration_weights_ = self.cluster_shares_
+        else:
+            X = X[:: -(-len(X) // _CALIBRATION_PROMPTS)]
+            self.calibration_features_ = self._features(X)
+            self.calibration_weights_ = np.full(len(X), 1 / len(X))
 
     def _calibration_errors(self, index):
-        return self.representation_[index].T, self.cluster_shares_
+        error = cluster_errors(self.calibration_features_, self.representation_[index])
+        return error, self.calibration_weights_
 
     def _evidence(self, val_errors, X_val, position):
         prompts = self.X_val_ if X_val is None else X_val
@@ -59,12 +83,11 @@ class ClusterRouter(BaseRouter):
         return {"representation_": mean_errors(sums, counts, self.cluster_shares_)}
 
     def _predict_error(self, X, index):
-        return self.representation_[index].T[self._assign(X)]
-
-    def _predict_std(self, X, index):
-        return self.representation_std_[index].T[self._assign(X)]
+        return cluster_errors(self._features(X), self.representation_[index])
 
     def _choose(self, X, index, cost_weight):
+        if self.calibration_features_.ndim > 1:
+            return super()._choose(X, index, cost_weight)
         # All prompts of a cluster share one choice.
         by_cluster = choose(self.representation_[index].T, self._prices(index), cost_weight)
         return by_cluster[self._assign(X)]
@@ -101,6 +124,7 @@ class FewShotRouter(ClusterRouter):
             self.representation_std_ = np.array(
                 [standard_errors(covariance) for _, covariance in posteriors]
             )
+        return labels
 
     def _represent(self, sums, counts):
         # By what was fitted: the parameter may have been set anew since.
@@ -111,6 +135,17 @@ class FewShotRouter(ClusterRouter):
 
     def _prior(self):
         return Prior(self.prior_mean_, self.prior_covariance_, self.noise_)
+
+    def _predict_std(self, X, index):
+        features = self._features(X)
+        if features.ndim == 1:
+            return self.representation_std_[index].T[features]
+        variance = np.empty((len(X), len(index)))
+        for column, model in enumerate(index):
+            evidence = self.error_sums_[model], self.error_counts_[model]
+            _, covariance = condition(self._prior(), *evidence)
+            variance[:, column] = np.einsum("nk,nk->n", features @ covariance, features)
+        return np.sqrt(np.maximum(variance, 0.0))
 
     def suggest_prompts(self, name, n_prompts, X_candidates):
         """Choose the prompts on which to run a model next.

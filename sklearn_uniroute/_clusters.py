@@ -1,6 +1,7 @@
-"""Numerics of hard clusters: nearest centres, and per-cluster errors of models."""
+"""Numerics of clusters: nearest centres, responsibilities, and per-cluster errors of models."""
 
 import numpy as np
+from scipy.special import softmax
 from sklearn.utils import gen_batches
 
 # Rows of one block: its product with the centres stays in cache, its matrix product efficient.
@@ -9,8 +10,6 @@ _BLOCK_ROWS = 2048
 
 def nearest_centers(X, centers):
     """Find the nearest centre, in Euclidean distance, for each row.
-
-    The squared norm of a row is the same for all centres and is left out.
 
     Parameters
     ----------
@@ -22,15 +21,79 @@ def nearest_centers(X, centers):
     labels : ndarray of shape (n_prompts,), dtype intp
         The first of the nearest centres.
     """
+    labels = np.empty(len(X), dtype=np.intp)
+    for rows, distance in _relative_distances(X, centers):
+        distance.argmin(axis=1, out=labels[rows])
+    return labels
+
+
+def responsibilities(X, centers, temperature):
+    """Spread each row over the clusters by its squared distances to their centres.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_prompts, n_features)
+    centers : ndarray of shape (n_clusters, n_features)
+    temperature : float
+        In units of squared distance.
+
+    Returns
+    -------
+    responsibilities : ndarray of shape (n_prompts, n_clusters)
+        ``softmax(-distance ** 2 / temperature)``, in the dtype of `X`.
+    """
+    features = np.empty((len(X), len(centers)), dtype=X.dtype)
+    for rows, distance in _relative_distances(X, centers):
+        distance /= -temperature
+        features[rows] = softmax(distance, axis=1)
+    return features
+
+
+def _relative_distances(X, centers):
+    """Squared distances to the centres, less the squared norm of the row, block by block."""
     centers = centers.astype(X.dtype, copy=False)
     projection = -2 * centers.T
     offset = np.einsum("kd,kd->k", centers, centers)
-    labels = np.empty(len(X), dtype=np.intp)
     for rows in gen_batches(len(X), _BLOCK_ROWS):
         distance = X[rows] @ projection
         distance += offset
-        distance.argmin(axis=1, out=labels[rows])
-    return labels
+        yield rows, distance
+
+
+def mean_squared_distance(X, centers, labels):
+    """Average the squared distance of rows to the centres of their clusters."""
+    total = sum(
+        ((X[rows] - centers[labels[rows]]) ** 2).sum(dtype=np.float64)
+        for rows in gen_batches(len(X), _BLOCK_ROWS)
+    )
+    return total / len(X)
+
+
+def cluster_errors(features, representation):
+    """Errors of models on prompts: eq. 9 of the paper.
+
+    Each product is summed up on its own, so that it does not depend on which other models and
+    prompts there are, and equal models have equal errors.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n_prompts,) or (n_prompts, n_clusters)
+        The cluster of each prompt, or its responsibilities.
+    representation : ndarray of shape (n_models, n_clusters)
+
+    Returns
+    -------
+    error : ndarray of shape (n_prompts, n_models), dtype float64
+    """
+    if features.ndim == 1:
+        return representation.T[features]
+    error = np.empty((len(features), len(representation)))
+    # The order of a sum depends on the layout.
+    representation = np.ascontiguousarray(representation)
+    for rows in gen_batches(len(features), _BLOCK_ROWS):
+        block = features[rows].astype(np.float64)
+        np.einsum("nk,mk->nm", block, representation, out=error[rows])
+    return error
 
 
 def cluster_sums(labels, errors, n_clusters):

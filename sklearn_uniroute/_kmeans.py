@@ -4,17 +4,26 @@ from sklearn.base import clone
 from sklearn.cluster import KMeans
 
 from sklearn_uniroute._cluster_router import FewShotRouter
-from sklearn_uniroute._clusters import nearest_centers
-from sklearn_uniroute._validation import check_clusterer, check_count, check_enough
+from sklearn_uniroute._clusters import (
+    mean_squared_distance,
+    nearest_centers,
+    responsibilities,
+)
+from sklearn_uniroute._validation import (
+    check_clusterer,
+    check_count,
+    check_enough,
+    check_nonnegative,
+)
 
 
 class KMeansRouter(FewShotRouter):
     """Route by the errors of models on clusters of prompts.
 
-    The training prompts are clustered. A model is represented by its mean error in each cluster,
-    the error on a prompt is estimated by that of its cluster, and the prompt goes to the model of
-    least error plus weighted cost. A new model needs its errors on the validation prompts, and
-    nothing is trained again.
+    The training prompts are clustered. A model is represented by its errors in the clusters, the
+    error on a prompt is estimated by those of the clusters that it lies in or near, and the prompt
+    goes to the model of least error plus weighted cost. A new model needs its errors on the
+    validation prompts, and nothing is trained again.
 
     Parameters
     ----------
@@ -26,6 +35,11 @@ class KMeansRouter(FewShotRouter):
         the training models' errors as a prior and updates it by the model's own, which needs far
         fewer validation prompts, makes the number of clusters matter little, and gives standard
         errors; see :doc:`few_shot`.
+    temperature : float, default=0.1
+        How far a prompt near several clusters is estimated from all of them: it belongs to each
+        in proportion to ``exp(-d ** 2 / (temperature * s))``, where d is the distance to its
+        centre, and s the mean squared distance of the training prompts to their centres. 0
+        estimates each prompt from its nearest cluster alone [1]_.
     cost_weight : float, default=0.0
         Error that a unit of cost is worth, lambda of the paper, in the unit of the costs.
     budget : float, default=None
@@ -47,6 +61,8 @@ class KMeansRouter(FewShotRouter):
     ----------
     cluster_centers_ : ndarray of shape (n_clusters, n_features)
         Centres of the clusters.
+    temperature_ : float
+        The temperature in units of squared distance.
     models_ : ndarray of shape (n_models,)
         Names of the models: training models, then added ones.
     costs_ : ndarray of shape (n_models,) or None
@@ -67,6 +83,11 @@ class KMeansRouter(FewShotRouter):
         Seeds the order of prompts within clusters when prompts are chosen.
     error_sums_, error_counts_ : ndarray of shape (n_models, n_clusters)
         Sums and numbers of the errors observed in each cluster.
+    calibration_features_ : ndarray of shape (n_calibration_prompts, n_clusters) or (n_clusters,)
+        Responsibilities of the training prompts, of every so many if there are more than 10,000,
+        on which budgets are kept; where each prompt belongs to one cluster, the clusters.
+    calibration_weights_ : ndarray of shape (n_calibration_prompts,) or (n_clusters,)
+        Their shares of the traffic.
     X_val_ : ndarray of shape (n_validation_prompts, n_features)
         The validation prompts.
     validation_indices_ : ndarray of shape (n_validation_prompts,) or None
@@ -111,6 +132,7 @@ class KMeansRouter(FewShotRouter):
         n_clusters=8,
         *,
         representation="posterior",
+        temperature=0.1,
         cost_weight=0.0,
         budget=None,
         n_validation=400,
@@ -120,6 +142,7 @@ class KMeansRouter(FewShotRouter):
     ):
         self.n_clusters = n_clusters
         self.representation = representation
+        self.temperature = temperature
         self.cost_weight = cost_weight
         self.budget = budget
         self.n_validation = n_validation
@@ -130,6 +153,7 @@ class KMeansRouter(FewShotRouter):
     def _check_params(self):
         super()._check_params()
         check_count(self.n_clusters, "n_clusters")
+        check_nonnegative(self.temperature, "temperature")
 
     def _fit_clusters(self, X, rng):
         if self.clusterer is None:
@@ -139,6 +163,8 @@ class KMeansRouter(FewShotRouter):
             clusterer = clone(self.clusterer)
         clusterer.fit(X)
         self.cluster_centers_ = check_clusterer(clusterer)
+        spread = mean_squared_distance(X, self.cluster_centers_, self._assign(X))
+        self.temperature_ = float(self.temperature * spread)
 
     @property
     def _n_clusters(self):
@@ -146,3 +172,8 @@ class KMeansRouter(FewShotRouter):
 
     def _assign(self, X):
         return nearest_centers(X, self.cluster_centers_)
+
+    def _features(self, X):
+        if self.temperature_ == 0:
+            return self._assign(X)
+        return responsibilities(X, self.cluster_centers_, self.temperature_)

@@ -13,8 +13,7 @@ from scipy.linalg import cho_solve, cholesky, solve_triangular
 from sklearn.covariance import OAS
 
 # The weak prior, in units of the noise variance: of the level that all clusters share, and of each
-# cluster on its own. For errors of 0 and 1 the noise variance is at most 1/4, so that the standard
-# deviations are at most 1/4 and 1/8.
+# cluster on its own.
 _LEVEL_VARIANCE = 1 / 4
 _CLUSTER_VARIANCE = 1 / 16
 # The weak prior counts like this many training models.
@@ -42,9 +41,10 @@ def fit_prior(means, squares, counts, shares):
     """Learn the prior from the training models.
 
     The covariance of few models over many clusters is drawn towards one in which all clusters
-    share one variance and one covariance, since models differ first of all in their level. How far
+    share one variance and one correlation, since models differ first of all in their level. How far
     is what OAS finds for the deviations from the level. A weak prior, worth half a model, stands in
-    where training models are very few or very much alike.
+    where training models are very few or very much alike. All this happens in units of the noise:
+    rates of error near 0 or 1 vary less from model to model, as `p (1 - p)` does.
 
     Parameters
     ----------
@@ -60,18 +60,19 @@ def fit_prior(means, squares, counts, shares):
     """
     n_models, n_clusters = means.shape
     noise = _noise(means, squares, counts)
-    weak = _LEVEL_VARIANCE + _CLUSTER_VARIANCE * np.eye(n_clusters)
-    covariance = _WEAK_MODELS * noise.mean() * weak
+    scale = np.sqrt(noise)
+    covariance = _WEAK_MODELS * (_LEVEL_VARIANCE + _CLUSTER_VARIANCE * np.eye(n_clusters))
     mean = means.mean(axis=0)
     if n_models > 1:
-        deviation = means - mean
-        residual = deviation - deviation @ shares[:, None]
+        deviation = (means - mean) / scale
+        weights = shares * scale
+        residual = deviation - deviation @ weights[:, None] / weights.sum()
         shrinkage = OAS(assume_centered=True).fit(residual).shrinkage_
         empirical = deviation.T @ deviation
         covariance += (1 - shrinkage) * empirical + shrinkage * _exchangeable(empirical)
     covariance /= n_models - 1 + _WEAK_MODELS
     # The mean of the training models is itself uncertain.
-    covariance *= 1 + 1 / n_models
+    covariance *= (1 + 1 / n_models) * np.outer(scale, scale)
     return Prior(mean, covariance, np.maximum(noise, _LEAST_NOISE * np.trace(covariance)))
 
 

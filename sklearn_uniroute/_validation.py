@@ -32,6 +32,13 @@ def check_count(value, name):
     check_scalar(value, name, numbers.Integral, min_val=1)
 
 
+def check_nonnegative(value, name):
+    """Check a constructor parameter that is a finite number of at least 0."""
+    check_scalar(value, name, numbers.Real, min_val=0)
+    if not np.isfinite(value):
+        raise ValueError(f"`{name}` must be finite; got {value!r}.")
+
+
 def check_enough(value, name, available, of_what):
     """Check that there are as many of something as a parameter asks for."""
     if value > available:

@@ -295,7 +295,7 @@ def check_the_budget_is_kept(router, data, dtype=np.float64):
         assert paid <= budget * (1 + 1e-9)
         if weight > 0:
             # No lower weight keeps it.
-            lower = router.predict(X, cost_weight=weight * (1 - 1e-6))
+            lower = router.predict(X, cost_weight=weight * (1 - 1e-5))
             assert router.costs_[lower].mean() > budget
     assert set(router.predict(X, budget=1.0)) == {0}
     weight = router.cost_weight_for_budget(30.0, pool=[0, 3, 7], X=data.X)

@@ -7,7 +7,7 @@ from sklearn_uniroute import KMeansRouter
 
 
 def test_representation_is_equation_12_by_hand(data):
-    router = KMeansRouter(5, representation="mean", n_validation=40, random_state=0)
+    router = KMeansRouter(5, representation="mean", temperature=0, n_validation=40, random_state=0)
     router.fit(data.X, data.y[:, :3], costs=data.costs[:3])
     errors = 1 - data.y[router.validation_indices_, 5]
     router.add_model(errors, cost=1.0)
@@ -20,6 +20,52 @@ def test_representation_is_equation_12_by_hand(data):
         in_cluster = errors[labels[router.validation_indices_] == k]
         assert router.representation_[3, k] == pytest.approx(in_cluster.mean())
     np.testing.assert_array_equal(router.predict_error(data.X), router.representation_.T[labels])
+
+
+def by_hand(x, centers, training_X):
+    """Responsibilities of one prompt at a temperature of a tenth of the mean squared distance."""
+    spread = np.mean([min(((row - c) ** 2).sum() for c in centers) for row in training_X])
+    weights = [np.exp(-((x - c) ** 2).sum() / (0.1 * spread)) for c in centers]
+    return np.array(weights) / sum(weights)
+
+
+def test_prompts_between_clusters_are_estimated_from_all_of_them(data):
+    router = KMeansRouter(5, n_validation=40, random_state=0).fit(data.X, data.y)
+    # Half way between two centres, and thereabouts.
+    middle = router.cluster_centers_[[0, 2]].mean(axis=0)
+    prompts = np.vstack([middle, middle + 0.1, data.X[:3]])
+    features = np.array([by_hand(x, router.cluster_centers_, data.X) for x in prompts])
+    assert features[0, 0] == pytest.approx(features[0, 2])
+    error, std = router.predict_error(prompts, [7, 1], return_std=True)
+    np.testing.assert_allclose(error, features @ router.representation_[[7, 1]].T, atol=1e-12)
+    for column, model in enumerate((7, 1)):
+        # The covariance after all of the model's errors, by inverting matrices.
+        precision = np.linalg.inv(router.prior_covariance_)
+        precision += np.diag(router.error_counts_[model] / router.noise_)
+        variance = [phi @ np.linalg.inv(precision) @ phi for phi in features]
+        np.testing.assert_allclose(std[:, column], np.sqrt(variance), rtol=1e-6)
+
+
+def test_a_low_temperature_is_the_nearest_cluster(data):
+    hard = KMeansRouter(5, temperature=0, random_state=0).fit(data.X, data.y, data.costs)
+    cold = KMeansRouter(5, temperature=1e-9, random_state=0).fit(data.X, data.y, data.costs)
+    np.testing.assert_array_equal(hard.predict_error(data.X), cold.predict_error(data.X))
+    np.testing.assert_array_equal(
+        hard.predict(data.X, cost_weight=0.01), cold.predict(data.X, cost_weight=0.01)
+    )
+    assert hard.cost_weight_for_budget(9) == pytest.approx(cold.cost_weight_for_budget(9))
+
+
+def test_prompts_that_are_their_own_centres_have_one_cluster_each():
+    router = KMeansRouter(2, random_state=0).fit([[0.0], [1.0], [0.0]], [[1, 0], [0, 1], [1, 0]])
+    assert router.temperature_ == 0
+    assert router.predict([[0.2], [0.9]]).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("temperature", [-0.1, np.inf, np.nan])
+def test_bad_temperatures(data, temperature):
+    with pytest.raises(ValueError, match="temperature"):
+        KMeansRouter(temperature=temperature).fit(data.X, data.y)
 
 
 @pytest.mark.parametrize("representation", ["mean", "posterior"])
@@ -71,3 +117,12 @@ def test_kmeans_is_the_clusterer(data):
     router = KMeansRouter(6, random_state=3).fit(data.X, data.y)
     kmeans = KMeans(6, random_state=np.random.RandomState(3)).fit(data.X)
     np.testing.assert_array_equal(router.cluster_centers_, kmeans.cluster_centers_)
+
+
+def test_budgets_are_kept_on_a_part_of_many_training_prompts(data, monkeypatch):
+    monkeypatch.setattr("sklearn_uniroute._cluster_router._CALIBRATION_PROMPTS", 150)
+    router = KMeansRouter(5, random_state=0).fit(data.X, data.y, data.costs)
+    part = data.X[::3]
+    assert router.calibration_features_.shape == (134, 5)
+    weight = router.cost_weight_for_budget(9)
+    assert weight == pytest.approx(router.cost_weight_for_budget(9, X=part), rel=1e-3)

@@ -157,7 +157,7 @@ def test_setting_the_representation_takes_effect_at_the_next_fit(data):
 
 
 def test_router_conditions_on_its_evidence(data):
-    router = KMeansRouter(5, n_validation=30, random_state=0)
+    router = KMeansRouter(5, temperature=0, n_validation=30, random_state=0)
     router.fit(data.X, data.y[:, :6], costs=data.costs[:6])
     errors = 1 - data.y[router.validation_indices_, 7]
     router.add_model(errors, cost=1.0)
