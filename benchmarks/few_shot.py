@@ -1,9 +1,9 @@
 """How few validation prompts a new model needs, on each file of real data.
 
-Run as ``python -m benchmarks.few_shot [N_SPLITS]``. Prints, for each number of validation prompts,
-the mean area under the deferral curve of unseen models and its paired difference to ZeroRouter
-with the standard error, the coverage of 90 % intervals of cluster errors, and the time of
-``add_model``.
+Run as ``python -m benchmarks.few_shot [N_SPLITS [PICTURE]]``. Prints, for each number of
+validation prompts, the mean area under the deferral curve of unseen models and its paired
+difference to ZeroRouter with the standard error, the coverage of 90 % intervals of cluster errors,
+and the time of ``add_model``. Draws the coverage of other intervals where a picture is named.
 """
 
 import sys
@@ -12,6 +12,7 @@ from timeit import repeat
 import numpy as np
 from joblib import Parallel, delayed
 from scipy.linalg import cholesky
+from scipy.stats import norm
 from sklearn.base import clone
 from threadpoolctl import threadpool_limits
 
@@ -40,7 +41,7 @@ LARGE = 20
 
 
 def trial(data, model_costs, model_share, seed):
-    """Areas of every router at every size, and the coverage of its intervals."""
+    """Areas of every router at every size, and how far its cluster errors are off."""
     n_training_models = int(model_share * len(model_costs))
     rng = np.random.RandomState(seed)
     split = draw_split(rng, len(data.X), model_costs, 1, n_training_models)
@@ -49,7 +50,7 @@ def trial(data, model_costs, model_share, seed):
     per_call = data.costs.ndim == 2
     fit_costs = data.costs[split.training][:, known] if per_call else data.costs[known]
     test_costs = data.costs[split.test][:, unseen] if per_call else data.costs[unseen]
-    areas, coverage = {}, {}
+    areas, misses = {}, {}
     for name, router in ROUTERS.items():
         for size in SIZES:
             router = clone(router).set_params(n_validation=size, random_state=seed)
@@ -65,15 +66,15 @@ def trial(data, model_costs, model_share, seed):
                 routing_costs=model_costs[unseen],
             )
             if getattr(router, "representation_std_", None) is not None:
-                coverage[name, size] = covered(router, X, 1 - y[:, unseen], pool)
-    return areas, coverage
+                misses[name, size] = standardised_misses(router, X, 1 - y[:, unseen], pool)
+    return areas, misses
 
 
-def covered(router, X, errors, pool):
-    """Share of cluster errors, known from many other prompts, inside their 90 % intervals."""
+def standardised_misses(router, X, errors, pool):
+    """Distances of cluster errors to those of many other prompts, in standard errors."""
     held_out = np.setdiff1d(np.arange(len(X)), router.validation_indices_)
     labels = router._assign(X[held_out])
-    inside = []
+    misses = []
     for cluster in range(router._n_clusters):
         cells = errors[held_out][labels == cluster]
         counts = np.maximum((~np.isnan(cells)).sum(axis=0), 1)
@@ -82,16 +83,16 @@ def covered(router, X, errors, pool):
         spread = np.sqrt(
             router.representation_std_[pool, cluster] ** 2 + router.noise_[cluster] / counts
         )
-        far = np.abs(known - router.representation_[pool, cluster]) > 1.645 * spread
-        inside.extend(~far[counts >= LARGE])
-    return np.mean(inside)
+        miss = np.abs(known - router.representation_[pool, cluster]) / spread
+        misses.extend(miss[counts >= LARGE])
+    return np.array(misses)
 
 
 def report(name, results):
     sizes = "".join(f"{size:>24}" for size in SIZES)
     print(f"\n{name}: {len(results)} splits\n{'validation prompts':<26}{sizes}")
     areas = {key: np.array([one[0][key] for one in results]) for key in results[0][0]}
-    coverage = {key: np.mean([one[1][key] for one in results]) for key in results[0][1]}
+    misses = {key: np.concatenate([one[1][key] for one in results]) for key in results[0][1]}
     for router in ROUTERS:
         row = f"{router:<26}"
         for size in SIZES:
@@ -100,8 +101,8 @@ def report(name, results):
             row += f"   {areas[router, size].mean():.4f} {gain.mean():+.4f}±{error:.4f}"
         print(row)
     for router in ROUTERS:
-        if (router, SIZES[0]) in coverage:
-            row = "".join(f"{coverage[router, size]:>24.1%}" for size in SIZES)
+        if (router, SIZES[0]) in misses:
+            row = "".join(f"{np.mean(misses[router, n] < norm.ppf(0.95)):>24.1%}" for n in SIZES)
             print(f"{'90 % ' + router:<26}{row}")
     for size in SIZES[:2]:
         gain = areas["posterior, greedy", size] - areas["posterior, random", size]
@@ -112,6 +113,25 @@ def report(name, results):
     error = gain.std(ddof=1) / np.sqrt(len(gain))
     print(f"50 chosen prompts less 400 with {best}, the paper's best: ", end="")
     print(f"{gain.mean():+.4f} ± {error:.4f}")
+    return {size: misses["posterior, greedy", size] for size in (25, 100)}
+
+
+def draw_reliability(misses, path):
+    """Coverage of intervals against what they promise, one line per file and size."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.5, 4.5), layout="constrained")
+    ax = figure.subplots()
+    promised = np.linspace(0.02, 0.99, 98)
+    ax.plot([0, 1], [0, 1], color="gray", linestyle=":")
+    for color, (name, by_size) in enumerate(misses.items()):
+        for size, style in zip(by_size, ("-", "--"), strict=True):
+            held = [np.mean(by_size[size] < norm.ppf((1 + share) / 2)) for share in promised]
+            ax.plot(promised, held, style, color=f"C{color}", label=f"{name}, {size} prompts")
+    ax.set(xlabel="share promised", ylabel="share of cluster errors inside the interval")
+    ax.set_aspect("equal")
+    ax.legend(fontsize="small")
+    figure.savefig(path, dpi=120)
 
 
 def time_add_model(n_prompts, n_models, n_clusters=100):
@@ -135,18 +155,22 @@ def time_add_model(n_prompts, n_models, n_clusters=100):
     )
 
 
-def main(n_splits=40):
+def main(n_splits=40, picture=None):
     with threadpool_limits(1):
         for n_prompts, n_models in ((2_000, 20), (20_000, 20), (2_000, 200)):
             time_add_model(n_prompts, n_models)
+    misses = {}
     for name, data, model_share in real_data():
         model_costs = np.atleast_2d(data.costs).mean(axis=0)
         with threadpool_limits(1):
             results = Parallel(n_jobs=-1)(
-                delayed(trial)(data, model_costs, model_share, seed) for seed in range(n_splits)
+                delayed(trial)(data, model_costs, model_share, seed)
+                for seed in range(int(n_splits))
             )
-        report(name, results)
+        misses[name] = report(name, results)
+    if picture is not None:
+        draw_reliability(misses, picture)
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main(*sys.argv[1:])

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklearn_uniroute._base import BaseRouter
@@ -12,13 +13,21 @@ from sklearn_uniroute._clusters import (
     mean_errors,
     squared_deviations,
 )
-from sklearn_uniroute._posterior import Prior, condition, fit_prior, standard_errors
+from sklearn_uniroute._posterior import (
+    Prior,
+    condition,
+    evidence,
+    fit_prior,
+    standard_errors,
+)
 from sklearn_uniroute._routing import choose
 from sklearn_uniroute._selection import select_validation_prompts
 from sklearn_uniroute._validation import FLOATS, check_choice, find_model
 
 # Training prompts, at most, whose responsibilities are kept to keep budgets on.
 _CALIBRATION_PROMPTS = 10_000
+# Rows of one block of features while evidence is summed up.
+_BLOCK_ROWS = 8192
 
 
 class ClusterRouter(BaseRouter):
@@ -76,11 +85,8 @@ class ClusterRouter(BaseRouter):
         return {
             "error_sums_": sums,
             "error_counts_": counts,
-            **self._represent(sums, counts),
+            "representation_": mean_errors(sums, counts, self.cluster_shares_),
         }
-
-    def _represent(self, sums, counts):
-        return {"representation_": mean_errors(sums, counts, self.cluster_shares_)}
 
     def _predict_error(self, X, index):
         return cluster_errors(self._features(X), self.representation_[index])
@@ -97,11 +103,13 @@ class FewShotRouter(ClusterRouter):
     """Base class of routers over clusters that know from some models what to expect of others.
 
     A subclass has the parameters `representation`, "posterior" or "mean", and `validation`, how
-    the prompts to run models on are chosen, "greedy" or "random".
+    the prompts to run models on are chosen, "greedy" or "random". For the posterior, an observed
+    error counts by ``_features(X)``, for the mean by the one cluster.
     """
 
     representation: str
     validation: str
+    _evidence_arrays = (*ClusterRouter._evidence_arrays, "information_", "moments_")
 
     def _check_params(self):
         super()._check_params()
@@ -114,24 +122,59 @@ class FewShotRouter(ClusterRouter):
         means, counts = self.representation_, self.error_counts_
         squares = squared_deviations(labels, errors, means)
         prior = fit_prior(means, squares, counts, self.cluster_shares_)
-        self.prior_mean_, self.prior_covariance_, self.noise_ = prior
+        self._fit_map(X, errors, means)
+        self.information_ = self.moments_ = None
         if self.representation == "posterior":
-            posteriors = [
-                condition(prior, *evidence)
-                for evidence in zip(self.error_sums_, counts, strict=True)
-            ]
+            self._sum_up(X, errors, prior.noise)
+            # Once more from what the errors by responsibility make of the training models: where
+            # prompts mix clusters, those lie further apart than their means.
+            means = np.array([mean for mean, _ in self._posteriors(prior)])
+            prior = fit_prior(means, squares, counts, self.cluster_shares_)
+            posteriors = list(self._posteriors(prior))
             self.representation_ = np.array([mean for mean, _ in posteriors])
             self.representation_std_ = np.array(
                 [standard_errors(covariance) for _, covariance in posteriors]
             )
+        self.prior_mean_, self.prior_covariance_, self.noise_ = prior
         return labels
 
-    def _represent(self, sums, counts):
+    def _fit_map(self, X, errors, representation):
+        """Learn what `_features` needs beyond the clusters."""
+
+    def _sum_up(self, X, errors, noise):
+        blocks = [
+            evidence(self._features(X[rows]), errors[rows], noise)
+            for rows in gen_batches(len(X), _BLOCK_ROWS)
+        ]
+        information, moments = zip(*blocks, strict=True)
+        self.information_ = [np.sum(parts, axis=0) for parts in zip(*information, strict=True)]
+        self.moments_ = np.sum(moments, axis=0)
+
+    def _posteriors(self, prior):
+        return (
+            condition(prior, *one) for one in zip(self.information_, self.moments_, strict=True)
+        )
+
+    def _evidence(self, val_errors, X_val, position):
+        rows = super()._evidence(val_errors, X_val, position)
         # By what was fitted: the parameter may have been set anew since.
-        if self.representation_std_ is None:
-            return super()._represent(sums, counts)
-        mean, covariance = condition(self._prior(), sums, counts)
-        return {"representation_": mean, "representation_std_": standard_errors(covariance)}
+        if self.information_ is None:
+            return rows
+        prompts = self.X_val_ if X_val is None else X_val
+        (information,), (moment,) = evidence(
+            self._features(prompts), val_errors[:, None], self.noise_
+        )
+        if position is not None:
+            information += self.information_[position]
+            moment += self.moments_[position]
+        mean, covariance = condition(self._prior(), information, moment)
+        return {
+            **rows,
+            "information_": information,
+            "moments_": moment,
+            "representation_": mean,
+            "representation_std_": standard_errors(covariance),
+        }
 
     def _prior(self):
         return Prior(self.prior_mean_, self.prior_covariance_, self.noise_)
@@ -140,12 +183,11 @@ class FewShotRouter(ClusterRouter):
         features = self._features(X)
         if features.ndim == 1:
             return self.representation_std_[index].T[features]
-        variance = np.empty((len(X), len(index)))
+        std = np.empty((len(X), len(index)))
         for column, model in enumerate(index):
-            evidence = self.error_sums_[model], self.error_counts_[model]
-            _, covariance = condition(self._prior(), *evidence)
-            variance[:, column] = np.einsum("nk,nk->n", features @ covariance, features)
-        return np.sqrt(np.maximum(variance, 0.0))
+            _, covariance = condition(self._prior(), self.information_[model], self.moments_[model])
+            std[:, column] = np.sqrt(np.einsum("nk,nk->n", features @ covariance, features))
+        return std
 
     def suggest_prompts(self, name, n_prompts, X_candidates):
         """Choose the prompts on which to run a model next.
@@ -176,8 +218,11 @@ class FewShotRouter(ClusterRouter):
         check_is_fitted(self)
         position = find_model(name, self.models_)
         X = validate_data(self, X_candidates, reset=False, dtype=FLOATS)
-        counts = self.error_counts_[position]
-        _, covariance = condition(self._prior(), self.error_sums_[position], counts)
+        covariance = self.prior_covariance_
+        if self.information_ is not None:
+            _, covariance = condition(
+                self._prior(), self.information_[position], self.moments_[position]
+            )
         return select_validation_prompts(
             self._assign(X),
             covariance,

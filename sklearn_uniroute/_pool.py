@@ -21,8 +21,8 @@ class PoolMixin:
     """Changes of the pool of a fitted router.
 
     What is known of the models stands in arrays with one row per model: `models_`, `costs_` and
-    those that the router names in `_evidence_arrays`. A change makes new arrays, so that whoever
-    holds the old ones is not disturbed.
+    those that the router names in `_evidence_arrays`; large rows stand in a list. A change makes
+    new arrays, so that whoever holds the old ones is not disturbed.
     """
 
     models_: np.ndarray
@@ -163,8 +163,11 @@ class PoolMixin:
         position = find_model(name, self.models_)
         check_removable(name, self.models_)
         for array in ("models_", "costs_", *self._evidence_arrays):
-            if getattr(self, array) is not None:
-                setattr(self, array, np.delete(getattr(self, array), position, axis=0))
+            rows = getattr(self, array)
+            if isinstance(rows, list):
+                setattr(self, array, [*rows[:position], *rows[position + 1 :]])
+            elif rows is not None:
+                setattr(self, array, np.delete(rows, position, axis=0))
         return self
 
     def _check_evidence(self, val_errors, X_val):
@@ -179,7 +182,9 @@ class PoolMixin:
         arrays = {}
         for name, row in rows.items():
             array = getattr(self, name)
-            if position == len(array):
+            if isinstance(array, list):
+                array = [*array[:position], row, *array[position + 1 :]]
+            elif position == len(array):
                 array = np.concatenate([array, [row]])
             else:
                 array = array.copy()

@@ -9,8 +9,10 @@ prior mean, with many of them eq. 12 of the paper.
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.linalg import cholesky, solve_triangular
 from sklearn.covariance import OAS
+
+from sklearn_uniroute._clusters import cluster_sums
 
 # The weak prior, in units of the noise variance: of the level that all clusters share, and of each
 # cluster on its own.
@@ -23,6 +25,9 @@ _WEAK_MODELS = 0.5
 _SHARED_NOISE = 0.1
 # Least noise, as a share of the prior variance: below it, conditioning loses all digits.
 _LEAST_NOISE = 1e-9
+
+# Share by which the variances of the prior are raised, for its decomposition to succeed.
+_RIDGE = 1e-10
 
 
 class Prior(NamedTuple):
@@ -73,6 +78,8 @@ def fit_prior(means, squares, counts, shares):
     covariance /= n_models - 1 + _WEAK_MODELS
     # The mean of the training models is itself uncertain.
     covariance *= (1 + 1 / n_models) * np.outer(scale, scale)
+    # Rounding must leave it positive definite.
+    covariance[np.diag_indices(n_clusters)] *= 1 + _RIDGE
     return Prior(mean, covariance, np.maximum(noise, _LEAST_NOISE * np.trace(covariance)))
 
 
@@ -100,14 +107,55 @@ def _exchangeable(covariance):
     return shared + alone * np.eye(n_clusters)
 
 
-def condition(prior, sums, counts):
+def evidence(features, errors, noise):
+    """Sum up what errors on prompts say of a model's per-cluster errors.
+
+    Sums of different prompts add up.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n_prompts,) or (n_prompts, n_clusters)
+        The cluster of each prompt, or its responsibilities.
+    errors : ndarray of shape (n_prompts, n_models)
+        NaN where a model was not run.
+    noise : ndarray of shape (n_clusters,)
+        Variance of a single error in each cluster; of a prompt between clusters, it is their mean
+        by responsibility.
+
+    Returns
+    -------
+    information : list of ndarray of shape (n_clusters, n_clusters)
+        For each model, the sum over its prompts of ``phi phi' / variance``.
+    moments : ndarray of shape (n_models, n_clusters)
+        For each model, the sum of ``phi error / variance``.
+    """
+    n_clusters = len(noise)
+    if features.ndim == 1:
+        sums, counts = cluster_sums(features, errors, n_clusters)
+        return [np.diag(one) for one in counts / noise], sums / noise
+    features = features.astype(np.float64)
+    weighted = features / (features @ noise)[:, None]
+    missing = np.isnan(errors)
+    moments = np.where(missing, 0.0, errors).T @ weighted
+    overall = weighted.T @ features
+    information = [
+        overall - weighted[gap].T @ features[gap]
+        if gap.sum() < len(gap) / 2
+        else weighted[~gap].T @ features[~gap]
+        for gap in missing.T
+    ]
+    return information, moments
+
+
+def condition(prior, information, moment):
     """Update the prior by the errors of one model.
 
     Parameters
     ----------
     prior : Prior
-    sums, counts : ndarray of shape (n_clusters,)
-        Sums and numbers of the model's errors in each cluster.
+    information : ndarray of shape (n_clusters, n_clusters)
+    moment : ndarray of shape (n_clusters,)
+        What :func:`evidence` makes of the errors.
 
     Returns
     -------
@@ -116,22 +164,19 @@ def condition(prior, sums, counts):
     covariance : ndarray of shape (n_clusters, n_clusters)
         Their covariance.
     """
-    # With precision w = counts / noise, the covariance is S - S w^½ (I + w^½ S w^½)^-1 w^½ S: the
-    # matrix to factor has eigenvalues of at least 1 whatever the prior.
-    root = np.sqrt(counts / prior.noise)
-    scaled = prior.covariance * root
-    inner = root[:, None] * scaled
+    # With S = L L' and information A, the covariance is L (I + L' A L)^-1 L': the matrix to factor
+    # has eigenvalues of at least 1 whatever the prior.
+    root = cholesky(prior.covariance, lower=True)
+    inner = root.T @ information @ root
     inner[np.diag_indices(len(inner))] += 1
-    factor = cholesky(inner, lower=True)
-    surprise = (sums - counts * prior.mean) / np.sqrt(np.maximum(counts, 1) * prior.noise)
-    mean = prior.mean + scaled @ cho_solve((factor, True), surprise)
-    half = solve_triangular(factor, scaled.T, lower=True)
-    return mean, prior.covariance - half.T @ half
+    half = solve_triangular(cholesky(inner, lower=True), root.T, lower=True)
+    mean = prior.mean + half.T @ (half @ (moment - information @ prior.mean))
+    return mean, half.T @ half
 
 
 def standard_errors(covariance):
-    """Take standard deviations, where rounding may leave a variance just below 0."""
-    return np.sqrt(np.maximum(np.diagonal(covariance), 0.0))
+    """Take standard deviations."""
+    return np.sqrt(np.diagonal(covariance))
 
 
 def greedy_order(covariance, noise, shares, available, n_prompts):

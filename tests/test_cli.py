@@ -38,8 +38,8 @@ def test_without_any_option(tmp_path):
     assert rows == [
         "ZeroRouter",
         "KNeighborsRouter(50)",
-        "KMeansRouter(8, representation='mean')",
-        "KMeansRouter(24, representation='mean')",
+        "KMeansRouter(8, representation='mean', temperature=0)",
+        "KMeansRouter(24, representation='mean', temperature=0)",
         "KMeansRouter(8)",
         "KMeansRouter(24)",
     ]

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 
 from sklearn_uniroute import KMeansRouter
-from sklearn_uniroute._posterior import Prior, condition, fit_prior, standard_errors
+from sklearn_uniroute._posterior import Prior, condition, evidence, fit_prior, standard_errors
 from sklearn_uniroute.datasets import make_routing_data
 
 
@@ -19,57 +19,72 @@ def random_prior(seed, n_clusters):
     )
 
 
-def one_by_one(prior, labels, errors):
+def one_by_one(prior, features, errors):
     """Condition on one error after the other, each by the rule for two Gaussian numbers."""
     mean, covariance = prior.mean.copy(), prior.covariance.copy()
-    for k, error in zip(labels, errors, strict=True):
-        gain = covariance[:, k] / (covariance[k, k] + prior.noise[k])
-        mean = mean + gain * (error - mean[k])
-        covariance = covariance - np.outer(gain, covariance[k])
+    for phi, error in zip(features, errors, strict=True):
+        if np.isnan(error):
+            continue
+        gain = covariance @ phi / (phi @ covariance @ phi + phi @ prior.noise)
+        mean = mean + gain * (error - phi @ mean)
+        covariance = covariance - np.outer(gain, phi @ covariance)
     return mean, covariance
 
 
-@given(st.integers(0, 10**6), st.integers(1, 6), st.integers(0, 30))
-def test_conditioning_at_once_is_conditioning_one_by_one(seed, n_clusters, n_errors):
+def condition_on(prior, sums, counts):
+    """Condition on sums and numbers of errors in each cluster."""
+    return condition(prior, np.diag(counts / prior.noise), sums / prior.noise)
+
+
+@given(st.integers(0, 10**6), st.integers(1, 6), st.integers(1, 30), st.booleans())
+def test_conditioning_at_once_is_conditioning_one_by_one(seed, n_clusters, n_errors, soft):
     prior = random_prior(seed, n_clusters)
     rng = np.random.RandomState(seed)
-    labels = rng.randint(n_clusters, size=n_errors)
-    errors = rng.randint(2, size=n_errors).astype(float)
-    sums = np.bincount(labels, weights=errors, minlength=n_clusters)
-    counts = np.bincount(labels, minlength=n_clusters).astype(float)
-    mean, covariance = condition(prior, sums, counts)
-    expected_mean, expected_covariance = one_by_one(prior, labels, errors)
-    np.testing.assert_allclose(mean, expected_mean, atol=1e-9)
-    np.testing.assert_allclose(covariance, expected_covariance, atol=1e-9)
+    if soft:
+        features = matrix = rng.dirichlet(np.full(n_clusters, 0.5), size=n_errors)
+    else:
+        features = rng.randint(n_clusters, size=n_errors)
+        matrix = np.eye(n_clusters)[features]
+    errors = rng.randint(2, size=(n_errors, 3)).astype(float)
+    # One model run on all prompts, one on most of them, and one on few.
+    errors[rng.uniform(size=n_errors) < 0.2, 1] = np.nan
+    errors[rng.uniform(size=n_errors) < 0.8, 2] = np.nan
+    information, moments = evidence(features, errors, prior.noise)
+    for model in range(3):
+        mean, covariance = condition(prior, information[model], moments[model])
+        expected_mean, expected_covariance = one_by_one(prior, matrix, errors[:, model])
+        np.testing.assert_allclose(mean, expected_mean, atol=1e-9)
+        np.testing.assert_allclose(covariance, expected_covariance, atol=1e-9)
 
 
 @given(st.integers(0, 10**6), st.integers(1, 6))
 def test_more_evidence_never_raises_a_standard_error(seed, n_clusters):
     prior = random_prior(seed, n_clusters)
     rng = np.random.RandomState(seed)
-    counts = rng.randint(20, size=n_clusters).astype(float)
-    more = counts + rng.randint(5, size=n_clusters)
+    features = rng.dirichlet(np.full(n_clusters, 0.5), size=20)
     few, many = (
-        standard_errors(condition(prior, rng.uniform(size=n_clusters) * n, n)[1])
-        for n in (counts, more)
+        condition(prior, *(one[0] for one in evidence(features[:n], np.ones((n, 1)), prior.noise)))
+        for n in (10, 20)
     )
-    assert np.all(many <= few + 1e-12)
+    assert np.all(standard_errors(many[1]) <= standard_errors(few[1]) + 1e-12)
+    # Nor that of any mixture of clusters.
+    assert np.all(np.linalg.eigvalsh(few[1] - many[1]) > -1e-12)
 
 
 def test_no_evidence_is_the_prior_and_much_evidence_the_mean():
     prior = random_prior(0, 4)
-    mean, covariance = condition(prior, np.zeros(4), np.zeros(4))
+    mean, covariance = condition_on(prior, np.zeros(4), np.zeros(4))
     np.testing.assert_array_equal(mean, prior.mean)
     np.testing.assert_allclose(covariance, prior.covariance)
     rates = np.array([0.1, 0.9, 0.4, 0.0])
-    mean, covariance = condition(prior, rates * 1e7, np.full(4, 1e7))
+    mean, covariance = condition_on(prior, rates * 1e7, np.full(4, 1e7))
     np.testing.assert_allclose(mean, rates, atol=1e-3)
     np.testing.assert_allclose(np.diag(covariance), prior.noise / 1e7, rtol=1e-3)
 
 
 def test_one_cluster_is_a_shrunk_mean():
     prior = Prior(np.array([0.5]), np.array([[0.04]]), np.array([0.24]))
-    mean, covariance = condition(prior, np.array([3.0]), np.array([10.0]))
+    mean, covariance = condition_on(prior, np.array([3.0]), np.array([10.0]))
     weight = 10 * 0.04 / (10 * 0.04 + 0.24)
     assert mean[0] == pytest.approx(weight * 0.3 + (1 - weight) * 0.5)
     assert covariance[0, 0] == pytest.approx(0.04 * (1 - weight))
@@ -108,7 +123,7 @@ def test_few_or_equal_training_models_leave_room_for_others(n_models):
     noise = prior.noise[0]
     expected = 0.5 * noise * (0.25 + 0.0625 * np.eye(4)) * (1 + 1 / n_models) / (n_models - 0.5)
     np.testing.assert_allclose(prior.covariance, expected)
-    mean, _ = condition(prior, np.array([50.0, 0, 0, 0]), np.array([50.0, 0, 0, 0]))
+    mean, _ = condition_on(prior, np.array([50.0, 0, 0, 0]), np.array([50.0, 0, 0, 0]))
     assert mean[0] > 0.8
     assert np.all(mean[1:] > 0.4)
 
@@ -163,7 +178,7 @@ def test_router_conditions_on_its_evidence(data):
     router.add_model(errors, cost=1.0)
     distances = ((router.X_val_[:, None] - router.cluster_centers_) ** 2).sum(axis=2)
     prior = Prior(router.prior_mean_, router.prior_covariance_, router.noise_)
-    mean, covariance = one_by_one(prior, distances.argmin(axis=1), errors)
+    mean, covariance = one_by_one(prior, np.eye(5)[distances.argmin(axis=1)], errors)
     np.testing.assert_allclose(router.representation_[6], mean, atol=1e-9)
     np.testing.assert_allclose(
         router.representation_std_[6], np.sqrt(np.diag(covariance)), atol=1e-9

@@ -22,7 +22,7 @@ settings = {"n_validation": [25, 50, 100, 200, 400], "n_splits": 20, "n_jobs": -
 _, ax = plt.subplots()
 for name, router in {
     "ZeroRouter": ZeroRouter(),
-    "mean": KMeansRouter(representation="mean", validation="random"),
+    "mean": KMeansRouter(representation="mean", temperature=0, validation="random"),
     "posterior": KMeansRouter(),
 }.items():
     FewShotCurveDisplay.from_estimator(

@@ -1,0 +1,37 @@
+"""Prediction by a trained cluster map, in NumPy: a small network with a softmax at its end."""
+
+import numpy as np
+from sklearn.utils import gen_batches
+
+# Rows of one block: its hidden layers stay in cache.
+_BLOCK_ROWS = 2048
+
+
+def softmax_map(X, coefs, intercepts):
+    """Map embeddings to responsibilities: eq. 21 of the paper.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_prompts, n_features)
+    coefs : list of ndarray of shape (n_inputs, n_outputs)
+        Weights of the layers, those of batch normalisation multiplied in.
+    intercepts : list of ndarray of shape (n_outputs,)
+
+    Returns
+    -------
+    responsibilities : ndarray of shape (n_prompts, n_clusters)
+        In the dtype of the weights.
+    """
+    features = np.empty((len(X), len(intercepts[-1])), dtype=coefs[-1].dtype)
+    for rows in gen_batches(len(X), _BLOCK_ROWS):
+        hidden = X[rows].astype(features.dtype, copy=False)
+        for coef, intercept in zip(coefs[:-1], intercepts[:-1], strict=True):
+            hidden = hidden @ coef
+            hidden += intercept
+            np.maximum(hidden, 0, out=hidden)
+        logits = np.matmul(hidden, coefs[-1], out=features[rows])
+        logits += intercepts[-1]
+        logits -= logits.max(axis=1, keepdims=True)
+        np.exp(logits, out=logits)
+        logits /= logits.sum(axis=1, keepdims=True)
+    return features
