@@ -4,6 +4,7 @@ from sklearn_uniroute import datasets, metrics, model_selection
 from sklearn_uniroute._display import DeferralCurveDisplay
 from sklearn_uniroute._few_shot_display import FewShotCurveDisplay
 from sklearn_uniroute._kmeans import KMeansRouter
+from sklearn_uniroute._learned_map import LearnedMapRouter
 from sklearn_uniroute._neighbors import KNeighborsRouter
 from sklearn_uniroute._selection import select_validation_prompts
 from sklearn_uniroute._version import __version__
@@ -14,6 +15,7 @@ __all__ = [
     "FewShotCurveDisplay",
     "KMeansRouter",
     "KNeighborsRouter",
+    "LearnedMapRouter",
     "ZeroRouter",
     "__version__",
     "datasets",

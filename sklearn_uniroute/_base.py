@@ -8,13 +8,13 @@ from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklearn_uniroute._curve import ROUNDING, has_range, model_means
+from sklearn_uniroute._parameters import check_count
 from sklearn_uniroute._pool import PoolMixin
 from sklearn_uniroute._routing import choose, hull_walk
 from sklearn_uniroute._validation import (
     FLOATS,
     check_amount,
     check_costs,
-    check_count,
     check_has_std,
     check_operating_point,
     check_pool,

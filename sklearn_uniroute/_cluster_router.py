@@ -3,6 +3,8 @@
 from typing import Any
 
 import numpy as np
+from sklearn.base import clone
+from sklearn.cluster import KMeans
 from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -11,8 +13,10 @@ from sklearn_uniroute._clusters import (
     cluster_errors,
     cluster_sums,
     mean_errors,
+    nearest_centers,
     squared_deviations,
 )
+from sklearn_uniroute._parameters import check_choice, check_count, check_enough
 from sklearn_uniroute._posterior import (
     Prior,
     condition,
@@ -22,7 +26,7 @@ from sklearn_uniroute._posterior import (
 )
 from sklearn_uniroute._routing import choose
 from sklearn_uniroute._selection import select_validation_prompts
-from sklearn_uniroute._validation import FLOATS, check_choice, find_model
+from sklearn_uniroute._validation import FLOATS, check_clusterer, find_model
 
 # Training prompts, at most, whose responsibilities are kept to keep budgets on.
 _CALIBRATION_PROMPTS = 10_000
@@ -43,7 +47,12 @@ class ClusterRouter(BaseRouter):
 
     representation_: np.ndarray
     representation_std_: Any
-    _evidence_arrays = ("error_sums_", "error_counts_", "representation_", "representation_std_")
+    _evidence_arrays: tuple[str, ...] = (
+        "error_sums_",
+        "error_counts_",
+        "representation_",
+        "representation_std_",
+    )
 
     def _features(self, X):
         return self._assign(X)
@@ -100,19 +109,26 @@ class ClusterRouter(BaseRouter):
 
 
 class FewShotRouter(ClusterRouter):
-    """Base class of routers over clusters that know from some models what to expect of others.
+    """Base class of routers over K-means clusters that learn from models what to expect of others.
 
-    A subclass has the parameters `representation`, "posterior" or "mean", and `validation`, how
-    the prompts to run models on are chosen, "greedy" or "random". For the posterior, an observed
-    error counts by ``_features(X)``, for the mean by the one cluster.
+    A subclass has the parameters `n_clusters` and `clusterer`, `representation`, "posterior" or
+    "mean", and `validation`, how the prompts to run models on are chosen, "greedy" or "random". It
+    implements ``_fit_map(X, errors, representation)``, to learn what its ``_features(X)`` needs
+    beyond the clusters. For the posterior, an observed error counts by these features, for the
+    mean by the nearest cluster.
     """
 
+    n_clusters: int
+    clusterer: Any
     representation: str
     validation: str
+    information_: Any
+    moments_: Any
     _evidence_arrays = (*ClusterRouter._evidence_arrays, "information_", "moments_")
 
     def _check_params(self):
         super()._check_params()
+        check_count(self.n_clusters, "n_clusters")
         check_choice(self.representation, "representation", ("posterior", "mean"))
         check_choice(self.validation, "validation", ("greedy", "random"))
 
@@ -138,8 +154,21 @@ class FewShotRouter(ClusterRouter):
         self.prior_mean_, self.prior_covariance_, self.noise_ = prior
         return labels
 
-    def _fit_map(self, X, errors, representation):
-        """Learn what `_features` needs beyond the clusters."""
+    def _fit_clusters(self, X, rng):
+        if self.clusterer is None:
+            check_enough(self.n_clusters, "n_clusters", len(X), "training prompts")
+            clusterer = KMeans(self.n_clusters, random_state=rng)
+        else:
+            clusterer = clone(self.clusterer)
+        clusterer.fit(X)
+        self.cluster_centers_ = check_clusterer(clusterer)
+
+    @property
+    def _n_clusters(self):
+        return len(self.cluster_centers_)
+
+    def _assign(self, X):
+        return nearest_centers(X, self.cluster_centers_)
 
     def _sum_up(self, X, errors, noise):
         blocks = [

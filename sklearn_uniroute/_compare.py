@@ -15,7 +15,7 @@ from sklearn.base import clone
 from threadpoolctl import threadpool_limits
 
 from sklearn_uniroute._curve import check_curve_inputs, curve_points, has_range, is_wide
-from sklearn_uniroute._validation import check_comparable
+from sklearn_uniroute._parameters import check_count
 from sklearn_uniroute.metrics import (
     deferral_area_score,
     peak_quality_score,
@@ -142,6 +142,47 @@ def draw_split(rng, n_prompts, model_costs, n_validation, n_training_models):
     return Split(
         rest[:n_training], validation, test, np.sort(models[:n_training_models]), unseen, n_redrawn
     )
+
+
+def check_comparable(data, n_trials, n_validation, model_share, share_before_test):
+    """Check that data can be split as a comparison asks for.
+
+    Returns the mean cost of each model and the numbers of validation prompts and training models.
+    """
+    check_count(n_trials, "n_trials")
+    if data.X is None:
+        raise ValueError(
+            "the data has no embeddings; add them to the table as columns x0, x1, ..., or as lists "
+            "in a column `embedding`."
+        )
+    if data.costs is None:
+        raise ValueError(
+            "the data has no costs, and routing trades quality for cost; add an array `costs`, a "
+            "column `cost` of a long table, or columns '<model>|cost' of a wide one."
+        )
+    model_costs = np.nanmean(np.atleast_2d(data.costs), axis=0)
+    n_prompts, n_models = data.y.shape
+    if not 0 < model_share < 1:
+        raise ValueError(f"`model_share` must lie between 0 and 1; got {model_share}.")
+    n_training_models = int(model_share * n_models)
+    if not (
+        1 <= n_training_models <= n_models - 2 and np.ptp(model_costs) > 1e-12 * model_costs.max()
+    ):
+        raise ValueError(
+            "a comparison needs at least 1 training model and 2 unseen models, not all of one "
+            f"cost; got {n_models} models, {n_training_models} of them for training, with costs "
+            f"from {model_costs.min():g} to {model_costs.max():g}."
+        )
+    if n_validation is None:
+        n_validation = max(1, round(0.1 * n_prompts))
+    check_count(n_validation, "n_validation")
+    if n_validation >= share_before_test * n_prompts - 1:
+        raise ValueError(
+            f"`n_validation`={n_validation} leaves no training prompts: of {n_prompts} prompts, "
+            f"{round((1 - share_before_test) * n_prompts)} are for testing; lower it or bring more "
+            "prompts."
+        )
+    return model_costs, n_validation, n_training_models
 
 
 def _run_trial(X, y, costs, model_costs, routers, n_validation, n_training_models, grid, seed):

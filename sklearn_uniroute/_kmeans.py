@@ -1,20 +1,8 @@
 """Routing by K-means clusters of prompts."""
 
-from sklearn.base import clone
-from sklearn.cluster import KMeans
-
 from sklearn_uniroute._cluster_router import FewShotRouter
-from sklearn_uniroute._clusters import (
-    mean_squared_distance,
-    nearest_centers,
-    responsibilities,
-)
-from sklearn_uniroute._validation import (
-    check_clusterer,
-    check_count,
-    check_enough,
-    check_nonnegative,
-)
+from sklearn_uniroute._clusters import mean_squared_distance, responsibilities
+from sklearn_uniroute._parameters import check_nonnegative
 
 
 class KMeansRouter(FewShotRouter):
@@ -83,6 +71,11 @@ class KMeansRouter(FewShotRouter):
         Seeds the order of prompts within clusters when prompts are chosen.
     error_sums_, error_counts_ : ndarray of shape (n_models, n_clusters)
         Sums and numbers of the errors observed in each cluster.
+    information_ : list of ndarray of shape (n_clusters, n_clusters), or None
+        For each model, what its errors tell, of the posterior representation: the sum over its
+        prompts of ``phi phi' / variance``.
+    moments_ : ndarray of shape (n_models, n_clusters) or None
+        For each model, the sum of ``phi error / variance``.
     calibration_features_ : ndarray of shape (n_calibration_prompts, n_clusters) or (n_clusters,)
         Responsibilities of the training prompts, of every so many if there are more than 10,000,
         on which budgets are kept; where each prompt belongs to one cluster, the clusters.
@@ -152,26 +145,11 @@ class KMeansRouter(FewShotRouter):
 
     def _check_params(self):
         super()._check_params()
-        check_count(self.n_clusters, "n_clusters")
         check_nonnegative(self.temperature, "temperature")
 
-    def _fit_clusters(self, X, rng):
-        if self.clusterer is None:
-            check_enough(self.n_clusters, "n_clusters", len(X), "training prompts")
-            clusterer = KMeans(self.n_clusters, random_state=rng)
-        else:
-            clusterer = clone(self.clusterer)
-        clusterer.fit(X)
-        self.cluster_centers_ = check_clusterer(clusterer)
+    def _fit_map(self, X, errors, representation):
         spread = mean_squared_distance(X, self.cluster_centers_, self._assign(X))
         self.temperature_ = float(self.temperature * spread)
-
-    @property
-    def _n_clusters(self):
-        return len(self.cluster_centers_)
-
-    def _assign(self, X):
-        return nearest_centers(X, self.cluster_centers_)
 
     def _features(self, X):
         if self.temperature_ == 0:

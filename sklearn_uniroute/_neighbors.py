@@ -5,7 +5,7 @@ from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
 from sklearn_uniroute._base import BaseRouter
-from sklearn_uniroute._validation import check_choice, check_count
+from sklearn_uniroute._parameters import check_choice, check_count
 
 # Prompts looked at beyond the k-th neighbour, among which there may be others at its distance.
 _TIES = 16

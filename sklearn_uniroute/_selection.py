@@ -3,8 +3,9 @@
 import numpy as np
 from sklearn.utils import check_random_state
 
+from sklearn_uniroute._parameters import check_count, check_enough
 from sklearn_uniroute._posterior import greedy_order
-from sklearn_uniroute._validation import check_count, check_enough, check_selection
+from sklearn_uniroute._validation import check_selection
 
 
 def select_validation_prompts(

@@ -20,11 +20,14 @@ def softmax_map(X, coefs, intercepts):
     Returns
     -------
     responsibilities : ndarray of shape (n_prompts, n_clusters)
-        In the dtype of the weights.
+        In the dtype of `X`.
     """
-    features = np.empty((len(X), len(intercepts[-1])), dtype=coefs[-1].dtype)
+    coefs, intercepts = (
+        [layer.astype(X.dtype, copy=False) for layer in layers] for layers in (coefs, intercepts)
+    )
+    features = np.empty((len(X), len(intercepts[-1])), dtype=X.dtype)
     for rows in gen_batches(len(X), _BLOCK_ROWS):
-        hidden = X[rows].astype(features.dtype, copy=False)
+        hidden = X[rows]
         for coef, intercept in zip(coefs[:-1], intercepts[:-1], strict=True):
             hidden = hidden @ coef
             hidden += intercept

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.special import expit
 from sklearn.utils import Bunch, check_random_state
 
-from sklearn_uniroute._validation import check_count
+from sklearn_uniroute._parameters import check_count
 
 
 def make_routing_data(

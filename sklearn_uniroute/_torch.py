@@ -7,6 +7,8 @@ from threadpoolctl import threadpool_limits
 from torch import nn
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler
 
+from sklearn_uniroute._validation import check_finite_map, check_map_state
+
 # Predicted errors stay this far from 0 and 1 under the logarithm.
 _MARGIN = 1e-6
 
@@ -16,7 +18,7 @@ class ClusterMap(nn.Module):
 
     def __init__(self, n_features, hidden_layer_sizes, n_clusters):
         super().__init__()
-        layers = [nn.BatchNorm1d(n_features)]
+        layers: list[nn.Module] = [nn.BatchNorm1d(n_features)]
         n_inputs = n_features
         for n_outputs in hidden_layer_sizes:
             layers += [nn.Linear(n_inputs, n_outputs), nn.BatchNorm1d(n_outputs), nn.ReLU()]
@@ -152,10 +154,13 @@ def train_map(
             **{**settings, **(net_params or {})},
         ).initialize()
         if state is not None:
+            fresh = net.module_.state_dict()
+            check_map_state(state, {name: tuple(fresh[name].shape) for name in fresh})
             net.module_.load_state_dict({name: torch.tensor(state[name]) for name in state})
         net.partial_fit(X, errors)
     module = net.module_.cpu().eval()
     trained = {name: value.numpy() for name, value in module.state_dict().items()}
+    check_finite_map(trained)
     losses = [float(row["train_loss"]) for row in net.history]
     return *_folded(module.layers), trained, losses
 

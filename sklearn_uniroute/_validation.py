@@ -8,7 +8,7 @@ import numbers
 from collections.abc import Mapping
 
 import numpy as np
-from sklearn.utils import check_array, check_scalar
+from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
 FLOATS = [np.float64, np.float32]
@@ -19,33 +19,6 @@ def listing(labels, limit=20):
     labels = [label.item() if isinstance(label, np.generic) else label for label in labels]
     more = f", and {len(labels) - limit} more" if len(labels) > limit else ""
     return ", ".join(repr(label) for label in labels[:limit]) + more
-
-
-def check_choice(value, name, allowed):
-    """Check a constructor parameter that takes one of a few strings."""
-    if value not in allowed:
-        raise ValueError(f"`{name}` must be one of {listing(allowed)}; got {value!r}.")
-
-
-def check_count(value, name):
-    """Check a constructor parameter that counts something."""
-    check_scalar(value, name, numbers.Integral, min_val=1)
-
-
-def check_nonnegative(value, name):
-    """Check a constructor parameter that is a finite number of at least 0."""
-    check_scalar(value, name, numbers.Real, min_val=0)
-    if not np.isfinite(value):
-        raise ValueError(f"`{name}` must be finite; got {value!r}.")
-
-
-def check_enough(value, name, available, of_what):
-    """Check that there are as many of something as a parameter asks for."""
-    if value > available:
-        raise ValueError(
-            f"`{name}`={value} asks for more than there are: n_samples={available} {of_what}; "
-            f"lower `{name}` or pass more of them."
-        )
 
 
 def check_selection(clusters, covariance, noise, shares):
@@ -451,45 +424,51 @@ def check_drawable(has_costs):
         )
 
 
-# Comparisons
+# Training of a map
 
 
-def check_comparable(data, n_trials, n_validation, model_share, share_before_test):
-    """Check that data can be split as a comparison asks for.
+def check_trainable(X):
+    """Refuse to train on a single prompt, of which batch normalisation makes nothing."""
+    if len(X) < 2:
+        raise ValueError(f"a map is trained on at least 2 prompts; got n_samples={len(X)}.")
 
-    Returns the mean cost of each model and the numbers of validation prompts and training models.
-    """
-    check_count(n_trials, "n_trials")
-    if data.X is None:
+
+def check_loss(loss, errors):
+    """Settle on a loss that the qualities admit."""
+    low, high = 1 - np.nanmax(errors), 1 - np.nanmin(errors)
+    is_rate = low >= 0 and high <= 1
+    if loss == "log_loss" and not is_rate:
         raise ValueError(
-            "the data has no embeddings; add them to the table as columns x0, x1, ..., or as lists "
-            "in a column `embedding`."
+            f"`loss`='log_loss' needs qualities between 0 and 1, but `y` goes from {low:g} to "
+            f"{high:g}; take 'squared_error' or 'auto'."
         )
-    if data.costs is None:
+    if loss == "auto":
+        return "log_loss" if is_rate else "squared_error"
+    return loss
+
+
+def check_map_shape(centers, X):
+    """Refuse to go on from a map of other features."""
+    if centers.shape[1] != X.shape[1]:
         raise ValueError(
-            "the data has no costs, and routing trades quality for cost; add an array `costs`, a "
-            "column `cost` of a long table, or columns '<model>|cost' of a wide one."
+            f"`warm_start` goes on from a map of {centers.shape[1]} features, but X has "
+            f"{X.shape[1]}; set warm_start=False to fit anew."
         )
-    model_costs = np.nanmean(np.atleast_2d(data.costs), axis=0)
-    n_prompts, n_models = data.y.shape
-    if not 0 < model_share < 1:
-        raise ValueError(f"`model_share` must lie between 0 and 1; got {model_share}.")
-    n_training_models = int(model_share * n_models)
-    if not (
-        1 <= n_training_models <= n_models - 2 and np.ptp(model_costs) > 1e-12 * model_costs.max()
-    ):
+
+
+def check_map_state(state, expected):
+    """Refuse to go on from weights of other layers."""
+    if {name: np.shape(value) for name, value in state.items()} != expected:
         raise ValueError(
-            "a comparison needs at least 1 training model and 2 unseen models, not all of one "
-            f"cost; got {n_models} models, {n_training_models} of them for training, with costs "
-            f"from {model_costs.min():g} to {model_costs.max():g}."
+            "`warm_start` goes on from a map with other layers or another number of clusters; set "
+            "warm_start=False to fit anew."
         )
-    if n_validation is None:
-        n_validation = max(1, round(0.1 * n_prompts))
-    check_count(n_validation, "n_validation")
-    if n_validation >= share_before_test * n_prompts - 1:
+
+
+def check_finite_map(state):
+    """Refuse weights that training has blown up."""
+    if not all(np.isfinite(value).all() for value in state.values()):
         raise ValueError(
-            f"`n_validation`={n_validation} leaves no training prompts: of {n_prompts} prompts, "
-            f"{round((1 - share_before_test) * n_prompts)} are for testing; lower it or bring more "
-            "prompts."
+            "training the map diverged: its weights are not finite; lower `learning_rate` or scale "
+            "the features of X."
         )
-    return model_costs, n_validation, n_training_models

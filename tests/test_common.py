@@ -3,12 +3,12 @@
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sklearn_uniroute import KMeansRouter, KNeighborsRouter, ZeroRouter
+from sklearn_uniroute import KMeansRouter, KNeighborsRouter, LearnedMapRouter, ZeroRouter
 from tests.router_checks import CHECKS
 from tests.routers import ROUTERS
 
 
-@parametrize_with_checks([ZeroRouter(), KMeansRouter(), KNeighborsRouter()])
+@parametrize_with_checks([ZeroRouter(), KMeansRouter(), LearnedMapRouter(), KNeighborsRouter()])
 def test_estimator_checks(estimator, check):
     check(estimator)
 

@@ -1,0 +1,238 @@
+"""Routing by clusters of prompts, with a map from prompts to clusters learned from the labels."""
+
+import numpy as np
+
+from sklearn_uniroute._cluster_router import FewShotRouter
+from sklearn_uniroute._clusters import mean_squared_distance, responsibilities
+from sklearn_uniroute._optional import import_optional
+from sklearn_uniroute._parameters import (
+    check_choice,
+    check_count,
+    check_positive,
+    check_share,
+    check_sizes,
+)
+from sklearn_uniroute._softmax_map import softmax_map
+from sklearn_uniroute._validation import check_loss, check_map_shape, check_trainable
+
+
+class LearnedMapRouter(FewShotRouter):
+    """Route by the errors of models on clusters, which a network assigns prompts to.
+
+    K-means finds clusters as for :class:`KMeansRouter`. A small network then learns how each prompt
+    belongs to them, such that the training models' errors in the clusters, so weighted, predict
+    their errors on the training prompts. New models are added as to any router, and nothing is
+    trained again.
+
+    Training needs torch and skorch (``pip install "sklearn_uniroute[torch]"``). The fitted router
+    holds arrays alone and predicts without them.
+
+    Parameters
+    ----------
+    n_clusters : int, default=8
+        Number of clusters of prompts, K. Not used when a `clusterer` is given.
+    hidden_layer_sizes : tuple of int, default=(128, 128)
+        Sizes of the hidden layers, each with batch normalisation and ReLU. With none, ``()``, the
+        map is linear before its softmax [1]_.
+    cluster_weight : float, default=0.5
+        Weight of plain K-means in how prompts belong to clusters: the responsibilities are the
+        network's and those of a `KMeansRouter`, averaged by this weight. 0 is the network alone, as
+        in the paper; it overfits where training models or prompts are few.
+    max_epochs : int, default=5
+        Number of passes over the training prompts.
+    learning_rate : float, default=0.005
+        Learning rate of Adam.
+    batch_size : int, default=64
+        Prompts in a step of Adam.
+    loss : {"auto", "log_loss", "squared_error"}, default="auto"
+        What to minimise. "auto" takes the log loss where all qualities lie between 0 and 1, and
+        the squared error otherwise.
+    device : str, default="auto"
+        Where to train, such as "cpu" or "cuda". "auto" takes the GPU if there is one. Batches are
+        moved there one by one.
+    representation : {"posterior", "mean"}, default="posterior"
+        How a model's errors make its representation, see :class:`KMeansRouter`. For "posterior"
+        an observed error counts by the responsibilities of its prompt, for "mean" for the nearest
+        cluster.
+    cost_weight : float, default=0.0
+        Error that a unit of cost is worth, lambda of the paper, in the unit of the costs.
+    budget : float, default=None
+        Mean cost per prompt to keep to, in the unit of the costs, instead of a `cost_weight`.
+    n_validation : int, default=400
+        How many of the training prompts at most serve as validation prompts when `fit` gets no
+        `X_val`; None takes all.
+    validation : {"greedy", "random"}, default="greedy"
+        How they are chosen, see :class:`KMeansRouter`.
+    clusterer : estimator, default=None
+        A clusterer that has `cluster_centers_` once fitted, to use instead of
+        ``KMeans(n_clusters)``.
+    callbacks : list, default=None
+        Callbacks of skorch, such as for early stopping or a progress bar.
+    net_params : dict, default=None
+        Further parameters of :class:`skorch.NeuralNet`, such as ``train_split`` or ``optimizer``.
+    warm_start : bool, default=False
+        Whether a further `fit` keeps the clusters and goes on from the weights of the last one.
+    verbose : int, default=0
+        1 prints a line an epoch.
+    random_state : int, RandomState instance or None, default=None
+        Seeds K-means, the training and the choice of validation prompts.
+
+    Attributes
+    ----------
+    coefs_, intercepts_ : list of ndarray
+        Weights of the network's layers, of shape (n_inputs, n_outputs), and their offsets, batch
+        normalisation multiplied in.
+    loss_curve_ : list of float
+        Training loss of each epoch.
+    map_state_ : dict of str to ndarray
+        All weights as trained, from which a warm start goes on.
+    cluster_centers_ : ndarray of shape (n_clusters, n_features)
+        Centres of the clusters.
+    temperature_ : float
+        Temperature of the K-means responsibilities, in units of squared distance.
+    models_ : ndarray of shape (n_models,)
+        Names of the models: training models, then added ones.
+    costs_ : ndarray of shape (n_models,) or None
+        Their mean costs.
+    representation_ : ndarray of shape (n_models, n_clusters)
+        Per-cluster errors, Psi.
+    representation_std_ : ndarray of shape (n_models, n_clusters) or None
+        Their standard errors, of the posterior representation.
+    cluster_shares_ : ndarray of shape (n_clusters,)
+        Share of each cluster in the training prompts.
+    prior_mean_, prior_covariance_, noise_ : ndarray
+        What is expected of a model that was not run yet, see :class:`KMeansRouter`.
+    selection_seed_ : int
+        Seeds the order of prompts within clusters when prompts are chosen.
+    error_sums_, error_counts_, information_, moments_
+        What the models' errors sum up to, see :class:`KMeansRouter`.
+    calibration_features_, calibration_weights_ : ndarray
+        Responsibilities of the training prompts on which budgets are kept, and their weights.
+    X_val_ : ndarray of shape (n_validation_prompts, n_features)
+        The validation prompts.
+    validation_indices_ : ndarray of shape (n_validation_prompts,) or None
+        Their rows in the training prompts: run a new model on these. None where `fit` got `X_val`.
+    validation_weights_ : ndarray of shape (n_validation_prompts,)
+        What each of them counts in an average over the traffic.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, where `X` had names of strings only.
+
+    See Also
+    --------
+    KMeansRouter : Trains no network.
+
+    References
+    ----------
+    .. [1] "Universal Model Routing for Efficient LLM Inference", arXiv 2502.08773, sections 5.2
+       and F.3.
+
+    Examples
+    --------
+    >>> from sklearn_uniroute import LearnedMapRouter
+    >>> from sklearn_uniroute.datasets import make_routing_data
+    >>> data = make_routing_data(n_prompts=500, n_models=5, random_state=0)
+    >>> router = LearnedMapRouter(n_clusters=6, n_validation=50, random_state=0)
+    >>> router.fit(data.X, data.y[:, :4], costs=data.costs[:4]).models_
+    array([0, 1, 2, 3])
+    >>> val_errors = 1 - data.y[router.validation_indices_, 4]
+    >>> router.add_model(val_errors, cost=data.costs[4]).models_
+    array([0, 1, 2, 3, 4])
+    >>> chosen = router.predict(data.X, cost_weight=0.01)
+    """
+
+    def __init__(
+        self,
+        n_clusters=8,
+        *,
+        hidden_layer_sizes=(128, 128),
+        cluster_weight=0.5,
+        max_epochs=5,
+        learning_rate=0.005,
+        batch_size=64,
+        loss="auto",
+        device="auto",
+        representation="posterior",
+        cost_weight=0.0,
+        budget=None,
+        n_validation=400,
+        validation="greedy",
+        clusterer=None,
+        callbacks=None,
+        net_params=None,
+        warm_start=False,
+        verbose=0,
+        random_state=None,
+    ):
+        self.n_clusters = n_clusters
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.cluster_weight = cluster_weight
+        self.max_epochs = max_epochs
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.loss = loss
+        self.device = device
+        self.representation = representation
+        self.cost_weight = cost_weight
+        self.budget = budget
+        self.n_validation = n_validation
+        self.validation = validation
+        self.clusterer = clusterer
+        self.callbacks = callbacks
+        self.net_params = net_params
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.random_state = random_state
+
+    def _check_params(self):
+        super()._check_params()
+        check_sizes(self.hidden_layer_sizes, "hidden_layer_sizes")
+        check_share(self.cluster_weight, "cluster_weight")
+        check_count(self.max_epochs, "max_epochs")
+        check_positive(self.learning_rate, "learning_rate")
+        check_count(self.batch_size, "batch_size")
+        check_choice(self.loss, "loss", ("auto", "log_loss", "squared_error"))
+        # What is missing shows before the work, not after it.
+        import_optional("torch", "torch")
+        import_optional("skorch", "torch")
+
+    def _fit_clusters(self, X, rng):
+        if self.warm_start and hasattr(self, "map_state_"):
+            check_map_shape(self.cluster_centers_, X)
+            return
+        super()._fit_clusters(X, rng)
+
+    def _fit_map(self, X, errors, representation):
+        from sklearn_uniroute._torch import train_map
+
+        check_trainable(X)
+        squared = check_loss(self.loss, errors) == "squared_error"
+        self.coefs_, self.intercepts_, self.map_state_, self.loss_curve_ = train_map(
+            X.astype(np.float32, copy=False),
+            errors.astype(np.float32, copy=False),
+            representation.astype(np.float32),
+            squared=squared,
+            hidden_layer_sizes=tuple(self.hidden_layer_sizes),
+            max_epochs=self.max_epochs,
+            learning_rate=self.learning_rate,
+            batch_size=self.batch_size,
+            device=self.device,
+            seed=self.selection_seed_,
+            verbose=self.verbose,
+            callbacks=self.callbacks,
+            net_params=self.net_params,
+            state=getattr(self, "map_state_", None) if self.warm_start else None,
+        )
+        spread = mean_squared_distance(X, self.cluster_centers_, self._assign(X))
+        self.temperature_ = float(0.1 * spread)
+        self.cluster_weight_ = float(self.cluster_weight) if self.temperature_ > 0 else 0.0
+
+    def _features(self, X):
+        features = softmax_map(X, self.coefs_, self.intercepts_)
+        if self.cluster_weight_ > 0:
+            features *= 1 - self.cluster_weight_
+            features += self.cluster_weight_ * responsibilities(
+                X, self.cluster_centers_, self.temperature_
+            )
+        return features

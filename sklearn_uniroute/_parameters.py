@@ -1,0 +1,60 @@
+"""Checks of constructor parameters."""
+
+import numbers
+
+import numpy as np
+from sklearn.utils import check_scalar
+
+from sklearn_uniroute._validation import listing
+
+
+def check_choice(value, name, allowed):
+    """Check a constructor parameter that takes one of a few strings."""
+    if value not in allowed:
+        raise ValueError(f"`{name}` must be one of {listing(allowed)}; got {value!r}.")
+
+
+def check_count(value, name):
+    """Check a constructor parameter that counts something."""
+    check_scalar(value, name, numbers.Integral, min_val=1)
+
+
+def check_nonnegative(value, name):
+    """Check a constructor parameter that is a finite number of at least 0."""
+    check_scalar(value, name, numbers.Real, min_val=0)
+    if not np.isfinite(value):
+        raise ValueError(f"`{name}` must be finite; got {value!r}.")
+
+
+def check_enough(value, name, available, of_what):
+    """Check that there are as many of something as a parameter asks for."""
+    if value > available:
+        raise ValueError(
+            f"`{name}`={value} asks for more than there are: n_samples={available} {of_what}; "
+            f"lower `{name}` or pass more of them."
+        )
+
+
+def check_positive(value, name):
+    """Check a constructor parameter that is a finite number above 0."""
+    check_nonnegative(value, name)
+    if value == 0:
+        raise ValueError(f"`{name}` must be above 0; got {value!r}.")
+
+
+def check_share(value, name):
+    """Check a constructor parameter that is a number from 0 to 1."""
+    check_scalar(value, name, numbers.Real, min_val=0, max_val=1)
+    check_nonnegative(value, name)
+
+
+def check_sizes(value, name):
+    """Check a constructor parameter that holds several sizes, or none."""
+    try:
+        sizes = list(value)
+    except TypeError:
+        raise TypeError(
+            f"`{name}` must be a tuple of integers, as in (128, 128), or (); got {value!r}."
+        ) from None
+    for size in sizes:
+        check_count(size, f"each of {name}")
