@@ -20,6 +20,7 @@ from benchmarks._data import real_data
 from benchmarks._timing import ratio
 from sklearn_uniroute import KMeansRouter, KNeighborsRouter, ZeroRouter
 from sklearn_uniroute._compare import draw_split
+from sklearn_uniroute._posterior import condition
 from sklearn_uniroute.metrics import deferral_area_score
 
 SIZES = (25, 50, 100, 400)
@@ -73,17 +74,21 @@ def trial(data, model_costs, model_share, seed):
 def standardised_misses(router, X, errors, pool):
     """Distances of cluster errors to those of many other prompts, in standard errors."""
     held_out = np.setdiff1d(np.arange(len(X)), router.validation_indices_)
-    labels = router._assign(X[held_out])
+    labels, features = router._assign(X[held_out]), router._features(X[held_out])
+    covariance = [
+        condition(router._prior(), router.information_[model], router.moments_[model])[1]
+        for model in pool
+    ]
     misses = []
     for cluster in range(router._n_clusters):
         cells = errors[held_out][labels == cluster]
         counts = np.maximum((~np.isnan(cells)).sum(axis=0), 1)
         known = np.nansum(cells, axis=0) / counts
+        # The mean over the prompts of a cluster draws on its neighbours too.
+        phi = features[labels == cluster].mean(axis=0)
         # The known errors are means of finitely many prompts themselves.
-        spread = np.sqrt(
-            router.representation_std_[pool, cluster] ** 2 + router.noise_[cluster] / counts
-        )
-        miss = np.abs(known - router.representation_[pool, cluster]) / spread
+        spread = np.sqrt([phi @ one @ phi for one in covariance] + phi @ router.noise_ / counts)
+        miss = np.abs(known - router.representation_[pool] @ phi) / spread
         misses.extend(miss[counts >= LARGE])
     return np.array(misses)
 

@@ -48,7 +48,7 @@ class RepresentationLoss(nn.Module):
             losses = (predicted - errors) ** 2
         else:
             predicted = predicted.clamp(_MARGIN, 1 - _MARGIN)
-            losses = nn.functional.binary_cross_entropy(predicted, errors, reduction="none")
+            losses = -(errors * predicted.log() + (1 - errors) * (1 - predicted).log())
         return (losses * observed).sum() / observed.sum().clamp(min=1)
 
 

@@ -13,6 +13,20 @@ settings.load_profile("repeatable")
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
+def pytest_addoption(parser):
+    parser.addoption("--device", default="cpu", help="where to train networks: cpu or cuda")
+
+
+@pytest.fixture
+def device(request):
+    name = request.config.getoption("--device")
+    if name == "cuda":
+        torch = pytest.importorskip("torch")
+        if not torch.cuda.is_available():
+            pytest.skip("there is no CUDA device here")
+    return name
+
+
 @pytest.fixture(scope="session")
 def data():
     """Eight models in rising order of price, on prompts in six clusters."""

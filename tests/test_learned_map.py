@@ -1,0 +1,276 @@
+import os
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import skops.io
+import torch
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+from skorch.callbacks import Callback, EarlyStopping
+from skorch.dataset import ValidSplit
+from threadpoolctl import threadpool_info
+
+from sklearn_uniroute import KMeansRouter, LearnedMapRouter
+from sklearn_uniroute._softmax_map import softmax_map
+from sklearn_uniroute._torch import ClusterMap, RepresentationLoss
+from tests.test_import import BLOCKED
+
+
+@pytest.fixture
+def router(device):
+    """A router that looks at its network alone, on the device that the tests are run for."""
+    return LearnedMapRouter(
+        6, hidden_layer_sizes=(16,), cluster_weight=0, device=device, random_state=0
+    )
+
+
+def cells(y):
+    """Cells of quality that no model was run on."""
+    return np.random.RandomState(1).uniform(size=y.shape) < 0.3
+
+
+@pytest.mark.parametrize("hidden_layer_sizes", [(), (16,), [16, 8]])
+def test_exported_weights_are_those_of_torch(router, data, hidden_layer_sizes):
+    router.set_params(hidden_layer_sizes=hidden_layer_sizes).fit(data.X * 30 + 5, data.y)
+    module = ClusterMap(5, hidden_layer_sizes, 6)
+    module.load_state_dict({name: torch.tensor(value) for name, value in router.map_state_.items()})
+    X = (data.X * 30 + 5).astype(np.float32)
+    with torch.no_grad():
+        expected = module.eval()(torch.tensor(X)).numpy()
+    for dtype in (np.float32, np.float64):
+        features = softmax_map(X.astype(dtype), router.coefs_, router.intercepts_)
+        assert features.dtype == dtype
+        np.testing.assert_allclose(features, expected, atol=1e-5)
+        error = router.predict_error(X.astype(dtype))
+        np.testing.assert_allclose(error, expected @ router.representation_.T, atol=1e-5)
+    assert [coef.shape for coef in router.coefs_] == list(
+        zip([5, *hidden_layer_sizes], [*hidden_layer_sizes, 6], strict=True)
+    )
+
+
+@pytest.mark.parametrize("squared", [False, True])
+def test_loss_by_hand(squared):
+    rng = np.random.RandomState(0)
+    features = rng.dirichlet(np.ones(3), size=4)
+    representation = rng.uniform(0.1, 0.9, size=(2, 3))
+    errors = rng.randint(2, size=(4, 2)).astype(float)
+    errors[0, 1] = errors[2, 0] = errors[2, 1] = np.nan
+    losses = []
+    for i in range(4):
+        for m in range(2):
+            gamma = sum(features[i, k] * representation[m, k] for k in range(3))
+            if errors[i, m] == 1:
+                losses.append((1 - gamma) ** 2 if squared else -np.log(gamma))
+            elif errors[i, m] == 0:
+                losses.append(gamma**2 if squared else -np.log(1 - gamma))
+    loss = RepresentationLoss(representation, squared)
+    value = loss(torch.tensor(features), torch.tensor(errors))
+    assert float(value) == pytest.approx(np.mean(losses))
+    nothing = loss(torch.tensor(features[2:3]), torch.tensor(errors[2:3]))
+    assert float(nothing) == 0
+
+
+def test_training_lowers_the_loss_and_takes_its_settings(router, data):
+    y = np.where(cells(data.y), np.nan, data.y)
+    router.set_params(max_epochs=8, learning_rate=0.02, batch_size=32).fit(data.X, y)
+    assert len(router.loss_curve_) == 8
+    assert router.loss_curve_[-1] < router.loss_curve_[0]
+    slower = clone(router).set_params(learning_rate=1e-6).fit(data.X, y)
+    assert slower.loss_curve_[-1] > router.loss_curve_[-1]
+
+
+def test_prompts_are_assigned_by_what_the_labels_tell(device):
+    # Clusters are far apart along the first axis, but which models are right turns on the second.
+    rng = np.random.RandomState(0)
+    side, kind = rng.randint(2, size=(2, 2000))
+    X = np.stack([10 * side, kind], axis=1) + rng.normal(scale=0.1, size=(2000, 2))
+    # Models differ a little by cluster, which is all that the map can work with.
+    rate = np.array([[0.1, 0.9], [0.9, 0.1]])[kind]
+    y = (rng.uniform(size=(2000, 2)) < rate).astype(float)
+    y[(side == 0) & (rng.uniform(size=2000) < 0.3)] = [1, 0]
+    y[(side == 1) & (rng.uniform(size=2000) < 0.3)] = [0, 1]
+    settings = {"n_clusters": 2, "n_validation": 100, "random_state": 0}
+    plain = KMeansRouter(**settings).fit(X[:1000], y[:1000])
+    learned = LearnedMapRouter(cluster_weight=0, device=device, max_epochs=20, **settings)
+    learned.fit(X[:1000], y[:1000])
+    assert learned.score(X[1000:], y[1000:]) > plain.score(X[1000:], y[1000:]) + 0.05
+
+
+def test_full_cluster_weight_is_the_kmeans_router(data):
+    router = LearnedMapRouter(6, cluster_weight=1, n_validation=50, random_state=0)
+    router.fit(data.X, data.y[:, :6])
+    kmeans = KMeansRouter(6, n_validation=50, random_state=0).fit(data.X, data.y[:, :6])
+    np.testing.assert_array_equal(router.validation_indices_, kmeans.validation_indices_)
+    np.testing.assert_allclose(router.predict_error(data.X), kmeans.predict_error(data.X))
+
+
+def test_responsibilities_are_averaged(router, data):
+    alone = router.fit(data.X, data.y)._features(data.X)
+    kmeans = KMeansRouter(6, random_state=0).fit(data.X, data.y)._features(data.X)
+    mixed = clone(router).set_params(cluster_weight=0.25).fit(data.X, data.y)._features(data.X)
+    np.testing.assert_allclose(mixed, 0.75 * alone + 0.25 * kmeans)
+
+
+def test_seeds_decide_and_global_states_stay(router, data):
+    torch.manual_seed(3)
+    states = torch.random.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    threads = torch.get_num_threads(), [pool["num_threads"] for pool in threadpool_info()]
+    first = clone(router).fit(data.X, data.y)
+    assert torch.equal(torch.random.get_rng_state(), states[0])
+    np.testing.assert_array_equal(np.random.get_state()[1], states[1])  # noqa: NPY002
+    assert (torch.get_num_threads(), [p["num_threads"] for p in threadpool_info()]) == threads
+    torch.manual_seed(4)
+    second = clone(router).fit(data.X, data.y)
+    np.testing.assert_array_equal(first.predict_error(data.X), second.predict_error(data.X))
+    other = clone(router).set_params(random_state=1).fit(data.X, data.y)
+    assert not np.allclose(first.predict_error(data.X), other.predict_error(data.X))
+
+
+def test_fitted_routers_work_without_torch(router, data, tmp_path):
+    router.fit(data.X, data.y[:, :7], costs=data.costs[:7])
+    (tmp_path / "router.pkl").write_bytes(pickle.dumps(router))
+    skops.io.dump(router, tmp_path / "router.skops")
+    np.save(tmp_path / "X.npy", data.X)
+    code = f"""
+{BLOCKED.format(missing={"torch", "skorch"})}
+import copy, pickle
+import numpy as np
+import skops.io
+X = np.load("X.npy")
+with open("router.pkl", "rb") as file:
+    routers = [pickle.load(file)]
+trusted = skops.io.get_untrusted_types(file="router.skops")
+routers.append(skops.io.load("router.skops", trusted=trusted))
+routers.append(copy.deepcopy(routers[0]))
+for router in routers:
+    router.add_model(np.zeros(len(router.X_val_)), cost=0.5)
+    print(router.predict(X, cost_weight=0.01).tolist())
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    router.add_model(np.zeros(len(router.X_val_)), cost=0.5)
+    expected = str(router.predict(data.X, cost_weight=0.01).tolist())
+    assert result.stdout.splitlines() == [expected] * 3, result.stderr
+
+
+def test_losses_suit_the_qualities(router, data):
+    y = 10 * data.y - 3
+    router.fit(data.X, y)
+    assert np.isfinite(router.predict_error(data.X)).all()
+    assert router.loss_curve_[0] > 1
+    with pytest.raises(ValueError, match="needs qualities between 0 and 1, but `y` goes from -3 t"):
+        router.set_params(loss="log_loss").fit(data.X, y)
+    squared = clone(router).set_params(loss="squared_error").fit(data.X, data.y)
+    default = clone(router).set_params(loss="auto").fit(data.X, data.y)
+    logarithmic = clone(router).fit(data.X, data.y)
+    np.testing.assert_array_equal(default.coefs_[0], logarithmic.coefs_[0])
+    assert not np.array_equal(default.coefs_[0], squared.coefs_[0])
+
+
+def test_a_warm_start_goes_on(router, data):
+    cold = clone(router).fit(data.X, data.y)
+    router.set_params(warm_start=True).fit(data.X, data.y)
+    np.testing.assert_array_equal(router.coefs_[0], cold.coefs_[0])
+    centers = router.cluster_centers_
+    flipped = data.y.copy()
+    flipped[:5] = 1 - flipped[:5]
+    router.fit(data.X, flipped)
+    assert router.cluster_centers_ is centers
+    assert router.loss_curve_[0] < cold.loss_curve_[0]
+    before = dict(vars(router))
+    with pytest.raises(ValueError, match="from a map of 5 features, but X has 4"):
+        router.fit(data.X[:, :4], data.y)
+    assert vars(router) == before
+    router.set_params(hidden_layer_sizes=(8,))
+    with pytest.raises(ValueError, match="a map with other layers or another number of clusters"):
+        router.fit(data.X, data.y)
+    router.set_params(warm_start=False).fit(data.X, data.y)
+    assert router.coefs_[0].shape == (5, 8)
+
+
+class Counter(Callback):
+    def __init__(self):
+        self.epochs_ = 0
+
+    def on_epoch_end(self, net, **kwargs):
+        self.epochs_ += 1
+
+
+def test_callbacks_and_further_parameters_go_to_skorch(router, data):
+    counter = Counter()
+    router.set_params(callbacks=[counter], net_params={"optimizer": torch.optim.SGD})
+    router.fit(data.X, data.y)
+    assert counter.epochs_ == 5
+    assert (
+        router.loss_curve_
+        != clone(router).set_params(net_params=None).fit(data.X, data.y).loss_curve_
+    )
+    stopping = EarlyStopping(patience=1, threshold=10, threshold_mode="abs")
+    router.set_params(
+        callbacks=[stopping], net_params={"train_split": ValidSplit(5)}, max_epochs=50
+    ).fit(data.X, data.y)
+    assert len(router.loss_curve_) < 5
+
+
+def test_a_line_an_epoch_if_verbose(router, data, capsys):
+    router.set_params(max_epochs=3).fit(data.X, data.y)
+    assert capsys.readouterr().out == ""
+    router.set_params(verbose=1).fit(data.X, data.y)
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.split()[:1] in (["1"], ["2"], ["3"]) for line in lines) == 3
+
+
+def test_a_last_batch_of_one_prompt_is_left_for_the_next_epoch(router, data):
+    router.fit(data.X[:65], data.y[:65])
+    with pytest.raises(ValueError, match="at least 2 prompts; got n_samples=1"):
+        router.set_params(n_clusters=1).fit(data.X[:1], data.y[:1])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_missing_device_is_named(router, data):
+    with pytest.raises(ValueError, match="`device`='cuda', but torch finds no CUDA device here"):
+        router.set_params(device="cuda").fit(data.X, data.y)
+    with pytest.raises(ValueError, match="`device` must be 'auto' or a device that torch knows"):
+        router.set_params(device="abacus").fit(data.X, data.y)
+    router.set_params(device="auto").fit(data.X, data.y)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error", "message"),
+    [
+        ({"hidden_layer_sizes": 16}, TypeError, "must be a tuple of integers"),
+        ({"hidden_layer_sizes": (16, 0)}, ValueError, "each of hidden_layer_sizes == 0"),
+        ({"cluster_weight": 1.5}, ValueError, "cluster_weight == 1.5"),
+        ({"cluster_weight": np.nan}, ValueError, "`cluster_weight` must be finite"),
+        ({"learning_rate": 0}, ValueError, "`learning_rate` must be above 0"),
+        ({"max_epochs": 0}, ValueError, "max_epochs == 0"),
+        ({"batch_size": 0}, ValueError, "batch_size == 0"),
+        ({"loss": "hinge"}, ValueError, "`loss` must be one of 'auto', 'log_loss'"),
+        ({"learning_rate": 1e30}, ValueError, "training the map diverged"),
+    ],
+)
+def test_bad_parameters(router, data, parameters, error, message):
+    router.fit(data.X, data.y)
+    before = {**vars(router), **parameters}
+    with pytest.raises(error, match=message):
+        router.set_params(**parameters).fit(data.X, data.y)
+    assert {**vars(router)} == before
+
+
+def test_grid_search_over_the_map_is_deterministic(router, data):
+    grid = {"n_clusters": [2, 6], "learning_rate": [0.001, 0.01]}
+    searches = [
+        GridSearchCV(router, grid, cv=2, n_jobs=n_jobs).fit(data.X, data.y) for n_jobs in (1, 2)
+    ]
+    first, second = (search.cv_results_["mean_test_score"] for search in searches)
+    np.testing.assert_array_equal(first, second)
+    assert len(np.unique(first)) > 1
