@@ -4,16 +4,20 @@ import argparse
 import ast
 import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
-from sklearn_uniroute import KMeansRouter, KNeighborsRouter, ZeroRouter
+from sklearn_uniroute import KMeansRouter, KNeighborsRouter, LearnedMapRouter, ZeroRouter
 from sklearn_uniroute._compare import compare
 from sklearn_uniroute._optional import import_optional
 from sklearn_uniroute._report import NOTES, as_json, draw, table
 from sklearn_uniroute._validation import listing
 from sklearn_uniroute.datasets import load_routing_data, make_classifier_pool
 
-ROUTERS = {router.__name__: router for router in (ZeroRouter, KNeighborsRouter, KMeansRouter)}
+ROUTERS = {
+    router.__name__: router
+    for router in (ZeroRouter, KNeighborsRouter, KMeansRouter, LearnedMapRouter)
+}
 DEFAULT_ROUTERS = (
     "ZeroRouter",
     "KNeighborsRouter(50)",
@@ -22,6 +26,8 @@ DEFAULT_ROUTERS = (
     "KMeansRouter(8)",
     "KMeansRouter(24)",
 )
+if find_spec("torch") and find_spec("skorch"):
+    DEFAULT_ROUTERS += ("LearnedMapRouter(24)",)
 
 
 def main(arguments=None):
@@ -80,7 +86,8 @@ def _parser():
         type=parse_router,
         default=argparse.SUPPRESS,
         help=f"routers as in Python, of {listing(ROUTERS)}; the first is what the others are "
-        f"compared to. By default {' '.join(DEFAULT_ROUTERS)}",
+        f"compared to. By default {' '.join(DEFAULT_ROUTERS)}; a LearnedMapRouter is among them "
+        "where torch and skorch are installed",
     )
     command.add_argument(
         "--n-jobs", metavar="N", type=int, default=-1, help="processes; one per core if left out"

@@ -1,10 +1,8 @@
 """Prediction by a trained cluster map, in NumPy: a small network with a softmax at its end."""
 
 import numpy as np
-from sklearn.utils import gen_batches
 
-# Rows of one block: its hidden layers stay in cache.
-_BLOCK_ROWS = 2048
+from sklearn_uniroute._clusters import row_blocks
 
 
 def softmax_map(X, coefs, intercepts):
@@ -22,11 +20,11 @@ def softmax_map(X, coefs, intercepts):
     responsibilities : ndarray of shape (n_prompts, n_clusters)
         In the dtype of `X`.
     """
-    coefs, intercepts = (
-        [layer.astype(X.dtype, copy=False) for layer in layers] for layers in (coefs, intercepts)
-    )
+    if X.dtype != coefs[0].dtype:
+        coefs = [coef.astype(X.dtype) for coef in coefs]
+        intercepts = [intercept.astype(X.dtype) for intercept in intercepts]
     features = np.empty((len(X), len(intercepts[-1])), dtype=X.dtype)
-    for rows in gen_batches(len(X), _BLOCK_ROWS):
+    for rows in row_blocks(len(X)):
         hidden = X[rows]
         for coef, intercept in zip(coefs[:-1], intercepts[:-1], strict=True):
             hidden = hidden @ coef

@@ -34,7 +34,7 @@ def test_without_any_option(tmp_path):
     assert (result.returncode, result.stderr) == (0, "")
     lines = result.stdout.splitlines()
     assert lines[0].startswith("pool of small classifiers: 1397 prompts, 16 training and 9 unseen")
-    rows = [line.split("  ")[0] for line in lines[4:10]]
+    rows = [line.split("  ")[0] for line in lines[4:11]]
     assert rows == [
         "ZeroRouter",
         "KNeighborsRouter(50)",
@@ -42,6 +42,7 @@ def test_without_any_option(tmp_path):
         "KMeansRouter(24, representation='mean', temperature=0)",
         "KMeansRouter(8)",
         "KMeansRouter(24)",
+        "LearnedMapRouter(24)",
     ]
     assert (tmp_path / "deferral_curves.png").read_bytes()[:4] == b"\x89PNG"
 

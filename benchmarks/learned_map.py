@@ -1,0 +1,175 @@
+"""The learned map against K-means on each file of real data, and what it costs in time.
+
+Run as ``python -m benchmarks.learned_map [N_SPLITS]``. Prints mean areas under the deferral curve
+of unseen models, with the paired difference to ZeroRouter and its standard error; then the times of
+prediction over a bare NumPy chain of the same products, and of training over a bare torch loop of
+the same arithmetic.
+"""
+
+import sys
+
+import numpy as np
+import torch
+from joblib import Parallel, delayed
+from sklearn.base import clone
+from sklearn.cluster import KMeans
+from threadpoolctl import threadpool_limits
+from torch import nn
+
+from benchmarks._data import real_data
+from benchmarks._timing import ratio
+from sklearn_uniroute import KMeansRouter, LearnedMapRouter, ZeroRouter
+from sklearn_uniroute._compare import draw_split
+from sklearn_uniroute._softmax_map import softmax_map
+from sklearn_uniroute._torch import train_map
+
+SIZES = (50, 100, 400)
+PAPER = {"representation": "mean", "validation": "random"}
+ROUTERS = {
+    "ZeroRouter": ZeroRouter(),
+    "K-means, mean, 8": KMeansRouter(8, temperature=0, **PAPER),
+    "map, mean, 8": LearnedMapRouter(8, cluster_weight=0, **PAPER),
+    "K-means, posterior, 8": KMeansRouter(8),
+    "map, posterior, 8": LearnedMapRouter(8),
+    "K-means, mean, 24": KMeansRouter(24, temperature=0, **PAPER),
+    "map, mean, 24": LearnedMapRouter(24, cluster_weight=0, **PAPER),
+    "K-means, posterior, 24": KMeansRouter(24),
+    "map, posterior, 24": LearnedMapRouter(24),
+    "map alone, posterior, 24": LearnedMapRouter(24, cluster_weight=0),
+    "linear map, posterior, 24": LearnedMapRouter(24, hidden_layer_sizes=()),
+}
+
+
+def trial(data, model_costs, model_share, seed):
+    rng = np.random.RandomState(seed)
+    split = draw_split(rng, len(data.X), model_costs, 1, int(model_share * len(model_costs)))
+    known, unseen = split.training_models, split.unseen_models
+    X, y = data.X[split.training], data.y[split.training]
+    X_test, y_test = data.X[split.test], data.y[split.test][:, unseen]
+    test_costs = data.costs[split.test][:, unseen] if data.costs.ndim == 2 else data.costs[unseen]
+    areas = {}
+    for name, router in ROUTERS.items():
+        router = clone(router).set_params(n_validation=max(SIZES), random_state=seed)
+        router.fit(X, y[:, known], costs=model_costs[known])
+        # Each size takes the first of the chosen prompts; random ones stand in the data's order.
+        chosen = router.validation_indices_
+        if getattr(router, "validation", "random") == "random":
+            chosen = np.random.RandomState(seed).permutation(chosen)
+        for size in SIZES:
+            pool = []
+            for model in unseen:
+                errors = 1 - y[chosen[:size], model]
+                pool.append(len(router.models_))
+                router.add_model(errors, cost=model_costs[model], X_val=X[chosen[:size]])
+            areas[name, size] = router.score(X_test, y_test, test_costs, pool)
+    return areas
+
+
+def report(name, results):
+    print(f"\n{name}, {len(results)} splits" + "".join(f"{size:>24}" for size in SIZES))
+    areas = {key: np.array([one[key] for one in results]) for key in results[0]}
+    for router in ROUTERS:
+        row = f"{router:<28}"
+        for size in SIZES:
+            gain = areas[router, size] - areas["ZeroRouter", size]
+            error = gain.std(ddof=1) / np.sqrt(len(gain))
+            row += f"   {areas[router, size].mean():.4f} {gain.mean():+.4f}±{error:.4f}"
+        print(row)
+
+
+def bare_chain(X, layers):
+    """The products of the network, as a user would write them down."""
+    for coef, intercept in layers[:-1]:
+        X = np.maximum(X @ coef + intercept, 0)
+    coef, intercept = layers[-1]
+    weights = np.exp(X @ coef + intercept)
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def bare_loop(X, errors, representation):
+    """Five epochs of the paper's network, as short as torch can say it."""
+    X, errors, representation = map(torch.tensor, (X, errors, representation))
+    net = nn.Sequential(
+        nn.BatchNorm1d(X.shape[1]),
+        *(nn.Linear(X.shape[1], 128), nn.BatchNorm1d(128), nn.ReLU()),
+        *(nn.Linear(128, 128), nn.BatchNorm1d(128), nn.ReLU()),
+        *(nn.Linear(128, representation.shape[1]), nn.Softmax(dim=1)),
+    )
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.005)
+    for _ in range(5):
+        for rows in torch.randperm(len(X)).split(64):
+            predicted = (net(X[rows]) @ representation.T).clamp(1e-6, 1 - 1e-6)
+            loss = nn.functional.binary_cross_entropy(predicted, errors[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+
+def time_everything(n_prompts=12_000, n_features=384, n_models=20, n_clusters=24):
+    rng = np.random.RandomState(0)
+    X = rng.normal(size=(n_prompts, n_features)).astype(np.float32)
+    errors = rng.randint(2, size=(n_prompts, n_models)).astype(np.float32)
+    router = LearnedMapRouter(n_clusters, cluster_weight=0, random_state=0).fit(X, 1 - errors)
+    layers = list(zip(router.coefs_, router.intercepts_, strict=True))
+    weights = router.representation_.astype(np.float32).T
+
+    for rows, name in ((1, "one prompt"), (n_prompts, f"{n_prompts} prompts")):
+        part = X[:rows]
+        exported = ratio(
+            lambda part=part: softmax_map(part, router.coefs_, router.intercepts_),
+            lambda part=part: bare_chain(part, layers),
+            repeats=1001 if rows == 1 else 21,
+        )
+        errors_too = ratio(
+            lambda part=part: router._predict_error(part, np.arange(n_models)),
+            lambda part=part: bare_chain(part, layers) @ weights,
+            repeats=1001 if rows == 1 else 21,
+        )
+        print(f"{name}, responsibilities over a bare NumPy chain: {exported}")
+        print(f"{name}, errors of {n_models} models over the same: {errors_too}")
+
+    representation = router.representation_.astype(np.float32)
+    settings = {
+        "squared": False,
+        "hidden_layer_sizes": (128, 128),
+        "max_epochs": 5,
+        "learning_rate": 0.005,
+        "batch_size": 64,
+        "device": "cpu",
+        "seed": 0,
+        "verbose": 0,
+        "callbacks": None,
+        "net_params": None,
+    }
+    training = ratio(
+        lambda: train_map(X, errors, representation, **settings),
+        lambda: bare_loop(X, errors, representation),
+    )
+    print(f"training over a bare torch loop: {training}")
+
+    def clusters_and_loop():
+        KMeans(n_clusters, random_state=0).fit(X)
+        bare_loop(X, errors, representation)
+
+    whole = ratio(
+        lambda: LearnedMapRouter(n_clusters, device="cpu", random_state=0).fit(X, 1 - errors),
+        clusters_and_loop,
+        repeats=5,
+    )
+    print(f"fit over K-means and a bare torch loop: {whole}")
+
+
+def main(n_splits=20):
+    with threadpool_limits(1):
+        time_everything()
+    for name, data, model_share in real_data():
+        model_costs = np.atleast_2d(data.costs).mean(axis=0)
+        with threadpool_limits(1):
+            results = Parallel(n_jobs=-1)(
+                delayed(trial)(data, model_costs, model_share, seed) for seed in range(n_splits)
+            )
+        report(name, results)
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
