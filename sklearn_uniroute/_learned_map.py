@@ -38,8 +38,8 @@ class LearnedMapRouter(FewShotRouter):
         Weight of plain K-means in how prompts belong to clusters: the responsibilities are the
         network's and those of a `KMeansRouter`, averaged by this weight. 0 is the network alone, as
         in the paper; it overfits where training models or prompts are few.
-    max_epochs : int, default=5
-        Number of passes over the training prompts.
+    max_epochs : int, default=2
+        Number of passes over the training prompts. The paper takes 5; later ones mostly overfit.
     learning_rate : float, default=0.005
         Learning rate of Adam.
     batch_size : int, default=64
@@ -148,7 +148,7 @@ class LearnedMapRouter(FewShotRouter):
         *,
         hidden_layer_sizes=(128, 128),
         cluster_weight=0.5,
-        max_epochs=5,
+        max_epochs=2,
         learning_rate=0.005,
         batch_size=64,
         loss="auto",
