@@ -104,18 +104,21 @@ def time_everything(n_prompts=12_000, n_features=384, n_models=20, n_clusters=24
     errors = rng.randint(2, size=(n_prompts, n_models)).astype(np.float32)
     router = LearnedMapRouter(n_clusters, cluster_weight=0, random_state=0).fit(X, 1 - errors)
     layers = list(zip(router.coefs_, router.intercepts_, strict=True))
+    means = router.map_means_.astype(np.float32)
     weights = router.representation_.astype(np.float32).T
 
     for rows, name in ((1, "one prompt"), (n_prompts, f"{n_prompts} prompts")):
         part = X[:rows]
         exported = ratio(
-            lambda part=part: softmax_map(part, router.coefs_, router.intercepts_),
-            lambda part=part: bare_chain(part, layers),
+            lambda part=part: softmax_map(
+                part, router.map_means_, router.coefs_, router.intercepts_
+            ),
+            lambda part=part: bare_chain(part - means, layers),
             repeats=1001 if rows == 1 else 21,
         )
         errors_too = ratio(
             lambda part=part: router._predict_error(part, np.arange(n_models)),
-            lambda part=part: bare_chain(part, layers) @ weights,
+            lambda part=part: bare_chain(part - means, layers) @ weights,
             repeats=1001 if rows == 1 else 21,
         )
         print(f"{name}, responsibilities over a bare NumPy chain: {exported}")
@@ -123,6 +126,8 @@ def time_everything(n_prompts=12_000, n_features=384, n_models=20, n_clusters=24
 
     representation = router.representation_.astype(np.float32)
     settings = {
+        "means": np.zeros(n_features),
+        "scales": np.ones(n_features),
         "squared": False,
         "hidden_layer_sizes": (128, 128),
         "max_epochs": 5,

@@ -332,7 +332,7 @@ class BaseRouter(PoolMixin, BaseEstimator):
         # There the score of the move not to be made ties, and rounding may make it: stay clear of
         # it, and of others that differ from it by no more than rounding does.
         cost_weight = walk.cost_weight[unaffordable[0]]
-        step = _CLEARANCE * cost_weight
+        step = max(_CLEARANCE * cost_weight, np.spacing(cost_weight))
         cost_weight += step
         while weights @ costs[choose(error, costs, cost_weight)] > limit:
             cost_weight += step

@@ -18,7 +18,7 @@ ROUTERS = {
     router.__name__: router
     for router in (ZeroRouter, KNeighborsRouter, KMeansRouter, LearnedMapRouter)
 }
-DEFAULT_ROUTERS = (
+DEFAULT_ROUTERS: tuple[str, ...] = (
     "ZeroRouter",
     "KNeighborsRouter(50)",
     "KMeansRouter(8, representation='mean', temperature=0)",

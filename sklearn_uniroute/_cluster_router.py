@@ -70,15 +70,9 @@ class ClusterRouter(BaseRouter):
 
     def _fit_evidence(self, X, errors):
         # All there is to know of the training models was summed up with the clusters. Budgets are
-        # kept on the training prompts: on each cluster by its share, or on so many of the prompts.
-        features = self._features(X[:1])
-        if features.ndim == 1:
-            self.calibration_features_ = np.arange(self._n_clusters)
-            self.calibration_weights_ = self.cluster_shares_
-        else:
-            X = X[:: -(-len(X) // _CALIBRATION_PROMPTS)]
-            self.calibration_features_ = self._features(X)
-            self.calibration_weights_ = np.full(len(X), 1 / len(X))
+        # kept on the training prompts, each cluster by its share.
+        self.calibration_features_ = np.arange(self._n_clusters)
+        self.calibration_weights_ = self.cluster_shares_
 
     def _calibration_errors(self, index):
         error = cluster_errors(self.calibration_features_, self.representation_[index])
@@ -142,11 +136,9 @@ class FewShotRouter(ClusterRouter):
         self.information_ = self.moments_ = None
         if self.representation == "posterior":
             self._sum_up(X, errors, prior.noise)
-            # Once more from what the errors by responsibility make of the training models: where
-            # prompts mix clusters, those lie further apart than their means.
-            means = np.array([mean for mean, _ in self._posteriors(prior)])
-            prior = fit_prior(means, squares, counts, self.cluster_shares_)
-            posteriors = list(self._posteriors(prior))
+            posteriors = [
+                condition(prior, *one) for one in zip(self.information_, self.moments_, strict=True)
+            ]
             self.representation_ = np.array([mean for mean, _ in posteriors])
             self.representation_std_ = np.array(
                 [standard_errors(covariance) for _, covariance in posteriors]
@@ -171,18 +163,23 @@ class FewShotRouter(ClusterRouter):
         return nearest_centers(X, self.cluster_centers_)
 
     def _sum_up(self, X, errors, noise):
-        blocks = [
-            evidence(self._features(X[rows]), errors[rows], noise)
-            for rows in gen_batches(len(X), _BLOCK_ROWS)
-        ]
-        information, moments = zip(*blocks, strict=True)
-        self.information_ = [np.sum(parts, axis=0) for parts in zip(*information, strict=True)]
-        self.moments_ = np.sum(moments, axis=0)
+        n_models, n_clusters = errors.shape[1], len(noise)
+        self.information_ = [np.zeros((n_clusters, n_clusters)) for _ in range(n_models)]
+        self.moments_ = np.zeros((n_models, n_clusters))
+        for rows in gen_batches(len(X), _BLOCK_ROWS):
+            information, moments = evidence(self._features(X[rows]), errors[rows], noise)
+            self.moments_ += moments
+            for total, part in zip(self.information_, information, strict=True):
+                total += part
 
-    def _posteriors(self, prior):
-        return (
-            condition(prior, *one) for one in zip(self.information_, self.moments_, strict=True)
-        )
+    def _fit_evidence(self, X, errors):
+        super()._fit_evidence(X, errors)
+        if self._features(X[:1]).ndim > 1:
+            # Responsibilities differ from prompt to prompt: budgets are kept on so many of them.
+            order = np.random.RandomState(self.selection_seed_).permutation(len(X))
+            drawn = np.sort(order[:_CALIBRATION_PROMPTS])
+            self.calibration_features_ = self._features(X[drawn])
+            self.calibration_weights_ = np.full(len(drawn), 1 / len(drawn))
 
     def _evidence(self, val_errors, X_val, position):
         rows = super()._evidence(val_errors, X_val, position)
@@ -215,8 +212,8 @@ class FewShotRouter(ClusterRouter):
         std = np.empty((len(X), len(index)))
         for column, model in enumerate(index):
             _, covariance = condition(self._prior(), self.information_[model], self.moments_[model])
-            std[:, column] = np.sqrt(np.einsum("nk,nk->n", features @ covariance, features))
-        return std
+            std[:, column] = np.einsum("nk,nk->n", features @ covariance, features)
+        return np.sqrt(np.maximum(std, 0.0))
 
     def suggest_prompts(self, name, n_prompts, X_candidates):
         """Choose the prompts on which to run a model next.

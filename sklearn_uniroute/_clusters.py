@@ -1,10 +1,12 @@
 """Numerics of clusters: nearest centres, responsibilities, and per-cluster errors of models."""
 
 import numpy as np
-from scipy.special import softmax
 
 # Rows of one block: its product with the centres stays in cache, its matrix product efficient.
 _BLOCK_ROWS = 2048
+# Responsibilities below this share of the largest count for nothing, so that clusters far away
+# decide no tie.
+_TRACE = 1e-7
 
 
 def row_blocks(n_rows):
@@ -40,18 +42,29 @@ def responsibilities(X, centers, temperature):
     X : ndarray of shape (n_prompts, n_features)
     centers : ndarray of shape (n_clusters, n_features)
     temperature : float
-        In units of squared distance.
+        In units of squared distance; 0 is the nearest centre alone.
 
     Returns
     -------
     responsibilities : ndarray of shape (n_prompts, n_clusters)
-        ``softmax(-distance ** 2 / temperature)``, in the dtype of `X`.
+        ``softmax(-distance ** 2 / temperature)``, in the dtype of `X`, with zeros for traces.
     """
     features = np.empty((len(X), len(centers)), dtype=X.dtype)
     for rows, distance in _relative_distances(X, centers):
-        distance /= -temperature
-        features[rows] = softmax(distance, axis=1)
+        distance -= distance.min(axis=1, keepdims=True)
+        if temperature == 0:
+            features[rows] = np.arange(len(centers)) == distance.argmin(axis=1)[:, None]
+        else:
+            distance /= -temperature
+            normalised_exp(distance, out=features[rows])
     return features
+
+
+def normalised_exp(logits, out):
+    """Take the softmax of rows whose largest entry is 0, without traces."""
+    np.exp(logits, out=out)
+    out[out < _TRACE] = 0
+    out /= out.sum(axis=1, keepdims=True)
 
 
 def _relative_distances(X, centers):

@@ -77,8 +77,8 @@ class KMeansRouter(FewShotRouter):
     moments_ : ndarray of shape (n_models, n_clusters) or None
         For each model, the sum of ``phi error / variance``.
     calibration_features_ : ndarray of shape (n_calibration_prompts, n_clusters) or (n_clusters,)
-        Responsibilities of the training prompts, of every so many if there are more than 10,000,
-        on which budgets are kept; where each prompt belongs to one cluster, the clusters.
+        Responsibilities of the training prompts, of 10,000 drawn at random if there are more, on
+        which budgets are kept; where each prompt belongs to one cluster, the clusters.
     calibration_weights_ : ndarray of shape (n_calibration_prompts,) or (n_clusters,)
         Their shares of the traffic.
     X_val_ : ndarray of shape (n_validation_prompts, n_features)

@@ -8,12 +8,16 @@ from sklearn_uniroute._optional import import_optional
 from sklearn_uniroute._parameters import (
     check_choice,
     check_count,
+    check_net_params,
     check_positive,
     check_share,
     check_sizes,
 )
 from sklearn_uniroute._softmax_map import softmax_map
 from sklearn_uniroute._validation import check_loss, check_map_shape, check_trainable
+
+# As the default of KMeansRouter.
+_TEMPERATURE = 0.1
 
 
 class LearnedMapRouter(FewShotRouter):
@@ -67,11 +71,14 @@ class LearnedMapRouter(FewShotRouter):
         A clusterer that has `cluster_centers_` once fitted, to use instead of
         ``KMeans(n_clusters)``.
     callbacks : list, default=None
-        Callbacks of skorch, such as for early stopping or a progress bar.
+        Callbacks of skorch, such as a progress bar. They are cloned. For early stopping, give
+        ``train_split`` in `net_params`, or let it monitor ``"train_loss"``.
     net_params : dict, default=None
         Further parameters of :class:`skorch.NeuralNet`, such as ``train_split`` or ``optimizer``.
+        Like callbacks, they are saved with the router, which then needs skorch to be loaded.
     warm_start : bool, default=False
-        Whether a further `fit` keeps the clusters and goes on from the weights of the last one.
+        Whether a further `fit` keeps the clusters, also those of a `clusterer`, and goes on from
+        the weights of the last one.
     verbose : int, default=0
         1 prints a line an epoch.
     random_state : int, RandomState instance or None, default=None
@@ -79,11 +86,15 @@ class LearnedMapRouter(FewShotRouter):
 
     Attributes
     ----------
+    map_means_, map_scales_ : ndarray of shape (n_features,)
+        Means and standard deviations of the features, from which the network starts.
     coefs_, intercepts_ : list of ndarray
-        Weights of the network's layers, of shape (n_inputs, n_outputs), and their offsets, batch
-        normalisation multiplied in.
+        Weights of the network's layers, of shape (n_inputs, n_outputs), and their offsets, for
+        features less their means; scales and batch normalisation are multiplied in.
     loss_curve_ : list of float
-        Training loss of each epoch.
+        Training loss of each epoch, averaged over its batches.
+    cluster_weight_ : float
+        The cluster weight as fitted.
     map_state_ : dict of str to ndarray
         All weights as trained, from which a warm start goes on.
     cluster_centers_ : ndarray of shape (n_clusters, n_features)
@@ -191,7 +202,8 @@ class LearnedMapRouter(FewShotRouter):
         check_share(self.cluster_weight, "cluster_weight")
         check_count(self.max_epochs, "max_epochs")
         check_positive(self.learning_rate, "learning_rate")
-        check_count(self.batch_size, "batch_size")
+        check_count(self.batch_size, "batch_size", least=2)
+        check_net_params(self.net_params)
         check_choice(self.loss, "loss", ("auto", "log_loss", "squared_error"))
         # What is missing shows before the work, not after it.
         import_optional("torch", "torch")
@@ -199,7 +211,7 @@ class LearnedMapRouter(FewShotRouter):
 
     def _fit_clusters(self, X, rng):
         if self.warm_start and hasattr(self, "map_state_"):
-            check_map_shape(self.cluster_centers_, X)
+            check_map_shape(self.cluster_centers_, X, self.n_clusters, self.clusterer)
             return
         super()._fit_clusters(X, rng)
 
@@ -208,10 +220,17 @@ class LearnedMapRouter(FewShotRouter):
 
         check_trainable(X)
         squared = check_loss(self.loss, errors) == "squared_error"
+        state = getattr(self, "map_state_", None) if self.warm_start else None
+        if state is None:
+            self.map_means_ = X.mean(axis=0, dtype=np.float64)
+            scales = X.std(axis=0, dtype=np.float64)
+            self.map_scales_ = np.where(scales > 0, scales, 1.0)
         self.coefs_, self.intercepts_, self.map_state_, self.loss_curve_ = train_map(
-            X.astype(np.float32, copy=False),
+            X,
             errors.astype(np.float32, copy=False),
             representation.astype(np.float32),
+            means=self.map_means_,
+            scales=self.map_scales_,
             squared=squared,
             hidden_layer_sizes=tuple(self.hidden_layer_sizes),
             max_epochs=self.max_epochs,
@@ -222,14 +241,14 @@ class LearnedMapRouter(FewShotRouter):
             verbose=self.verbose,
             callbacks=self.callbacks,
             net_params=self.net_params,
-            state=getattr(self, "map_state_", None) if self.warm_start else None,
+            state=state,
         )
         spread = mean_squared_distance(X, self.cluster_centers_, self._assign(X))
-        self.temperature_ = float(0.1 * spread)
-        self.cluster_weight_ = float(self.cluster_weight) if self.temperature_ > 0 else 0.0
+        self.temperature_ = float(_TEMPERATURE * spread)
+        self.cluster_weight_ = float(self.cluster_weight)
 
     def _features(self, X):
-        features = softmax_map(X, self.coefs_, self.intercepts_)
+        features = softmax_map(X, self.map_means_, self.coefs_, self.intercepts_)
         if self.cluster_weight_ > 0:
             features *= 1 - self.cluster_weight_
             features += self.cluster_weight_ * responsibilities(

@@ -1,6 +1,7 @@
 """Checks of constructor parameters."""
 
 import numbers
+from collections.abc import Mapping
 
 import numpy as np
 from sklearn.utils import check_scalar
@@ -14,9 +15,9 @@ def check_choice(value, name, allowed):
         raise ValueError(f"`{name}` must be one of {listing(allowed)}; got {value!r}.")
 
 
-def check_count(value, name):
+def check_count(value, name, *, least=1):
     """Check a constructor parameter that counts something."""
-    check_scalar(value, name, numbers.Integral, min_val=1)
+    check_scalar(value, name, numbers.Integral, min_val=least)
 
 
 def check_nonnegative(value, name):
@@ -46,6 +47,21 @@ def check_share(value, name):
     """Check a constructor parameter that is a number from 0 to 1."""
     check_scalar(value, name, numbers.Real, min_val=0, max_val=1)
     check_nonnegative(value, name)
+
+
+def check_net_params(value):
+    """Check parameters that are passed on to skorch, of which some are the router's own."""
+    if value is None:
+        return
+    if not isinstance(value, Mapping):
+        raise TypeError(f"`net_params` must be a mapping from names to values; got {value!r}.")
+    own = ("module", "criterion", "device", "callbacks", "verbose", "lr", "max_epochs")
+    taken = [name for name in value if name in own or name.startswith(("module__", "criterion__"))]
+    if taken:
+        raise ValueError(
+            f"`net_params` cannot set {listing(taken)}; the router has parameters of its own for "
+            "the network, its loss, device, callbacks, verbosity, learning rate and epochs."
+        )
 
 
 def check_sizes(value, name):

@@ -1,7 +1,11 @@
 """Training of the cluster map, the only module that needs torch and skorch."""
 
+from threading import Lock
+
 import numpy as np
 import torch
+from sklearn.base import clone
+from sklearn.utils import gen_batches
 from skorch import NeuralNet
 from threadpoolctl import threadpool_limits
 from torch import nn
@@ -9,6 +13,10 @@ from torch.utils.data import BatchSampler, DataLoader, RandomSampler, Sequential
 
 from sklearn_uniroute._validation import check_finite_map, check_map_state
 
+# Torch's random state and the numbers of threads belong to the process: one training at a time.
+_TRAINING = Lock()
+# Prompts in a batch to standardise, and for the statistics of batch normalisation.
+_LARGE_BATCH = 4096
 # Predicted errors stay this far from 0 and 1 under the logarithm.
 _MARGIN = 1e-6
 
@@ -65,12 +73,13 @@ class BatchLoader(DataLoader):
 
 def find_device(name):
     """Name the device to train on: the GPU for "auto", if there is one."""
+    name = str(name)
     has_cuda = torch.cuda.is_available()
     if name == "auto":
         return "cuda" if has_cuda else "cpu"
     try:
         device = torch.device(name)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError, AttributeError) as error:
         raise ValueError(
             f"`device` must be 'auto' or a device that torch knows, such as 'cpu' or 'cuda'; got "
             f"{name!r}."
@@ -87,6 +96,8 @@ def train_map(
     errors,
     representation,
     *,
+    means,
+    scales,
     squared,
     hidden_layer_sizes,
     max_epochs,
@@ -105,10 +116,13 @@ def train_map(
 
     Parameters
     ----------
-    X : ndarray of shape (n_prompts, n_features), dtype float32
+    X : ndarray of shape (n_prompts, n_features)
     errors : ndarray of shape (n_prompts, n_models), dtype float32
         NaN where a model was not run.
     representation : ndarray of shape (n_models, n_clusters), dtype float32
+    means, scales : ndarray of shape (n_features,)
+        What brings the features to mean 0 and variance 1, so that batch normalisation has nothing
+        to learn of their scale.
     squared : bool
         Whether to minimise the squared error instead of the log loss.
     state : dict of str to ndarray, default=None
@@ -134,12 +148,16 @@ def train_map(
         "iterator_train__shuffle": True,
         "iterator_valid": BatchLoader,
         "train_split": None,
-        "callbacks": callbacks,
+        # As scikit-learn does, leave what was passed to the constructor as it was.
+        "callbacks": clone(callbacks, safe=False),
         "verbose": verbose,
         "device": device,
     }
     # Networks this small train many times slower in several threads.
-    with threadpool_limits(1), torch.random.fork_rng(devices):
+    standardised = np.empty(X.shape, dtype=np.float32)
+    for rows in gen_batches(len(X), _LARGE_BATCH):
+        standardised[rows] = (X[rows] - means) / scales
+    with _TRAINING, threadpool_limits(1), torch.random.fork_rng(devices):
         torch.default_generator.manual_seed(seed)
         if devices:
             torch.cuda.manual_seed_all(seed)
@@ -157,20 +175,45 @@ def train_map(
             fresh = net.module_.state_dict()
             check_map_state(state, {name: tuple(fresh[name].shape) for name in fresh})
             net.module_.load_state_dict({name: torch.tensor(state[name]) for name in state})
-        net.partial_fit(X, errors)
-    module = net.module_.cpu().eval()
-    trained = {name: value.numpy() for name, value in module.state_dict().items()}
+        # Not `partial_fit`, which would take an interruption for the end.
+        net.notify("on_train_begin", X=standardised, y=errors)
+        net.fit_loop(standardised, errors)
+        net.notify("on_train_end", X=standardised, y=errors)
+        module = net.module_.cpu()
+        _settle_normalisation(module, torch.as_tensor(standardised))
+    trained = {name: value.numpy().copy() for name, value in module.state_dict().items()}
     check_finite_map(trained)
-    losses = [float(row["train_loss"]) for row in net.history]
-    return *_folded(module.layers), trained, losses
+    losses = [float(row["train_loss"]) for row in net.history if "train_loss" in row]
+    return *_folded(module.eval().layers, scales), trained, losses
 
 
-def _folded(layers):
-    """Weights and offsets of the linear layers, with batch normalisation multiplied into them."""
+def _settle_normalisation(module, X):
+    """Replace the running averages of batch normalisation by those of the weights as trained.
+
+    After a few steps on little data, they still show where they started.
+    """
+    normalisations = [layer for layer in module.layers if isinstance(layer, nn.BatchNorm1d)]
+    momentum = [layer.momentum for layer in normalisations]
+    for layer in normalisations:
+        layer.reset_running_stats()
+        # The plain mean over the batches.
+        layer.momentum = None
+    module.train()
+    with torch.no_grad():
+        for rows in X.split(_LARGE_BATCH):
+            if len(rows) > 1:
+                module(rows)
+    for layer, value in zip(normalisations, momentum, strict=True):
+        layer.momentum = value
+
+
+def _folded(layers, scales):
+    """Weights and offsets of the linear layers, with all scaling multiplied into them."""
     coefs, intercepts = [], []
     with torch.no_grad():
         first, *others = layers.double()
         scale, shift = _normalisation(first)
+        scale = scale / torch.as_tensor(scales)
         for layer in others:
             if isinstance(layer, nn.Linear):
                 # Of the normalised inputs; only the first layer has any.

@@ -55,7 +55,7 @@ def check_has_std(std):
     if std is None:
         raise ValueError(
             "`return_std` needs standard errors, which this router does not estimate; use a "
-            'KMeansRouter with representation="posterior".'
+            'KMeansRouter or a LearnedMapRouter with representation="posterior".'
         )
 
 
@@ -447,12 +447,17 @@ def check_loss(loss, errors):
     return loss
 
 
-def check_map_shape(centers, X):
-    """Refuse to go on from a map of other features."""
+def check_map_shape(centers, X, n_clusters, clusterer):
+    """Refuse to go on from a map of other features or clusters."""
     if centers.shape[1] != X.shape[1]:
         raise ValueError(
             f"`warm_start` goes on from a map of {centers.shape[1]} features, but X has "
             f"{X.shape[1]}; set warm_start=False to fit anew."
+        )
+    if clusterer is None and n_clusters != len(centers):
+        raise ValueError(
+            f"`warm_start` goes on from a map of {len(centers)} clusters, but `n_clusters` is "
+            f"{n_clusters}; set warm_start=False to fit anew."
         )
 
 
@@ -460,8 +465,7 @@ def check_map_state(state, expected):
     """Refuse to go on from weights of other layers."""
     if {name: np.shape(value) for name, value in state.items()} != expected:
         raise ValueError(
-            "`warm_start` goes on from a map with other layers or another number of clusters; set "
-            "warm_start=False to fit anew."
+            "`warm_start` goes on from a map with other layers; set warm_start=False to fit anew."
         )
 
 

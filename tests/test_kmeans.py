@@ -30,7 +30,10 @@ def by_hand(x, centers, training_X):
 
 
 def test_prompts_between_clusters_are_estimated_from_all_of_them(data):
-    router = KMeansRouter(5, n_validation=40, random_state=0).fit(data.X, data.y)
+    y = data.y.copy()
+    # One of the models was run on a few prompts only.
+    y[20:, 1] = np.nan
+    router = KMeansRouter(5, n_validation=40, random_state=0).fit(data.X, y)
     # Half way between two centres, and thereabouts.
     middle = router.cluster_centers_[[0, 2]].mean(axis=0)
     prompts = np.vstack([middle, middle + 0.1, data.X[:3]])
@@ -38,10 +41,10 @@ def test_prompts_between_clusters_are_estimated_from_all_of_them(data):
     assert features[0, 0] == pytest.approx(features[0, 2])
     error, std = router.predict_error(prompts, [7, 1], return_std=True)
     np.testing.assert_allclose(error, features @ router.representation_[[7, 1]].T, atol=1e-12)
-    for column in range(2):
+    for column, n_prompts in enumerate((400, 20)):
         # The covariance after all of the model's errors, by inverting matrices.
         precision = np.linalg.inv(router.prior_covariance_)
-        for x in data.X:
+        for x in data.X[:n_prompts]:
             phi = by_hand(x, router.cluster_centers_, data.X)
             precision += np.outer(phi, phi) / (phi @ router.noise_)
         variance = [phi @ np.linalg.inv(precision) @ phi for phi in features]
@@ -62,6 +65,26 @@ def test_prompts_that_are_their_own_centres_have_one_cluster_each():
     router = KMeansRouter(2, random_state=0).fit([[0.0], [1.0], [0.0]], [[1, 0], [0, 1], [1, 0]])
     assert router.temperature_ == 0
     assert router.predict([[0.2], [0.9]]).tolist() == [0, 1]
+
+
+def two_groups(gap):
+    """Both models are right on the left; the cheap one fails half of the time on the right."""
+    X = np.concatenate([np.linspace(-1, 1, 200), gap + np.linspace(-1, 1, 200)])[:, None]
+    y = np.ones((400, 2))
+    y[200::2, 0] = 0
+    return X, y
+
+
+@pytest.mark.parametrize("gap", [5.0, 5.25, 5.75, 6.0])
+def test_clusters_far_away_decide_no_tie(gap):
+    X, y = two_groups(gap)
+    router = KMeansRouter(2, representation="mean", random_state=0).fit(X, y, costs=[1, 100])
+    assert set(router.predict(X[:100])) == {0}
+    assert set(router.predict(X[-100:])) == {1}
+    for budget in range(1, 100, 3):
+        weight = router.cost_weight_for_budget(budget)
+        paid = router.costs_[router.predict(X, cost_weight=weight)].mean()
+        assert paid <= budget * (1 + 1e-9)
 
 
 @pytest.mark.parametrize("temperature", [-0.1, np.inf, np.nan])
@@ -124,7 +147,8 @@ def test_kmeans_is_the_clusterer(data):
 def test_budgets_are_kept_on_a_part_of_many_training_prompts(data, monkeypatch):
     monkeypatch.setattr("sklearn_uniroute._cluster_router._CALIBRATION_PROMPTS", 150)
     router = KMeansRouter(5, random_state=0).fit(data.X, data.y, data.costs)
-    part = data.X[::3]
-    assert router.calibration_features_.shape == (134, 5)
+    order = np.random.RandomState(router.selection_seed_).permutation(400)
+    part = data.X[np.sort(order[:150])]
+    assert router.calibration_features_.shape == (150, 5)
     weight = router.cost_weight_for_budget(9)
     assert weight == pytest.approx(router.cost_weight_for_budget(9, X=part), rel=1e-3)

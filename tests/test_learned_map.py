@@ -2,12 +2,14 @@ import os
 import pickle
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import skops.io
 import torch
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
+from sklearn.cluster import KMeans
 from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback, EarlyStopping
 from skorch.dataset import ValidSplit
@@ -27,6 +29,17 @@ def router(device):
     )
 
 
+class FixedCenters(BaseEstimator):
+    """A clusterer that knows its centres beforehand."""
+
+    def __init__(self, centers):
+        self.centers = centers
+
+    def fit(self, X):
+        self.cluster_centers_ = self.centers
+        return self
+
+
 def cells(y):
     """Cells of quality that no model was run on."""
     return np.random.RandomState(1).uniform(size=y.shape) < 0.3
@@ -38,10 +51,13 @@ def test_exported_weights_are_those_of_torch(router, data, hidden_layer_sizes):
     module = ClusterMap(5, hidden_layer_sizes, 6)
     module.load_state_dict({name: torch.tensor(value) for name, value in router.map_state_.items()})
     X = (data.X * 30 + 5).astype(np.float32)
+    standardised = (X - X.mean(axis=0)) / X.std(axis=0)
     with torch.no_grad():
-        expected = module.eval()(torch.tensor(X)).numpy()
+        expected = module.eval()(torch.tensor(standardised)).numpy()
     for dtype in (np.float32, np.float64):
-        features = softmax_map(X.astype(dtype), router.coefs_, router.intercepts_)
+        features = softmax_map(
+            X.astype(dtype), router.map_means_, router.coefs_, router.intercepts_
+        )
         assert features.dtype == dtype
         np.testing.assert_allclose(features, expected, atol=1e-5)
         error = router.predict_error(X.astype(dtype))
@@ -112,6 +128,34 @@ def test_responsibilities_are_averaged(router, data):
     kmeans = KMeansRouter(6, random_state=0).fit(data.X, data.y)._features(data.X)
     mixed = clone(router).set_params(cluster_weight=0.25).fit(data.X, data.y)._features(data.X)
     np.testing.assert_allclose(mixed, 0.75 * alone + 0.25 * kmeans)
+
+
+@pytest.mark.parametrize("hidden_layer_sizes", [(), (16,)])
+def test_scales_and_offsets_of_features_do_not_matter(router, data, hidden_layer_sizes):
+    """Also where a few steps are too few for running averages."""
+    router.set_params(hidden_layer_sizes=hidden_layer_sizes)
+    X, y = data.X[:100], data.y[:100]
+    # The same clusters for all, whatever rounding makes of K-means.
+    kmeans = KMeans(6, random_state=0).fit(X).cluster_centers_
+    router.set_params(clusterer=FixedCenters(kmeans)).fit(X, y)
+    expected = router.predict_error(data.X)
+    for scale, offset in ((1e-3, 0.0), (1.0, 1e3), (50.0, -20.0)):
+        centers = FixedCenters(kmeans * scale + offset)
+        moved = clone(router).set_params(clusterer=centers).fit(X * scale + offset, y)
+        error = moved.predict_error(data.X * scale + offset)
+        np.testing.assert_allclose(error, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("hidden_layer_sizes", [(), (16,)])
+def test_prediction_normalises_as_training_does(router, data, hidden_layer_sizes):
+    router.set_params(hidden_layer_sizes=hidden_layer_sizes).fit(data.X[:90], data.y[:90])
+    module = ClusterMap(5, hidden_layer_sizes, 6)
+    module.load_state_dict({name: torch.tensor(value) for name, value in router.map_state_.items()})
+    standardised = (data.X[:90] - router.map_means_) / router.map_scales_
+    with torch.no_grad():
+        # By the statistics of this very batch, which is the whole of the training prompts.
+        expected = module.train()(torch.tensor(standardised, dtype=torch.float32)).numpy()
+    np.testing.assert_allclose(router._features(data.X[:90]), expected, atol=0.01)
 
 
 def test_seeds_decide_and_global_states_stay(router, data):
@@ -190,26 +234,36 @@ def test_a_warm_start_goes_on(router, data):
     with pytest.raises(ValueError, match="from a map of 5 features, but X has 4"):
         router.fit(data.X[:, :4], data.y)
     assert vars(router) == before
-    router.set_params(hidden_layer_sizes=(8,))
-    with pytest.raises(ValueError, match="a map with other layers or another number of clusters"):
+    router.set_params(n_clusters=5)
+    with pytest.raises(ValueError, match="a map of 6 clusters, but `n_clusters` is 5"):
+        router.fit(data.X, data.y)
+    router.set_params(n_clusters=6, hidden_layer_sizes=(8,))
+    with pytest.raises(ValueError, match="goes on from a map with other layers"):
         router.fit(data.X, data.y)
     router.set_params(warm_start=False).fit(data.X, data.y)
     assert router.coefs_[0].shape == (5, 8)
 
 
 class Counter(Callback):
-    def __init__(self):
-        self.epochs_ = 0
+    epochs = 0
 
     def on_epoch_end(self, net, **kwargs):
-        self.epochs_ += 1
+        Counter.epochs += 1
+        self.seen_ = True
+
+
+class Interruption(Callback):
+    def on_epoch_end(self, net, **kwargs):
+        raise KeyboardInterrupt
 
 
 def test_callbacks_and_further_parameters_go_to_skorch(router, data):
     counter = Counter()
     router.set_params(callbacks=[counter], net_params={"optimizer": torch.optim.SGD})
     router.fit(data.X, data.y)
-    assert counter.epochs_ == 2
+    assert Counter.epochs == 2
+    # What was passed to the constructor stays as it was.
+    assert not hasattr(counter, "seen_")
     assert (
         router.loss_curve_
         != clone(router).set_params(net_params=None).fit(data.X, data.y).loss_curve_
@@ -219,6 +273,25 @@ def test_callbacks_and_further_parameters_go_to_skorch(router, data):
         callbacks=[stopping], net_params={"train_split": ValidSplit(5)}, max_epochs=50
     ).fit(data.X, data.y)
     assert len(router.loss_curve_) < 5
+
+
+def test_an_interrupted_fit_changes_nothing(router, data):
+    router.fit(data.X, data.y)
+    before = dict(vars(router))
+    router.set_params(callbacks=[Interruption()])
+    with pytest.raises(KeyboardInterrupt):
+        router.fit(data.X, data.y)
+    assert {**vars(router), "callbacks": None} == before
+
+
+def test_fits_in_threads_do_not_disturb_one_another(router, data):
+    expected = clone(router).fit(data.X, data.y).coefs_[0]
+    state = torch.random.get_rng_state()
+    with ThreadPoolExecutor(3) as executor:
+        fits = list(executor.map(lambda _: clone(router).fit(data.X, data.y), range(6)))
+    for fitted in fits:
+        np.testing.assert_array_equal(fitted.coefs_[0], expected)
+    assert torch.equal(torch.random.get_rng_state(), state)
 
 
 def test_a_line_an_epoch_if_verbose(router, data, capsys):
@@ -254,6 +327,10 @@ def test_a_missing_device_is_named(router, data):
         ({"learning_rate": 0}, ValueError, "`learning_rate` must be above 0"),
         ({"max_epochs": 0}, ValueError, "max_epochs == 0"),
         ({"batch_size": 0}, ValueError, "batch_size == 0"),
+        ({"batch_size": 1}, ValueError, "batch_size == 1, must be >= 2"),
+        ({"net_params": [1]}, TypeError, "`net_params` must be a mapping"),
+        ({"net_params": {"device": "cuda"}}, ValueError, "`net_params` cannot set 'device'"),
+        ({"net_params": {"module__n_clusters": 3}}, ValueError, "cannot set 'module__n_clusters'"),
         ({"loss": "hinge"}, ValueError, "`loss` must be one of 'auto', 'log_loss'"),
         ({"learning_rate": 1e30}, ValueError, "training the map diverged"),
     ],
