@@ -1,6 +1,8 @@
 """Routing by clusters of prompts, with a map from prompts to clusters learned from the labels."""
 
 import numpy as np
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import gen_batches
 
 from sklearn_uniroute._cluster_router import FewShotRouter
 from sklearn_uniroute._clusters import mean_squared_distance, responsibilities
@@ -18,6 +20,8 @@ from sklearn_uniroute._validation import check_loss, check_map_shape, check_trai
 
 # As the default of KMeansRouter.
 _TEMPERATURE = 0.1
+# Rows of one block while features are averaged.
+_BLOCK_ROWS = 8192
 
 
 class LearnedMapRouter(FewShotRouter):
@@ -222,9 +226,10 @@ class LearnedMapRouter(FewShotRouter):
         squared = check_loss(self.loss, errors) == "squared_error"
         state = getattr(self, "map_state_", None) if self.warm_start else None
         if state is None:
-            self.map_means_ = X.mean(axis=0, dtype=np.float64)
-            scales = X.std(axis=0, dtype=np.float64)
-            self.map_scales_ = np.where(scales > 0, scales, 1.0)
+            scaler = StandardScaler()
+            for rows in gen_batches(len(X), _BLOCK_ROWS):
+                scaler.partial_fit(X[rows])
+            self.map_means_, self.map_scales_ = scaler.mean_, scaler.scale_
         self.coefs_, self.intercepts_, self.map_state_, self.loss_curve_ = train_map(
             X,
             errors.astype(np.float32, copy=False),

@@ -7,6 +7,7 @@ import torch
 from sklearn.base import clone
 from sklearn.utils import gen_batches
 from skorch import NeuralNet
+from skorch.callbacks import EarlyStopping
 from threadpoolctl import threadpool_limits
 from torch import nn
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler
@@ -153,10 +154,10 @@ def train_map(
         "verbose": verbose,
         "device": device,
     }
-    # Networks this small train many times slower in several threads.
     standardised = np.empty(X.shape, dtype=np.float32)
     for rows in gen_batches(len(X), _LARGE_BATCH):
         standardised[rows] = (X[rows] - means) / scales
+    # Networks this small train many times slower in several threads.
     with _TRAINING, threadpool_limits(1), torch.random.fork_rng(devices):
         torch.default_generator.manual_seed(seed)
         if devices:
@@ -175,9 +176,13 @@ def train_map(
             fresh = net.module_.state_dict()
             check_map_state(state, {name: tuple(fresh[name].shape) for name in fresh})
             net.module_.load_state_dict({name: torch.tensor(state[name]) for name in state})
-        # Not `partial_fit`, which would take an interruption for the end.
+        # Not `partial_fit`, which takes every interruption for the end.
         net.notify("on_train_begin", X=standardised, y=errors)
-        net.fit_loop(standardised, errors)
+        try:
+            net.fit_loop(standardised, errors)
+        except KeyboardInterrupt:
+            if not _stopped_early(net):
+                raise
         net.notify("on_train_end", X=standardised, y=errors)
         module = net.module_.cpu()
         _settle_normalisation(module, torch.as_tensor(standardised))
@@ -185,6 +190,14 @@ def train_map(
     check_finite_map(trained)
     losses = [float(row["train_loss"]) for row in net.history if "train_loss" in row]
     return *_folded(module.eval().layers, scales), trained, losses
+
+
+def _stopped_early(net):
+    """Tell early stopping, which skorch does by an interruption, from one by the user."""
+    return any(
+        isinstance(callback, EarlyStopping) and callback.misses_ >= callback.patience
+        for _, callback in net.callbacks_
+    )
 
 
 def _settle_normalisation(module, X):
