@@ -215,7 +215,7 @@ class DeferralCurveDisplay:
                 ax.set_xscale("log")
         ax.set(xlabel="Average cost per prompt", ylabel="Average quality")
         if self.line_.get_label()[:1] != "_" or self.models_ is not None:
-            ax.legend(loc="lower right")
+            ax.legend(loc="lower right", fontsize="small")
         self.ax_ = ax
         self.figure_ = ax.figure
         return self
