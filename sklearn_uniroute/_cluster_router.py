@@ -22,6 +22,7 @@ from sklearn_uniroute._posterior import (
     condition,
     evidence,
     fit_prior,
+    refine_prior,
     standard_errors,
 )
 from sklearn_uniroute._routing import choose
@@ -136,9 +137,10 @@ class FewShotRouter(ClusterRouter):
         self.information_ = self.moments_ = None
         if self.representation == "posterior":
             self._sum_up(X, errors, prior.noise)
-            posteriors = [
-                condition(prior, *one) for one in zip(self.information_, self.moments_, strict=True)
-            ]
+            known = list(zip(self.information_, self.moments_, strict=True))
+            posteriors = [condition(prior, *one) for one in known]
+            prior = refine_prior(prior, posteriors, self.cluster_shares_)
+            posteriors = [condition(prior, *one) for one in known]
             self.representation_ = np.array([mean for mean, _ in posteriors])
             self.representation_std_ = np.array(
                 [standard_errors(covariance) for _, covariance in posteriors]

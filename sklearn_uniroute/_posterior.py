@@ -63,8 +63,37 @@ def fit_prior(means, squares, counts, shares):
     -------
     Prior
     """
-    n_models, n_clusters = means.shape
     noise = _noise(means, squares, counts)
+    mean, covariance = _moments(means, noise, shares)
+    return Prior(mean, covariance, np.maximum(noise, _LEAST_NOISE * np.trace(covariance)))
+
+
+def refine_prior(prior, posteriors, shares):
+    """Learn the prior again from what it has made of the training models, by a step of EM.
+
+    Where prompts lie between clusters, errors of the clusters themselves are further apart than
+    the means observed in them, from which the first prior was learned.
+
+    Parameters
+    ----------
+    prior : Prior
+    posteriors : list of (ndarray of shape (n_clusters,), ndarray of shape (n_clusters, n_clusters))
+        Mean and covariance of each training model by that prior.
+    shares : ndarray of shape (n_clusters,)
+
+    Returns
+    -------
+    Prior
+        With the noise as it was.
+    """
+    means, covariances = map(np.array, zip(*posteriors, strict=True))
+    mean, covariance = _moments(means, prior.noise, shares, covariances.sum(axis=0))
+    return Prior(mean, covariance, prior.noise)
+
+
+def _moments(means, noise, shares, uncertainty=0.0):
+    """Mean over models, and shrunk covariance, of errors that are known but for some covariance."""
+    n_models, n_clusters = means.shape
     scale = np.sqrt(noise)
     covariance = _WEAK_MODELS * (_LEVEL_VARIANCE + _CLUSTER_VARIANCE * np.eye(n_clusters))
     mean = means.mean(axis=0)
@@ -73,14 +102,14 @@ def fit_prior(means, squares, counts, shares):
         weights = shares * scale
         residual = deviation - deviation @ weights[:, None] / weights.sum()
         shrinkage = OAS(assume_centered=True).fit(residual).shrinkage_
-        empirical = deviation.T @ deviation
+        empirical = deviation.T @ deviation + uncertainty / np.outer(scale, scale)
         covariance += (1 - shrinkage) * empirical + shrinkage * _exchangeable(empirical)
     covariance /= n_models - 1 + _WEAK_MODELS
     # The mean of the training models is itself uncertain.
     covariance *= (1 + 1 / n_models) * np.outer(scale, scale)
     # Rounding must leave it positive definite.
     covariance[np.diag_indices(n_clusters)] *= 1 + _RIDGE
-    return Prior(mean, covariance, np.maximum(noise, _LEAST_NOISE * np.trace(covariance)))
+    return mean, covariance
 
 
 def _noise(means, squares, counts):

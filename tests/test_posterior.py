@@ -5,7 +5,14 @@ from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 
 from sklearn_uniroute import KMeansRouter
-from sklearn_uniroute._posterior import Prior, condition, evidence, fit_prior, standard_errors
+from sklearn_uniroute._posterior import (
+    Prior,
+    condition,
+    evidence,
+    fit_prior,
+    refine_prior,
+    standard_errors,
+)
 from sklearn_uniroute.datasets import make_routing_data
 
 
@@ -111,6 +118,25 @@ def test_the_prior_of_few_models_lies_between_theirs_and_one_level_for_all():
     raw = np.cov(rates.T)
     diagonal = np.diag(prior.covariance)
     assert np.ptp(diagonal) / diagonal.mean() < np.ptp(np.diag(raw)) / np.diag(raw).mean()
+
+
+def test_the_prior_is_refined_by_a_step_of_em():
+    rng = np.random.RandomState(0)
+    n_models, n_clusters = 2000, 3
+    true = np.array([[0.02, 0.01, 0.0], [0.01, 0.03, 0.0], [0.0, 0.0, 0.01]])
+    rates = multivariate_normal([0.3, 0.5, 0.6], true, seed=rng).rvs(n_models)
+    # Prompts between clusters, and so few of them that every model stays uncertain.
+    features = rng.dirichlet(np.full(n_clusters, 0.5), size=25)
+    noise = np.full(n_clusters, 0.2)
+    errors = features @ rates.T + rng.normal(scale=np.sqrt(0.2), size=(25, n_models))
+    evidences = list(zip(*evidence(features, errors, noise), strict=True))
+    prior = Prior(np.full(n_clusters, 0.5), 0.1 * np.eye(n_clusters), noise)
+    for _ in range(200):
+        posteriors = [condition(prior, *one) for one in evidences]
+        prior = refine_prior(prior, posteriors, np.full(n_clusters, 1 / 3))
+    np.testing.assert_array_equal(prior.noise, noise)
+    np.testing.assert_allclose(prior.mean, rates.mean(axis=0), atol=0.02)
+    np.testing.assert_allclose(prior.covariance, true, atol=0.006)
 
 
 @pytest.mark.parametrize("n_models", [1, 2, 3])
