@@ -122,16 +122,16 @@ def test_the_prior_of_few_models_lies_between_theirs_and_one_level_for_all():
 
 def test_the_prior_is_refined_by_a_step_of_em():
     rng = np.random.RandomState(0)
-    n_models, n_clusters = 2000, 3
+    n_models, n_clusters = 400, 3
     true = np.array([[0.02, 0.01, 0.0], [0.01, 0.03, 0.0], [0.0, 0.0, 0.01]])
     rates = multivariate_normal([0.3, 0.5, 0.6], true, seed=rng).rvs(n_models)
     # Prompts between clusters, and so few of them that every model stays uncertain.
-    features = rng.dirichlet(np.full(n_clusters, 0.5), size=25)
+    features = rng.dirichlet(np.full(n_clusters, 0.5), size=100)
     noise = np.full(n_clusters, 0.2)
-    errors = features @ rates.T + rng.normal(scale=np.sqrt(0.2), size=(25, n_models))
+    errors = features @ rates.T + rng.normal(scale=np.sqrt(0.2), size=(100, n_models))
     evidences = list(zip(*evidence(features, errors, noise), strict=True))
     prior = Prior(np.full(n_clusters, 0.5), 0.1 * np.eye(n_clusters), noise)
-    for _ in range(200):
+    for _ in range(15):
         posteriors = [condition(prior, *one) for one in evidences]
         prior = refine_prior(prior, posteriors, np.full(n_clusters, 1 / 3))
     np.testing.assert_array_equal(prior.noise, noise)
