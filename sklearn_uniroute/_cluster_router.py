@@ -246,11 +246,12 @@ class FewShotRouter(ClusterRouter):
         check_is_fitted(self)
         position = find_model(name, self.models_)
         X = validate_data(self, X_candidates, reset=False, dtype=FLOATS)
-        covariance = self.prior_covariance_
-        if self.information_ is not None:
-            _, covariance = condition(
-                self._prior(), self.information_[position], self.moments_[position]
-            )
+        if self.information_ is None:
+            information = np.diag(self.error_counts_[position] / self.noise_)
+        else:
+            information = self.information_[position]
+        # The covariance depends on where the model was run alone, not on what it got wrong.
+        _, covariance = condition(self._prior(), information, np.zeros(self._n_clusters))
         return select_validation_prompts(
             self._assign(X),
             covariance,

@@ -87,8 +87,10 @@ def test_bad_input(changes, message):
         select_validation_prompts(**{**arguments, "n_prompts": 2, **changes})
 
 
-def test_suggested_prompts_are_from_clusters_little_is_known_of(data):
-    router = KMeansRouter(6, n_validation=20, random_state=0).fit(data.X[:300], data.y[:300, :6])
+@pytest.mark.parametrize("representation", ["posterior", "mean"])
+def test_suggested_prompts_are_from_clusters_little_is_known_of(data, representation):
+    router = KMeansRouter(6, representation=representation, n_validation=20, random_state=0)
+    router.fit(data.X[:300], data.y[:300, :6])
     candidates = data.X[300:]
     labels = ((data.X[:, None] - router.cluster_centers_) ** 2).sum(axis=2).argmin(axis=1)
     known = np.flatnonzero(labels[:300] != 2)
@@ -96,9 +98,10 @@ def test_suggested_prompts_are_from_clusters_little_is_known_of(data):
     chosen = router.suggest_prompts(6, 5, candidates)
     assert set(labels[300:][chosen]) == {2}
     np.testing.assert_array_equal(chosen, router.suggest_prompts(6, 5, candidates))
-    std = router.representation_std_[6].copy()
-    router.update_model(6, 1 - data.y[300:][chosen, 7], X_val=candidates[chosen])
-    assert router.representation_std_[6, 2] < std[2]
+    if representation == "posterior":
+        std = router.representation_std_[6].copy()
+        router.update_model(6, 1 - data.y[300:][chosen, 7], X_val=candidates[chosen])
+        assert router.representation_std_[6, 2] < std[2]
     with pytest.raises(ValueError, match="does not know: 'z'"):
         router.suggest_prompts("z", 5, candidates)
     with pytest.raises(ValueError, match="n_samples=100 candidates"):
