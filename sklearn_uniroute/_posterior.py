@@ -64,7 +64,7 @@ def fit_prior(means, squares, counts, shares):
     Prior
     """
     noise = _noise(means, squares, counts)
-    mean, covariance = _moments(means, noise, shares)
+    mean, covariance = _mean_and_covariance(means, noise, shares)
     return Prior(mean, covariance, np.maximum(noise, _LEAST_NOISE * np.trace(covariance)))
 
 
@@ -87,11 +87,11 @@ def refine_prior(prior, posteriors, shares):
         With the noise as it was.
     """
     means, covariances = map(np.array, zip(*posteriors, strict=True))
-    mean, covariance = _moments(means, prior.noise, shares, covariances.sum(axis=0))
+    mean, covariance = _mean_and_covariance(means, prior.noise, shares, covariances.sum(axis=0))
     return Prior(mean, covariance, prior.noise)
 
 
-def _moments(means, noise, shares, uncertainty=0.0):
+def _mean_and_covariance(means, noise, shares, uncertainty=0.0):
     """Mean over models, and shrunk covariance, of errors that are known but for some covariance."""
     n_models, n_clusters = means.shape
     scale = np.sqrt(noise)

@@ -21,7 +21,8 @@ def pytest_addoption(parser):
 def device(request):
     name = request.config.getoption("--device")
     if name == "cuda":
-        torch = pytest.importorskip("torch")
+        import torch
+
         if not torch.cuda.is_available():
             pytest.skip("there is no CUDA device here")
     return name
