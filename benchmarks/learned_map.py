@@ -20,7 +20,7 @@ from benchmarks._data import real_data
 from benchmarks._timing import ratio
 from sklearn_uniroute import KMeansRouter, LearnedMapRouter, ZeroRouter
 from sklearn_uniroute._compare import draw_split
-from sklearn_uniroute._softmax_map import softmax_map
+from sklearn_uniroute._network import softmax_map
 from sklearn_uniroute._torch import train_map
 
 SIZES = (50, 100, 400)

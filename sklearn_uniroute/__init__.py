@@ -3,8 +3,12 @@
 from sklearn_uniroute import datasets, metrics, model_selection
 from sklearn_uniroute._display import DeferralCurveDisplay
 from sklearn_uniroute._few_shot_display import FewShotCurveDisplay
+from sklearn_uniroute._hybrid import HybridRouter
 from sklearn_uniroute._kmeans import KMeansRouter
 from sklearn_uniroute._learned_map import LearnedMapRouter
+from sklearn_uniroute._linear import LinearRouter
+from sklearn_uniroute._matrix_factorization import MatrixFactorizationRouter
+from sklearn_uniroute._mlp import MLPRouter
 from sklearn_uniroute._neighbors import KNeighborsRouter
 from sklearn_uniroute._selection import select_validation_prompts
 from sklearn_uniroute._version import __version__
@@ -13,9 +17,13 @@ from sklearn_uniroute._zero import ZeroRouter
 __all__ = [
     "DeferralCurveDisplay",
     "FewShotCurveDisplay",
+    "HybridRouter",
     "KMeansRouter",
     "KNeighborsRouter",
     "LearnedMapRouter",
+    "LinearRouter",
+    "MLPRouter",
+    "MatrixFactorizationRouter",
     "ZeroRouter",
     "__version__",
     "datasets",

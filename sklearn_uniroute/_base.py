@@ -272,13 +272,7 @@ class BaseRouter(PoolMixin, BaseEstimator):
             If shapes or names disagree, or for the reasons of the metric.
         """
         y, error, costs, routing_costs = self._curve_inputs(X, y, costs, pool)
-        if not has_range(model_means(costs, check_sample_weight(sample_weight, len(y)))):
-            single = np.zeros(error.shape[1])
-            _, quality, _ = deferral_curve(y, error, single, sample_weight=sample_weight)
-            return float(quality[-1])
-        return deferral_area_score(
-            y, error, costs, routing_costs=routing_costs, sample_weight=sample_weight
-        )
+        return curve_score(y, error, costs, routing_costs, sample_weight)
 
     def cost_weight_for_budget(self, budget, pool=None, X=None):
         """Find the least cost weight that keeps the mean cost within a budget.
@@ -407,6 +401,19 @@ class BaseRouter(PoolMixin, BaseEstimator):
         per_call = costs.ndim == 2
         routing_costs = self.costs_[index] if per_call and self.costs_ is not None else None
         return y, self._predict_error(X, index), costs, routing_costs
+
+
+def curve_score(y, error, costs, routing_costs=None, sample_weight=None):
+    """Area under the deferral curve, or the quality at a cost weight of 0 where there is none."""
+    if costs is None or not has_range(
+        model_means(costs, check_sample_weight(sample_weight, len(y)))
+    ):
+        single = np.zeros(error.shape[1])
+        _, quality, _ = deferral_curve(y, error, single, sample_weight=sample_weight)
+        return float(quality[-1])
+    return deferral_area_score(
+        y, error, costs, routing_costs=routing_costs, sample_weight=sample_weight
+    )
 
 
 @contextmanager

@@ -10,12 +10,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklearn_uniroute._base import BaseRouter
 from sklearn_uniroute._clusters import (
-    cluster_errors,
     cluster_sums,
     mean_errors,
     nearest_centers,
     squared_deviations,
 )
+from sklearn_uniroute._estimates import estimate_errors
 from sklearn_uniroute._parameters import check_choice, check_count, check_enough
 from sklearn_uniroute._posterior import (
     Prior,
@@ -76,7 +76,7 @@ class ClusterRouter(BaseRouter):
         self.calibration_weights_ = self.cluster_shares_
 
     def _calibration_errors(self, index):
-        error = cluster_errors(self.calibration_features_, self.representation_[index])
+        error = estimate_errors(self.calibration_features_, self.representation_[index])
         return error, self.calibration_weights_
 
     def _evidence(self, val_errors, X_val, position):
@@ -93,7 +93,7 @@ class ClusterRouter(BaseRouter):
         }
 
     def _predict_error(self, X, index):
-        return cluster_errors(self._features(X), self.representation_[index])
+        return estimate_errors(self._features(X), self.representation_[index])
 
     def _choose(self, X, index, cost_weight):
         if self.calibration_features_.ndim > 1:
@@ -134,12 +134,13 @@ class FewShotRouter(ClusterRouter):
         squares = squared_deviations(labels, errors, means)
         prior = fit_prior(means, squares, counts, self.cluster_shares_)
         self._fit_map(X, errors, means)
+        prior = self._extended_prior(prior)
         self.information_ = self.moments_ = None
         if self.representation == "posterior":
             self._sum_up(X, errors, prior.noise)
             known = list(zip(self.information_, self.moments_, strict=True))
             posteriors = [condition(prior, *one) for one in known]
-            prior = refine_prior(prior, posteriors, self.cluster_shares_)
+            prior = self._refined_prior(prior, posteriors)
             posteriors = [condition(prior, *one) for one in known]
             self.representation_ = np.array([mean for mean, _ in posteriors])
             self.representation_std_ = np.array(
@@ -147,6 +148,13 @@ class FewShotRouter(ClusterRouter):
             )
         self.prior_mean_, self.prior_covariance_, self.noise_ = prior
         return labels
+
+    def _extended_prior(self, prior):
+        """Add to what is expected of the clusters what is expected of further features."""
+        return prior
+
+    def _refined_prior(self, prior, posteriors):
+        return refine_prior(prior, posteriors, self.cluster_shares_)
 
     def _fit_clusters(self, X, rng):
         if self.clusterer is None:
@@ -165,9 +173,9 @@ class FewShotRouter(ClusterRouter):
         return nearest_centers(X, self.cluster_centers_)
 
     def _sum_up(self, X, errors, noise):
-        n_models, n_clusters = errors.shape[1], len(noise)
-        self.information_ = [np.zeros((n_clusters, n_clusters)) for _ in range(n_models)]
-        self.moments_ = np.zeros((n_models, n_clusters))
+        n_models, n_features = errors.shape[1], len(noise)
+        self.information_ = [np.zeros((n_features, n_features)) for _ in range(n_models)]
+        self.moments_ = np.zeros((n_models, n_features))
         for rows in gen_batches(len(X), _BLOCK_ROWS):
             information, moments = evidence(self._features(X[rows]), errors[rows], noise)
             self.moments_ += moments
@@ -251,11 +259,12 @@ class FewShotRouter(ClusterRouter):
         else:
             information = self.information_[position]
         # The covariance depends on where the model was run alone, not on what it got wrong.
-        _, covariance = condition(self._prior(), information, np.zeros(self._n_clusters))
+        _, covariance = condition(self._prior(), information, np.zeros(len(information)))
+        clusters = slice(self._n_clusters)
         return select_validation_prompts(
             self._assign(X),
-            covariance,
-            self.noise_,
+            covariance[clusters, clusters],
+            self.noise_[clusters],
             n_prompts,
             shares=self.cluster_shares_,
             random_state=self.selection_seed_,
@@ -265,10 +274,11 @@ class FewShotRouter(ClusterRouter):
         if self.validation == "random":
             return super()._choose_validation_prompts(X, n_validation, rng)
         clusters = self._assign(X)
+        known = slice(self._n_clusters)
         indices = select_validation_prompts(
             clusters,
-            self.prior_covariance_,
-            self.noise_,
+            self.prior_covariance_[known, known],
+            self.noise_[known],
             n_validation,
             shares=self.cluster_shares_,
             random_state=self.selection_seed_,

@@ -2,17 +2,11 @@
 
 import numpy as np
 
-# Rows of one block: its product with the centres stays in cache, its matrix product efficient.
-_BLOCK_ROWS = 2048
+from sklearn_uniroute._estimates import row_blocks
+
 # Responsibilities below this share of the largest count for nothing, so that clusters far away
 # decide no tie.
 _TRACE = 1e-7
-
-
-def row_blocks(n_rows):
-    """Cut rows into blocks; as scikit-learn's `gen_batches`, but in no time for a single row."""
-    for start in range(0, n_rows, _BLOCK_ROWS):
-        yield slice(start, start + _BLOCK_ROWS)
 
 
 def nearest_centers(X, centers):
@@ -85,33 +79,6 @@ def mean_squared_distance(X, centers, labels):
         for rows in row_blocks(len(X))
     )
     return total / len(X)
-
-
-def cluster_errors(features, representation):
-    """Errors of models on prompts: eq. 9 of the paper.
-
-    Each product is summed up on its own, so that it does not depend on which other models and
-    prompts there are, and equal models have equal errors.
-
-    Parameters
-    ----------
-    features : ndarray of shape (n_prompts,) or (n_prompts, n_clusters)
-        The cluster of each prompt, or its responsibilities.
-    representation : ndarray of shape (n_models, n_clusters)
-
-    Returns
-    -------
-    error : ndarray of shape (n_prompts, n_models), dtype float64
-    """
-    if features.ndim == 1:
-        return representation.T[features]
-    error = np.empty((len(features), len(representation)))
-    # The order of a sum depends on the layout.
-    representation = np.ascontiguousarray(representation)
-    for rows in row_blocks(len(features)):
-        block = features[rows].astype(np.float64)
-        np.einsum("nk,mk->nm", block, representation, out=error[rows])
-    return error
 
 
 def cluster_sums(labels, errors, n_clusters):

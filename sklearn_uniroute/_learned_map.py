@@ -6,6 +6,7 @@ from sklearn.utils import gen_batches
 
 from sklearn_uniroute._cluster_router import FewShotRouter
 from sklearn_uniroute._clusters import mean_squared_distance, responsibilities
+from sklearn_uniroute._network import softmax_map
 from sklearn_uniroute._optional import import_optional
 from sklearn_uniroute._parameters import (
     check_choice,
@@ -15,7 +16,6 @@ from sklearn_uniroute._parameters import (
     check_share,
     check_sizes,
 )
-from sklearn_uniroute._softmax_map import softmax_map
 from sklearn_uniroute._validation import check_loss, check_map_shape, check_trainable
 
 # As the default of KMeansRouter.

@@ -1,22 +1,24 @@
-"""Training of the cluster map, the only module that needs torch and skorch."""
+"""Training of networks, the only module that needs torch and skorch."""
 
+from contextlib import contextmanager
 from threading import Lock
 
 import numpy as np
 import torch
 from sklearn.base import clone
-from sklearn.utils import gen_batches
 from skorch import NeuralNet
-from skorch.callbacks import EarlyStopping
+from skorch.callbacks import Callback, EarlyStopping
 from threadpoolctl import threadpool_limits
 from torch import nn
+from torch.nn import functional
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler
 
-from sklearn_uniroute._validation import check_finite_map, check_map_state
+from sklearn_uniroute._estimates import row_blocks
+from sklearn_uniroute._validation import check_finite_weights, check_map_state
 
 # Torch's random state and the numbers of threads belong to the process: one training at a time.
 _TRAINING = Lock()
-# Prompts in a batch to standardise, and for the statistics of batch normalisation.
+# Prompts in a batch for the statistics of batch normalisation.
 _LARGE_BATCH = 4096
 # Predicted errors stay this far from 0 and 1 under the logarithm.
 _MARGIN = 1e-6
@@ -51,23 +53,64 @@ class RepresentationLoss(nn.Module):
 
     def forward(self, features, errors):
         predicted = features @ self.representation.T
-        observed = ~errors.isnan()
-        errors = errors.nan_to_num()
-        if self.squared:
-            losses = (predicted - errors) ** 2
-        else:
-            predicted = predicted.clamp(_MARGIN, 1 - _MARGIN)
-            losses = -(errors * predicted.log() + (1 - errors) * (1 - predicted).log())
-        return (losses * observed).sum() / observed.sum().clamp(min=1)
+        return _observed_mean(_squared_error if self.squared else _log_loss, predicted, errors)
+
+
+class OutputPerModel(nn.Module):
+    """A network of ReLU layers with one output per model."""
+
+    def __init__(self, n_features, hidden_layer_sizes, n_models):
+        super().__init__()
+        layers: list[nn.Module] = []
+        n_inputs = n_features
+        for n_outputs in hidden_layer_sizes:
+            layers += [nn.Linear(n_inputs, n_outputs), nn.ReLU()]
+            n_inputs = n_outputs
+        self.layers = nn.Sequential(*layers, nn.Linear(n_inputs, n_models))
+
+    def forward(self, X):
+        return self.layers(X)
+
+
+class OutputLoss(nn.Module):
+    """Squared error of the outputs, or log loss of the errors of which they are the log odds."""
+
+    def __init__(self, squared):
+        super().__init__()
+        self.squared = squared
+
+    def forward(self, outputs, errors):
+        return _observed_mean(_squared_error if self.squared else _logistic_loss, outputs, errors)
+
+
+def _observed_mean(loss, predicted, errors):
+    observed = ~errors.isnan()
+    losses = loss(predicted, errors.nan_to_num())
+    return (losses * observed).sum() / observed.sum().clamp(min=1)
+
+
+def _squared_error(predicted, errors):
+    return (predicted - errors) ** 2
+
+
+def _log_loss(predicted, errors):
+    predicted = predicted.clamp(_MARGIN, 1 - _MARGIN)
+    return -(errors * predicted.log() + (1 - errors) * (1 - predicted).log())
+
+
+def _logistic_loss(log_odds, errors):
+    return functional.softplus(log_odds) - errors * log_odds
 
 
 class BatchLoader(DataLoader):
-    """Take whole batches from the arrays, instead of rows to be put together one by one."""
+    """Take whole batches from the arrays, instead of rows to be put together one by one.
 
-    def __init__(self, dataset, batch_size, shuffle=False, **kwargs):
+    With `spare_last`, a last batch of a single row is left out.
+    """
+
+    def __init__(self, dataset, batch_size, shuffle=False, spare_last=False, **kwargs):
         order = RandomSampler(dataset) if shuffle else SequentialSampler(dataset)
-        # Batch normalisation cannot train on one prompt.
-        drop_last = shuffle and len(dataset) % batch_size == 1
+        drop_last = spare_last and len(dataset) % batch_size == 1
         sampler = BatchSampler(order, batch_size, drop_last)
         super().__init__(dataset, batch_size=None, sampler=sampler, **kwargs)
 
@@ -101,15 +144,9 @@ def train_map(
     scales,
     squared,
     hidden_layer_sizes,
-    max_epochs,
-    learning_rate,
-    batch_size,
-    device,
     seed,
-    verbose,
-    callbacks,
-    net_params,
     state=None,
+    **settings,
 ):
     """Train a map from embeddings to responsibilities.
 
@@ -128,6 +165,9 @@ def train_map(
         Whether to minimise the squared error instead of the log loss.
     state : dict of str to ndarray, default=None
         Weights to start from.
+    **settings : dict
+        `max_epochs`, `learning_rate`, `batch_size`, `device`, `verbose`, `callbacks` and
+        `net_params`, as in the router.
 
     Returns
     -------
@@ -138,8 +178,118 @@ def train_map(
     losses : list of float
         Training loss of each epoch.
     """
-    device = find_device(device)
-    devices = range(torch.cuda.device_count()) if device.startswith("cuda") else []
+    standardised = _standardised(X, means, scales)
+    # As scikit-learn does, leave what was passed to the constructor as it was.
+    settings["callbacks"] = clone(settings["callbacks"], safe=False)
+    with _training(seed, settings["device"]):
+        net = NeuralNet(
+            ClusterMap,
+            RepresentationLoss,
+            module__n_features=X.shape[1],
+            module__hidden_layer_sizes=hidden_layer_sizes,
+            module__n_clusters=representation.shape[1],
+            criterion__representation=representation,
+            criterion__squared=squared,
+            # Batch normalisation cannot train on one prompt.
+            iterator_train__spare_last=True,
+            **_net_settings(**settings),
+        ).initialize()
+        if state is not None:
+            fresh = net.module_.state_dict()
+            check_map_state(state, {name: tuple(fresh[name].shape) for name in fresh})
+            net.module_.load_state_dict({name: torch.tensor(state[name]) for name in state})
+        _fit(net, standardised, errors)
+        module = net.module_.cpu()
+        _settle_normalisation(module, torch.as_tensor(standardised))
+    trained = {name: value.numpy().copy() for name, value in module.state_dict().items()}
+    check_finite_weights(trained)
+    losses = [float(row["train_loss"]) for row in net.history if "train_loss" in row]
+    return *_folded(module.eval().layers, scales), trained, losses
+
+
+def train_outputs(
+    X, errors, held_out, judge, *, means, scales, squared, hidden_layer_sizes, seed, **settings
+):
+    """Train a network with one output per model, and keep the best of its epochs.
+
+    Torch's random state and the numbers of threads are left as they were.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_prompts, n_features)
+    errors : ndarray of shape (n_prompts, n_models), dtype float32
+        NaN where a model was not run.
+    held_out : ndarray of shape (n_held_out, n_features)
+        Prompts to judge an epoch by.
+    judge : callable or None
+        Takes outputs of shape (n_held_out, n_models) and returns what the best epoch has most of;
+        None keeps the last epoch.
+    means, scales : ndarray of shape (n_features,)
+        What brings the features to mean 0 and variance 1.
+    squared : bool
+        Whether to minimise the squared error of the outputs instead of their log loss, for which
+        they are log odds.
+    **settings : dict
+        `max_epochs`, `learning_rate`, `batch_size`, `device` and `verbose`, as in the router.
+
+    Returns
+    -------
+    coefs, intercepts : list of ndarray
+        Layers for prediction, see `hidden_features`.
+    """
+    with _training(seed, settings["device"]):
+        best = KeepBest(_standardised(held_out, means, scales), judge)
+        net = NeuralNet(
+            OutputPerModel,
+            OutputLoss,
+            module__n_features=X.shape[1],
+            module__hidden_layer_sizes=hidden_layer_sizes,
+            module__n_models=errors.shape[1],
+            criterion__squared=squared,
+            **_net_settings(**settings, callbacks=[best] if judge is not None else None),
+        ).initialize()
+        _fit(net, _standardised(X, means, scales), errors)
+        module = net.module_.cpu()
+        if best.state is not None:
+            module.load_state_dict(best.state)
+    check_finite_weights({name: value.numpy() for name, value in module.state_dict().items()})
+    return _folded(module.eval().layers, scales)
+
+
+class KeepBest(Callback):
+    """Remember the weights of the epoch that does best on prompts held out."""
+
+    def __init__(self, held_out, judge):
+        self.held_out = held_out
+        self.judge = judge
+        self.state = None
+
+    def on_epoch_end(self, net, **kwargs):
+        """Judge the weights as they are now."""
+        outputs = net.forward(self.held_out).cpu().numpy()
+        check_finite_weights({"outputs": outputs})
+        value = self.judge(outputs)
+        if self.state is None or value > self.value:
+            self.value = value
+            weights = net.module_.state_dict()
+            self.state = {name: tensor.cpu().clone() for name, tensor in weights.items()}
+
+
+@contextmanager
+def _training(seed, device):
+    """Seed torch, and give its state and the numbers of threads back as they were."""
+    devices = range(torch.cuda.device_count()) if find_device(device).startswith("cuda") else []
+    # Networks this small train many times slower in several threads.
+    with _TRAINING, threadpool_limits(1), torch.random.fork_rng(devices):
+        torch.default_generator.manual_seed(seed)
+        if devices:
+            torch.cuda.manual_seed_all(seed)
+        yield
+
+
+def _net_settings(
+    *, max_epochs, learning_rate, batch_size, device, verbose, callbacks=None, net_params=None
+):
     settings = {
         "optimizer": torch.optim.Adam,
         "lr": learning_rate,
@@ -149,47 +299,29 @@ def train_map(
         "iterator_train__shuffle": True,
         "iterator_valid": BatchLoader,
         "train_split": None,
-        # As scikit-learn does, leave what was passed to the constructor as it was.
-        "callbacks": clone(callbacks, safe=False),
+        "callbacks": callbacks,
         "verbose": verbose,
-        "device": device,
+        "device": find_device(device),
     }
+    return {**settings, **(net_params or {})}
+
+
+def _standardised(X, means, scales):
     standardised = np.empty(X.shape, dtype=np.float32)
-    for rows in gen_batches(len(X), _LARGE_BATCH):
+    for rows in row_blocks(len(X)):
         standardised[rows] = (X[rows] - means) / scales
-    # Networks this small train many times slower in several threads.
-    with _TRAINING, threadpool_limits(1), torch.random.fork_rng(devices):
-        torch.default_generator.manual_seed(seed)
-        if devices:
-            torch.cuda.manual_seed_all(seed)
-        net = NeuralNet(
-            ClusterMap,
-            RepresentationLoss,
-            module__n_features=X.shape[1],
-            module__hidden_layer_sizes=hidden_layer_sizes,
-            module__n_clusters=representation.shape[1],
-            criterion__representation=representation,
-            criterion__squared=squared,
-            **{**settings, **(net_params or {})},
-        ).initialize()
-        if state is not None:
-            fresh = net.module_.state_dict()
-            check_map_state(state, {name: tuple(fresh[name].shape) for name in fresh})
-            net.module_.load_state_dict({name: torch.tensor(state[name]) for name in state})
-        # Not `partial_fit`, which takes every interruption for the end.
-        net.notify("on_train_begin", X=standardised, y=errors)
-        try:
-            net.fit_loop(standardised, errors)
-        except KeyboardInterrupt:
-            if not _stopped_early(net):
-                raise
-        net.notify("on_train_end", X=standardised, y=errors)
-        module = net.module_.cpu()
-        _settle_normalisation(module, torch.as_tensor(standardised))
-    trained = {name: value.numpy().copy() for name, value in module.state_dict().items()}
-    check_finite_map(trained)
-    losses = [float(row["train_loss"]) for row in net.history if "train_loss" in row]
-    return *_folded(module.eval().layers, scales), trained, losses
+    return standardised
+
+
+def _fit(net, X, errors):
+    # Not `partial_fit`, which takes every interruption for the end.
+    net.notify("on_train_begin", X=X, y=errors)
+    try:
+        net.fit_loop(X, errors)
+    except KeyboardInterrupt:
+        if not _stopped_early(net):
+            raise
+    net.notify("on_train_end", X=X, y=errors)
 
 
 def _stopped_early(net):
@@ -223,12 +355,14 @@ def _settle_normalisation(module, X):
 def _folded(layers, scales):
     """Weights and offsets of the linear layers, with all scaling multiplied into them."""
     coefs, intercepts = [], []
+    scale = 1 / torch.as_tensor(scales, dtype=torch.float64)
+    shift = torch.zeros_like(scale)
     with torch.no_grad():
-        first, *others = layers.double()
-        scale, shift = _normalisation(first)
-        scale = scale / torch.as_tensor(scales)
-        for layer in others:
-            if isinstance(layer, nn.Linear):
+        for layer in layers.double():
+            if isinstance(layer, nn.BatchNorm1d) and not coefs:
+                factor, shift = _normalisation(layer)
+                scale = scale * factor
+            elif isinstance(layer, nn.Linear):
                 # Of the normalised inputs; only the first layer has any.
                 coefs.append(layer.weight.T * scale[:, None])
                 intercepts.append(layer.bias + shift @ layer.weight.T)

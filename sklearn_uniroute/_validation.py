@@ -428,9 +428,9 @@ def check_drawable(has_costs):
 
 
 def check_trainable(X):
-    """Refuse to train on a single prompt, of which batch normalisation makes nothing."""
+    """Refuse to train on a single prompt, which does not vary."""
     if len(X) < 2:
-        raise ValueError(f"a map is trained on at least 2 prompts; got n_samples={len(X)}.")
+        raise ValueError(f"this router is fitted on at least 2 prompts; got n_samples={len(X)}.")
 
 
 def check_loss(loss, errors):
@@ -469,10 +469,10 @@ def check_map_state(state, expected):
         )
 
 
-def check_finite_map(state):
+def check_finite_weights(state):
     """Refuse weights that training has blown up."""
     if not all(np.isfinite(value).all() for value in state.values()):
         raise ValueError(
-            "training the map diverged: its weights are not finite; lower `learning_rate` or scale "
-            "the features of X."
+            "training the network diverged: its weights are not finite; lower `learning_rate` or "
+            "scale the features of X."
         )

@@ -1,6 +1,15 @@
 """Every router, set up so that it has something to get wrong."""
 
-from sklearn_uniroute import KMeansRouter, KNeighborsRouter, LearnedMapRouter, ZeroRouter
+from sklearn_uniroute import (
+    HybridRouter,
+    KMeansRouter,
+    KNeighborsRouter,
+    LearnedMapRouter,
+    LinearRouter,
+    MatrixFactorizationRouter,
+    MLPRouter,
+    ZeroRouter,
+)
 
 ROUTERS = [
     ZeroRouter(n_validation=60, random_state=0),
@@ -16,6 +25,12 @@ ROUTERS = [
         n_validation=60,
         random_state=0,
     ),
+    HybridRouter(6, n_components=3, n_validation=60, random_state=0),
+    HybridRouter(6, temperature=0, validation="random", n_validation=60, random_state=0),
+    LinearRouter(alpha=3, n_validation=60, random_state=0),
+    MatrixFactorizationRouter(n_validation=60, random_state=0),
+    MatrixFactorizationRouter(2, alpha=0.1, n_validation=60, random_state=0),
+    MLPRouter((16, 16), max_epochs=5, n_validation=60, random_state=0),
     KNeighborsRouter(20, n_validation=60, random_state=0),
     KNeighborsRouter(7, n_validation=60, random_state=0),
     KNeighborsRouter(5, weights="distance", metric="cosine", n_validation=60, random_state=0),

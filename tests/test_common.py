@@ -3,12 +3,32 @@
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sklearn_uniroute import KMeansRouter, KNeighborsRouter, LearnedMapRouter, ZeroRouter
+from sklearn_uniroute import (
+    HybridRouter,
+    KMeansRouter,
+    KNeighborsRouter,
+    LearnedMapRouter,
+    LinearRouter,
+    MatrixFactorizationRouter,
+    MLPRouter,
+    ZeroRouter,
+)
 from tests.router_checks import CHECKS
 from tests.routers import ROUTERS
 
 
-@parametrize_with_checks([ZeroRouter(), KMeansRouter(), LearnedMapRouter(), KNeighborsRouter()])
+@parametrize_with_checks(
+    [
+        ZeroRouter(),
+        KMeansRouter(),
+        LearnedMapRouter(),
+        KNeighborsRouter(),
+        HybridRouter(),
+        LinearRouter(),
+        MatrixFactorizationRouter(),
+        MLPRouter(),
+    ]
+)
 def test_estimator_checks(estimator, check):
     check(estimator)
 

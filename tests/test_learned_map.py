@@ -16,7 +16,7 @@ from skorch.dataset import ValidSplit
 from threadpoolctl import threadpool_info
 
 from sklearn_uniroute import KMeansRouter, LearnedMapRouter
-from sklearn_uniroute._softmax_map import softmax_map
+from sklearn_uniroute._network import softmax_map
 from sklearn_uniroute._torch import ClusterMap, RepresentationLoss
 from tests.test_import import BLOCKED
 
@@ -332,7 +332,7 @@ def test_a_missing_device_is_named(router, data):
         ({"net_params": {"device": "cuda"}}, ValueError, "`net_params` cannot set 'device'"),
         ({"net_params": {"module__n_clusters": 3}}, ValueError, "cannot set 'module__n_clusters'"),
         ({"loss": "hinge"}, ValueError, "`loss` must be one of 'auto', 'log_loss'"),
-        ({"learning_rate": 1e30}, ValueError, "training the map diverged"),
+        ({"learning_rate": 1e30}, ValueError, "training the network diverged"),
     ],
 )
 def test_bad_parameters(router, data, parameters, error, message):

@@ -1,0 +1,169 @@
+import subprocess
+import sys
+
+import joblib
+import numpy as np
+import pytest
+import torch
+from scipy.special import expit
+from sklearn.base import clone
+
+import sklearn_uniroute._torch as training
+from sklearn_uniroute import MLPRouter
+from sklearn_uniroute.metrics import deferral_area_score
+from tests.test_import import BLOCKED
+
+
+@pytest.fixture
+def router(device):
+    return MLPRouter((16, 8), max_epochs=6, n_validation=60, device=device, random_state=0)
+
+
+@pytest.fixture
+def epochs(monkeypatch):
+    """Weights after each epoch of the last training, beside what `KeepBest` made of them."""
+    seen = []
+    plain = training.KeepBest.on_epoch_end
+
+    def watched(self, net, **kwargs):
+        plain(self, net, **kwargs)
+        outputs = net.forward(self.held_out).numpy()
+        weights = {name: value.clone() for name, value in net.module_.state_dict().items()}
+        seen.append((self.judge(outputs), weights))
+
+    monkeypatch.setattr(training.KeepBest, "on_epoch_end", watched)
+    return seen
+
+
+@pytest.mark.parametrize("quality", ["rate", "score"])
+def test_the_best_epoch_is_kept_and_exported_as_torch_computes_it(router, data, epochs, quality):
+    y = data.y if quality == "rate" else 10 * data.y - 3
+    X = data.X * 30 + 5
+    router.set_params(learning_rate=0.05, max_epochs=15).fit(X, y, costs=data.costs)
+    worth, weights = max(epochs, key=lambda epoch: epoch[0])
+    assert len(epochs) == 15
+    if quality == "rate":
+        assert worth > epochs[-1][0]
+    module = training.OutputPerModel(5, (16, 8), 8)
+    module.load_state_dict(weights)
+    standardised = torch.tensor(((X - X.mean(axis=0)) / X.std(axis=0)).astype(np.float32))
+    with torch.no_grad():
+        outputs = module(standardised).numpy()
+    expected = expit(outputs) if quality == "rate" else outputs
+    for dtype in (np.float32, np.float64):
+        np.testing.assert_allclose(router.predict_error(X.astype(dtype)), expected, atol=2e-5)
+
+
+def test_epochs_are_judged_by_the_area_on_prompts_held_out(router, data, epochs):
+    router.fit(data.X, data.y, costs=data.costs)
+    held_out = np.random.RandomState(router.training_seed_).permutation(len(data.X))[:40]
+    worth, _ = max(epochs, key=lambda epoch: epoch[0])
+    error = router.predict_error(data.X[held_out])
+    area = deferral_area_score(data.y[held_out], error, data.costs)
+    assert worth[0] == pytest.approx(area)
+    y = data.y[held_out]
+    loss = -np.mean(np.log(np.where(y == 1, 1 - error, error)))
+    assert worth[1] == pytest.approx(-loss, abs=1e-5)
+
+
+def test_losses_by_hand():
+    outputs, errors = np.array([[0.3, -2.0]]), np.array([[1.0, np.nan]])
+    for squared, expected in ((True, 0.7**2), (False, -np.log(expit(0.3)))):
+        loss = training.OutputLoss(squared)(torch.tensor(outputs), torch.tensor(errors))
+        assert float(loss) == pytest.approx(expected)
+
+
+def test_an_added_model_has_a_network_of_its_own(router, data):
+    router.fit(data.X, data.y[:, :6], costs=data.costs[:6])
+    before = router.predict_error(data.X)
+    errors = 1 - data.y[router.validation_indices_, 7]
+    router.add_model(errors, cost=1.0)
+    np.testing.assert_array_equal(router.predict_error(data.X)[:, :6], before)
+    assert router.networks_[0] is router.networks_[5]
+    assert router.networks_[6] is not router.networks_[0]
+    alone = clone(router).fit(router.X_val_, 1 - errors[:, None])
+    # Another order of the prompts, so another network; much the same errors.
+    off = alone.predict_error(data.X)[:, 0] - router.predict_error(data.X, [6])[:, 0]
+    assert 0 < np.sqrt(np.mean(off**2)) < 0.2
+
+
+def test_further_evidence_on_a_training_model_counts(router, data):
+    router.fit(data.X[:200], data.y[:200], costs=data.costs)
+    others = router.predict_error(data.X)[:, 1:]
+    router.update_model(0, np.ones(200), X_val=data.X[200:])
+    assert len(router.prompts_[0]) == 400
+    np.testing.assert_array_equal(router.predict_error(data.X)[:, 1:], others)
+    assert router.predict_error(data.X, [0])[200:].mean() > 1 - data.y[200:, 0].mean()
+
+
+def test_cells_that_were_not_run_do_not_count(router, data):
+    y = data.y.copy()
+    gap = np.random.RandomState(0).uniform(size=y.shape) < 0.4
+    y[gap] = np.nan
+    # Rows without any label are as if they were not there.
+    y[::5] = np.nan
+    router.set_params(max_epochs=30).fit(data.X, y, costs=data.costs)
+    error = router.predict_error(data.X)
+    rate = 1 - np.nanmean(y, axis=0)
+    assert np.abs(error.mean(axis=0) - rate).mean() < 0.1
+    # What was wrong or right in the cells left out would have shown.
+    filled = clone(router).fit(data.X, np.where(np.isnan(y), 0.0, y), costs=data.costs)
+    assert np.all(filled.predict_error(data.X).mean(axis=0) > error.mean(axis=0) + 0.1)
+
+
+def test_training_stays_reproducible_beside_other_users_of_torch(router, data):
+    torch.manual_seed(3)
+    state = torch.get_rng_state()
+    first = router.fit(data.X, data.y).predict_error(data.X)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.rand(5)
+    np.testing.assert_array_equal(clone(router).fit(data.X, data.y).predict_error(data.X), first)
+
+
+@pytest.mark.parametrize("n_prompts", [1, 2, 9])
+def test_very_few_prompts(router, data, n_prompts):
+    router.fit(data.X, data.y[:, :3])
+    router.add_model(1 - data.y[:n_prompts, 5], X_val=data.X[:n_prompts])
+    assert np.isfinite(router.predict_error(data.X, [3])).all()
+
+
+def test_a_pickle_predicts_without_torch(router, data, tmp_path):
+    router.fit(data.X, data.y, costs=data.costs)
+    joblib.dump((router, data.X, router.predict_error(data.X)), tmp_path / "router")
+    code = f"""
+{BLOCKED.format(missing={"torch", "skorch"})}
+import joblib, numpy
+router, X, expected = joblib.load({str(tmp_path / "router")!r})
+numpy.testing.assert_allclose(router.predict_error(X), expected, atol=1e-6)
+print(router.predict(X[:1]).shape)
+router.add_model(numpy.ones(60), cost=1.0)
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert result.stdout == "(1,)\n", result.stderr
+    assert 'pip install "sklearn_uniroute[torch]" brings it' in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error", "message"),
+    [
+        ({"hidden_layer_sizes": 100}, TypeError, "hidden_layer_sizes"),
+        ({"max_epochs": 0}, ValueError, "max_epochs"),
+        ({"learning_rate": 0}, ValueError, "learning_rate"),
+        ({"batch_size": 0}, ValueError, "batch_size"),
+        ({"loss": "hinge"}, ValueError, "loss"),
+        ({"device": "abacus"}, ValueError, "device"),
+        ({"learning_rate": 1e30}, ValueError, "training the network diverged"),
+    ],
+)
+def test_bad_parameters(router, data, parameters, error, message):
+    with pytest.raises(error, match=message):
+        router.set_params(**parameters).fit(data.X, data.y)
+
+
+def test_log_loss_needs_rates(router, data):
+    router.set_params(loss="log_loss").fit(data.X, data.y)
+    with pytest.raises(ValueError, match="log_loss"):
+        router.add_model(np.full(60, 2.0))
+    assert len(router.models_) == 8
