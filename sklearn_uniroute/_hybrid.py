@@ -162,9 +162,7 @@ class HybridRouter(KMeansRouter):
     def _refined_prior(self, prior, posteriors):
         clusters, linear = slice(self._n_clusters), slice(self._n_clusters, None)
         refined = refine_prior(
-            Prior(
-                prior.mean[clusters], prior.covariance[clusters, clusters], prior.noise[clusters]
-            ),
+            prior._replace(noise=prior.noise[clusters]),
             [(mean[clusters], covariance[clusters, clusters]) for mean, covariance in posteriors],
             self.cluster_shares_,
         )

@@ -2,6 +2,7 @@
 
 from contextlib import contextmanager
 from threading import Lock
+from typing import Any
 
 import numpy as np
 import torch
@@ -262,7 +263,8 @@ class KeepBest(Callback):
     def __init__(self, held_out, judge):
         self.held_out = held_out
         self.judge = judge
-        self.state = None
+        self.value: Any = None
+        self.state: Any = None
 
     def on_epoch_end(self, net, **kwargs):
         """Judge the weights as they are now."""
@@ -354,7 +356,8 @@ def _settle_normalisation(module, X):
 
 def _folded(layers, scales):
     """Weights and offsets of the linear layers, with all scaling multiplied into them."""
-    coefs, intercepts = [], []
+    coefs: list[torch.Tensor] = []
+    intercepts: list[torch.Tensor] = []
     scale = 1 / torch.as_tensor(scales, dtype=torch.float64)
     shift = torch.zeros_like(scale)
     with torch.no_grad():
