@@ -1,6 +1,7 @@
 """Route each prompt to the cheapest model that will do, over a pool that changes."""
 
 from sklearn_uniroute import datasets, metrics, model_selection
+from sklearn_uniroute._attributes import AttributeEncoder
 from sklearn_uniroute._display import DeferralCurveDisplay
 from sklearn_uniroute._few_shot_display import FewShotCurveDisplay
 from sklearn_uniroute._hybrid import HybridRouter
@@ -15,6 +16,7 @@ from sklearn_uniroute._version import __version__
 from sklearn_uniroute._zero import ZeroRouter
 
 __all__ = [
+    "AttributeEncoder",
     "DeferralCurveDisplay",
     "FewShotCurveDisplay",
     "HybridRouter",

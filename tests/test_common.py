@@ -4,6 +4,7 @@ import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_uniroute import (
+    AttributeEncoder,
     HybridRouter,
     KMeansRouter,
     KNeighborsRouter,
@@ -19,6 +20,7 @@ from tests.routers import ROUTERS
 
 @parametrize_with_checks(
     [
+        AttributeEncoder(),
         ZeroRouter(),
         KMeansRouter(),
         LearnedMapRouter(),

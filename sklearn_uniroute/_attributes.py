@@ -1,0 +1,140 @@
+"""Prompt attributes, such as "asks for code", told from embeddings."""
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils import ClassifierTags
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from sklearn_uniroute._validation import FLOATS, check_attributes
+
+
+class AttributeEncoder(TransformerMixin, BaseEstimator):
+    """Replace embeddings by the probabilities of attributes of the prompts.
+
+    A few attributes that say how hard a prompt is, or of which kind, are coarser than an embedding,
+    and hold where the prompts to be routed are unlike those that a router was fitted on. Each
+    attribute is told from the embedding by a classifier of its own, fitted on prompts that were
+    annotated; the probabilities then take the place of the embedding before any router.
+
+    The annotated prompts need not be those that models were run on. Fit the encoder on them first,
+    and put it into the pipeline frozen, as in the example. Where the encoder is to be fitted within
+    a pipeline, the pipeline's `y` is correctness, so pass the annotations as `attributes`
+    (``pipeline.fit(X, y, attributeencoder__attributes=annotations)``).
+
+    Parameters
+    ----------
+    estimator : classifier, default=None
+        A classifier with `predict_proba`, cloned for each attribute; by default
+        :class:`sklearn.linear_model.LogisticRegression`.
+
+    Attributes
+    ----------
+    estimators_ : list of classifier
+        The fitted classifier of each attribute.
+    attributes_ : ndarray of shape (n_attributes,)
+        Names of the attributes: the columns of a DataFrame, or ``attribute0`` and so on.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, where `X` had names of strings only.
+
+    References
+    ----------
+    "Universal Model Routing for Efficient LLM Inference", arXiv 2502.08773, appendix G.4 and eq.
+    23.
+
+    Examples
+    --------
+    >>> from sklearn.frozen import FrozenEstimator
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn_uniroute import AttributeEncoder, KMeansRouter
+    >>> from sklearn_uniroute.datasets import make_routing_data
+    >>> data = make_routing_data(n_models=5, random_state=0)
+    >>> annotations = data.source[:, None] % [2, 3, 5] == 0
+    >>> encoder = AttributeEncoder().fit(data.X[:300], annotations[:300])
+    >>> encoder.transform(data.X).shape
+    (1000, 3)
+    >>> router = make_pipeline(FrozenEstimator(encoder), KMeansRouter(random_state=0))
+    >>> router = router.fit(data.X, data.y, kmeansrouter__costs=data.costs)
+    """
+
+    __metadata_request__fit = {"attributes": True}  # noqa: RUF012
+
+    def __init__(self, estimator=None):
+        self.estimator = estimator
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.target_tags.multi_output = True
+        tags.classifier_tags = ClassifierTags(multi_class=False)
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    def fit(self, X, y=None, *, attributes=None):
+        """Fit a classifier for each attribute.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_prompts, n_features)
+            Prompt embeddings.
+        y : array-like or DataFrame of shape (n_prompts, n_attributes) or (n_prompts,)
+            Whether each prompt has each attribute, by two values a column, of which the higher says
+            yes. Ignored where `attributes` are given.
+        attributes : array-like or DataFrame of shape (n_prompts, n_attributes), default=None
+            The same, for use within a pipeline, where `y` is something else.
+
+        Returns
+        -------
+        self : object
+            The fitted encoder.
+
+        Raises
+        ------
+        ValueError
+            If shapes disagree, or an attribute does not take two values.
+        """
+        if attributes is None:
+            attributes = y
+        # Without attributes, this raises what scikit-learn says of a missing y.
+        X = validate_data(self, X, None if attributes is None else "no_validation", dtype=FLOATS)
+        attributes, names = check_attributes(attributes, len(X))
+        classifier = LogisticRegression() if self.estimator is None else self.estimator
+        self.estimators_ = [clone(classifier).fit(X, column) for column in attributes.T]
+        self.attributes_ = names
+        return self
+
+    def transform(self, X):
+        """Compute the probability of each attribute.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_prompts, n_features)
+            Prompt embeddings.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_prompts, n_attributes)
+            In the dtype of `X`.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, dtype=FLOATS)
+        probabilities = [one.predict_proba(X)[:, 1] for one in self.estimators_]
+        return np.column_stack(probabilities).astype(X.dtype, copy=False)
+
+    def get_feature_names_out(self, input_features=None):
+        """Name the columns that `transform` returns.
+
+        Parameters
+        ----------
+        input_features : array-like of str, default=None
+            Ignored: the attributes have names of their own.
+
+        Returns
+        -------
+        names : ndarray of str
+            The names of the attributes.
+        """
+        check_is_fitted(self)
+        return self.attributes_
