@@ -7,7 +7,16 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from sklearn_uniroute import KMeansRouter, KNeighborsRouter, LearnedMapRouter, ZeroRouter
+from sklearn_uniroute import (
+    HybridRouter,
+    KMeansRouter,
+    KNeighborsRouter,
+    LearnedMapRouter,
+    LinearRouter,
+    MatrixFactorizationRouter,
+    MLPRouter,
+    ZeroRouter,
+)
 from sklearn_uniroute._compare import compare
 from sklearn_uniroute._optional import import_optional
 from sklearn_uniroute._report import NOTES, as_json, draw, table
@@ -16,7 +25,16 @@ from sklearn_uniroute.datasets import load_routing_data, make_classifier_pool
 
 ROUTERS = {
     router.__name__: router
-    for router in (ZeroRouter, KNeighborsRouter, KMeansRouter, LearnedMapRouter)
+    for router in (
+        ZeroRouter,
+        KNeighborsRouter,
+        KMeansRouter,
+        LearnedMapRouter,
+        HybridRouter,
+        LinearRouter,
+        MatrixFactorizationRouter,
+        MLPRouter,
+    )
 }
 DEFAULT_ROUTERS: tuple[str, ...] = (
     "ZeroRouter",

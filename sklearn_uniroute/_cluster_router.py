@@ -25,9 +25,18 @@ from sklearn_uniroute._posterior import (
     refine_prior,
     standard_errors,
 )
+from sklearn_uniroute._preferences import Battles, preference_evidence, preference_scale
 from sklearn_uniroute._routing import choose
 from sklearn_uniroute._selection import select_validation_prompts
-from sklearn_uniroute._validation import FLOATS, check_clusterer, find_model
+from sklearn_uniroute._validation import (
+    FLOATS,
+    check_battles,
+    check_clusterer,
+    check_new_costs,
+    check_preference_scale,
+    check_validation_prompts,
+    find_model,
+)
 
 # Training prompts, at most, whose responsibilities are kept to keep budgets on.
 _CALIBRATION_PROMPTS = 10_000
@@ -211,6 +220,105 @@ class FewShotRouter(ClusterRouter):
             "representation_": mean,
             "representation_std_": standard_errors(covariance),
         }
+
+    def add_models_from_preferences(self, X, model_a, model_b, winner, *, costs=None):
+        """Add models from battles: which of two models answered a prompt better.
+
+        Whatever the battles were decided by, those between known models show how much errors count
+        for, and all new models are placed on the scale of errors by that.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_battles, n_features)
+            The prompt of each battle, as an embedding.
+        model_a, model_b : array-like of shape (n_battles,)
+            Names of the two models of each battle: known ones or new ones. Some battles must be
+            between known models.
+        winner : array-like of shape (n_battles,)
+            "model_a", "model_b" or "tie".
+        costs : mapping or Series, default=None
+            Mean cost per prompt of each new model, by name, in the unit of the other costs.
+            Required where the router has costs.
+
+        Returns
+        -------
+        self : object
+            The router.
+
+        Raises
+        ------
+        ValueError
+            If lengths disagree, an outcome is none of the three, no model is new, a cost is
+            missing, or models of less error do not win more often where known models meet. The
+            router then stays as it was.
+        TypeError
+            If a name is of another kind than those of the other models.
+
+        References
+        ----------
+        "Universal Model Routing for Efficient LLM Inference", arXiv 2502.08773, appendix G.4.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_uniroute import KMeansRouter
+        >>> from sklearn_uniroute.datasets import make_routing_data
+        >>> data = make_routing_data(n_prompts=3000, n_models=5, random_state=0)
+        >>> router = KMeansRouter(random_state=0)
+        >>> router = router.fit(data.X[:1000], data.y[:1000, :4], costs=data.costs[:4])
+        >>> X, y = data.X[1000:], data.y[1000:]
+        >>> rng = np.random.RandomState(0)
+        >>> a, b = np.array([rng.permutation(5)[:2] for _ in X]).T
+        >>> margin = y[np.arange(2000), a] - y[np.arange(2000), b]
+        >>> winner = np.array(["model_b", "tie", "model_a"])[margin.astype(int) + 1]
+        >>> router.add_models_from_preferences(X, a, b, winner, costs={4: data.costs[4]}).models_
+        array([0, 1, 2, 3, 4])
+        """
+        check_is_fitted(self)
+        X = check_validation_prompts(self, X)
+        new, first, second, outcome = check_battles(model_a, model_b, winner, len(X), self.models_)
+        costs = check_new_costs(costs, new, has_costs=self.costs_ is not None)
+        features = self._features(X).astype(np.float64)
+        if features.ndim == 1:
+            features = np.eye(self._n_clusters)[features.astype(np.intp)]
+        battles = Battles(features, first, second, outcome)
+        n_known = len(self.models_)
+        among_known = Battles(*(part[np.maximum(first, second) < n_known] for part in battles))
+        scale, dispersion = 0.0, 1.0
+        if len(among_known.outcome):
+            scale, dispersion = preference_scale(among_known, self.representation_)
+        check_preference_scale(len(among_known.outcome), scale)
+        positions = n_known + np.arange(len(new))
+        room = np.zeros((len(new), features.shape[1]))
+        evidence_of_new = preference_evidence(
+            battles,
+            np.concatenate([self.representation_, room]),
+            self._prior(),
+            positions,
+            scale,
+            dispersion,
+        )
+        labels = self._assign(X)
+        for name, cost, position, information, moment in zip(
+            new, costs, positions, *evidence_of_new, strict=True
+        ):
+            mean, covariance = condition(self._prior(), information, moment)
+            # In averages by cluster, a battle counts like an error.
+            fought = labels[(first == position) | (second == position)]
+            counts = np.bincount(fought, minlength=self._n_clusters).astype(np.float64)
+            rows = {
+                "models_": name,
+                "error_sums_": counts * mean[: self._n_clusters],
+                "error_counts_": counts,
+                "representation_": mean,
+            }
+            if self.information_ is not None:
+                rows["information_"], rows["moments_"] = information, moment
+                rows["representation_std_"] = standard_errors(covariance)
+            if cost is not None:
+                rows["costs_"] = cost
+            self._put_rows(rows, position)
+        return self
 
     def _prior(self):
         return Prior(self.prior_mean_, self.prior_covariance_, self.noise_)

@@ -330,6 +330,70 @@ def check_sample_weight(sample_weight, n_prompts):
     return sample_weight
 
 
+# Preferences
+
+_OUTCOMES = {"model_a": 1.0, "model_b": 0.0, "tie": 0.5}
+
+
+def check_battles(model_a, model_b, winner, n_prompts, models):
+    """Check battles; returns names of new models, positions of both sides, and outcomes.
+
+    New models stand after the known ones, in the order in which the battles name them.
+    """
+    sides = {"model_a": model_a, "model_b": model_b, "winner": winner}
+    for argument, values in sides.items():
+        if isinstance(values, str) or np.ndim(values) != 1 or len(values) != n_prompts:
+            raise ValueError(
+                f"`{argument}` must name one for each of the {n_prompts} prompts; got shape "
+                f"{np.shape(values)}."
+            )
+    known = {label: position for position, label in enumerate(models.tolist())}
+    position, new = dict(known), []
+    met = [*np.asarray(model_a, dtype=object), *np.asarray(model_b, dtype=object)]
+    for label in met:
+        label = label.item() if isinstance(label, np.generic) else label
+        if not (_is_hashable(label) and label in position):
+            position[check_new_name(label, models)] = len(position)
+            new.append(label)
+    if not new:
+        raise ValueError(
+            f"all models of these battles are known: {listing(known)}; battles add new models, and "
+            "say nothing of those that are known by their errors."
+        )
+    first, second = np.array([position[label] for label in met]).reshape(2, -1)
+    if np.any(first == second):
+        raise ValueError(
+            f"battle {np.flatnonzero(first == second)[0]} is of a model with itself; leave it out."
+        )
+    unknown = [label for label in winner if not (_is_hashable(label) and label in _OUTCOMES)]
+    if unknown:
+        raise ValueError(f"`winner` must be one of {listing(_OUTCOMES)}; got {unknown[0]!r}.")
+    return new, first, second, np.array([_OUTCOMES[label] for label in winner])
+
+
+def check_new_costs(costs, new, *, has_costs):
+    """Check the prices of added models, by name: one for each, and no other."""
+    costs = {} if costs is None else dict(costs)
+    others = [label for label in costs if label not in new]
+    if others:
+        raise ValueError(
+            f"`costs` names model(s) {listing(others)}, which these battles do not add; use "
+            "`set_cost` for known models."
+        )
+    return [check_cost(costs.get(label), label, has_costs=has_costs) for label in new]
+
+
+def check_preference_scale(n_battles, scale):
+    """Refuse battles that do not tell how far errors decide them."""
+    if n_battles == 0 or scale <= 1e-6:
+        found = "there are none" if n_battles == 0 else "there they do not win more often"
+        raise ValueError(
+            "battles between models that the router knows must show how much more often models of "
+            f"less error win; {found}. Add such battles (as few as a hundred will do), or run the "
+            "new models on validation prompts and use `add_model`."
+        )
+
+
 # Costs
 
 
