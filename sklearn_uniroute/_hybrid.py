@@ -149,7 +149,9 @@ class HybridRouter(KMeansRouter):
         super()._fit_map(X, errors, representation)
         check_trainable(X)
         n_components = min(self.n_components, *X.shape)
-        pca = PCA(n_components, random_state=self.selection_seed_).fit(X)
+        # Prompts that are all alike have no ratio of explained variance.
+        with np.errstate(invalid="ignore"):
+            pca = PCA(n_components, random_state=self.selection_seed_).fit(X)
         length = np.sqrt(pca.explained_variance_.sum())
         self.center_ = pca.mean_
         self.components_ = pca.components_ / (length if length > 0 else 1.0)
