@@ -1,6 +1,6 @@
 """Route each prompt to the cheapest model that will do, over a pool that changes."""
 
-from sklearn_uniroute import datasets, metrics, model_selection
+from sklearn_uniroute import datasets, inspection, metrics, model_selection
 from sklearn_uniroute._attributes import AttributeEncoder
 from sklearn_uniroute._display import DeferralCurveDisplay
 from sklearn_uniroute._few_shot_display import FewShotCurveDisplay
@@ -29,6 +29,7 @@ __all__ = [
     "ZeroRouter",
     "__version__",
     "datasets",
+    "inspection",
     "metrics",
     "model_selection",
     "select_validation_prompts",

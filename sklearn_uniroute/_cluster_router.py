@@ -14,6 +14,7 @@ from sklearn_uniroute._clusters import (
     mean_errors,
     nearest_centers,
     squared_deviations,
+    squared_distances,
 )
 from sklearn_uniroute._estimates import estimate_errors
 from sklearn_uniroute._parameters import check_choice, check_count, check_enough
@@ -70,7 +71,8 @@ class ClusterRouter(BaseRouter):
     def _fit_features(self, X, errors, rng):
         self._fit_clusters(X, rng)
         labels = self._assign(X)
-        self.cluster_shares_ = np.bincount(labels, minlength=self._n_clusters) / len(X)
+        self.cluster_sizes_ = np.bincount(labels, minlength=self._n_clusters)
+        self.cluster_shares_ = self.cluster_sizes_ / len(X)
         self.error_sums_, self.error_counts_ = cluster_sums(labels, errors, self._n_clusters)
         self.representation_ = mean_errors(
             self.error_sums_, self.error_counts_, self.cluster_shares_
@@ -138,6 +140,9 @@ class FewShotRouter(ClusterRouter):
 
     def _fit_features(self, X, errors, rng):
         labels = super()._fit_features(X, errors, rng)
+        squares = squared_distances(X, self.cluster_centers_, labels)
+        self.mean_squared_distance_ = float(squares.mean())
+        self.distance_quantiles_ = np.sqrt(np.quantile(squares, np.linspace(0, 1, 1001)))
         self.selection_seed_ = int(rng.randint(2**31))
         means, counts = self.representation_, self.error_counts_
         squares = squared_deviations(labels, errors, means)

@@ -72,13 +72,13 @@ def _relative_distances(X, centers):
         yield rows, distance
 
 
-def mean_squared_distance(X, centers, labels):
-    """Average the squared distance of rows to the centres of their clusters."""
-    total = sum(
-        ((X[rows] - centers[labels[rows]]) ** 2).sum(dtype=np.float64)
-        for rows in row_blocks(len(X))
-    )
-    return total / len(X)
+def squared_distances(X, centers, labels):
+    """Compute the squared distance of each row to the centre of its cluster."""
+    distances = np.empty(len(X))
+    for rows in row_blocks(len(X)):
+        deviation = (X[rows] - centers[labels[rows]]).astype(np.float64)
+        np.einsum("nd,nd->n", deviation, deviation, out=distances[rows])
+    return distances
 
 
 def cluster_sums(labels, errors, n_clusters):

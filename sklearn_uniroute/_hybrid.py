@@ -58,6 +58,13 @@ class HybridRouter(KMeansRouter):
         squared length of what they make of training prompts is 1.
     cluster_centers_ : ndarray of shape (n_clusters, n_features)
         Centres of the clusters.
+    mean_squared_distance_ : float
+        Of the training prompts to the centres of their clusters.
+    distance_quantiles_ : ndarray of shape (1001,)
+        Quantiles, in steps of a thousandth, of the distances of the training prompts to their
+        centres.
+    cluster_sizes_ : ndarray of shape (n_clusters,)
+        Number of training prompts in each cluster.
     temperature_ : float
         The temperature in units of squared distance.
     models_ : ndarray of shape (n_models,)

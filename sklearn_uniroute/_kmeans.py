@@ -1,7 +1,7 @@
 """Routing by K-means clusters of prompts."""
 
 from sklearn_uniroute._cluster_router import FewShotRouter
-from sklearn_uniroute._clusters import mean_squared_distance, responsibilities
+from sklearn_uniroute._clusters import responsibilities
 from sklearn_uniroute._parameters import check_nonnegative
 
 
@@ -49,6 +49,13 @@ class KMeansRouter(FewShotRouter):
     ----------
     cluster_centers_ : ndarray of shape (n_clusters, n_features)
         Centres of the clusters.
+    mean_squared_distance_ : float
+        Of the training prompts to the centres of their clusters.
+    distance_quantiles_ : ndarray of shape (1001,)
+        Quantiles, in steps of a thousandth, of the distances of the training prompts to their
+        centres.
+    cluster_sizes_ : ndarray of shape (n_clusters,)
+        Number of training prompts in each cluster.
     temperature_ : float
         The temperature in units of squared distance.
     models_ : ndarray of shape (n_models,)
@@ -148,8 +155,7 @@ class KMeansRouter(FewShotRouter):
         check_nonnegative(self.temperature, "temperature")
 
     def _fit_map(self, X, errors, representation):
-        spread = mean_squared_distance(X, self.cluster_centers_, self._assign(X))
-        self.temperature_ = float(self.temperature * spread)
+        self.temperature_ = float(self.temperature * self.mean_squared_distance_)
 
     def _features(self, X):
         if self.temperature_ == 0:

@@ -5,7 +5,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import gen_batches
 
 from sklearn_uniroute._cluster_router import FewShotRouter
-from sklearn_uniroute._clusters import mean_squared_distance, responsibilities
+from sklearn_uniroute._clusters import responsibilities
 from sklearn_uniroute._network import softmax_map
 from sklearn_uniroute._optional import import_optional
 from sklearn_uniroute._parameters import (
@@ -103,6 +103,13 @@ class LearnedMapRouter(FewShotRouter):
         All weights as trained, from which a warm start goes on.
     cluster_centers_ : ndarray of shape (n_clusters, n_features)
         Centres of the clusters.
+    mean_squared_distance_ : float
+        Of the training prompts to the centres of their clusters.
+    distance_quantiles_ : ndarray of shape (1001,)
+        Quantiles, in steps of a thousandth, of the distances of the training prompts to their
+        centres.
+    cluster_sizes_ : ndarray of shape (n_clusters,)
+        Number of training prompts in each cluster.
     temperature_ : float
         Temperature of the K-means responsibilities, in units of squared distance.
     models_ : ndarray of shape (n_models,)
@@ -248,8 +255,7 @@ class LearnedMapRouter(FewShotRouter):
             net_params=self.net_params,
             state=state,
         )
-        spread = mean_squared_distance(X, self.cluster_centers_, self._assign(X))
-        self.temperature_ = float(_TEMPERATURE * spread)
+        self.temperature_ = float(_TEMPERATURE * self.mean_squared_distance_)
         self.cluster_weight_ = float(self.cluster_weight)
 
     def _features(self, X):

@@ -59,6 +59,15 @@ def check_has_std(std):
         )
 
 
+def check_has_clusters(router):
+    """Refuse a router without clusters of prompts."""
+    if not hasattr(router, "cluster_centers_"):
+        raise TypeError(
+            f"clusters are needed here, and a {type(router).__name__} has none; pass a "
+            "KMeansRouter, a LearnedMapRouter or a HybridRouter."
+        )
+
+
 def check_clusterer(clusterer):
     """Get the centres of a fitted clusterer."""
     centers = getattr(clusterer, "cluster_centers_", None)

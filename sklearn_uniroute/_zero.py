@@ -38,6 +38,8 @@ class ZeroRouter(ClusterRouter):
         Their mean costs.
     representation_ : ndarray of shape (n_models, 1)
         Their mean errors.
+    cluster_sizes_, cluster_shares_ : ndarray of shape (1,)
+        Number of training prompts, and 1: all are one cluster.
     error_sums_, error_counts_ : ndarray of shape (n_models, 1)
         Sums and numbers of the observed errors.
     mixing_seed_ : int
