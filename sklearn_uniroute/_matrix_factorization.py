@@ -138,6 +138,8 @@ class MatrixFactorizationRouter(RidgeRouter):
     def _choose_rank(self, X, errors, rng):
         order = rng.permutation(len(X))
         held_out, training = np.split(order, [int(_HELD_OUT * len(X))])
+        # A model that was run on prompts held out alone tells nothing of the rank.
+        errors = errors[:, ~np.isnan(errors[training]).all(axis=0)]
         levels, models, projection = self._factorize(X[training], errors[training])
         features = self._centered(X[held_out])[:, 1:] @ projection.T
         residual = errors[held_out] - levels.T

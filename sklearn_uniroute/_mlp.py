@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import gen_batches
 
 from sklearn_uniroute._base import BaseRouter, curve_score
 from sklearn_uniroute._estimates import estimate_errors, row_blocks
@@ -18,8 +17,6 @@ from sklearn_uniroute._validation import check_loss
 
 # Share of the prompts on which the epochs are judged.
 _HELD_OUT = 0.1
-# Rows of one block while means and scales are taken.
-_BLOCK_ROWS = 8192
 
 
 class MLPRouter(BaseRouter):
@@ -157,9 +154,7 @@ class MLPRouter(BaseRouter):
         _import_torch()
 
     def _fit_features(self, X, errors, rng):
-        scaler = StandardScaler()
-        for rows in gen_batches(len(X), _BLOCK_ROWS):
-            scaler.partial_fit(X[rows])
+        scaler = StandardScaler().fit(X)
         self.input_means_, self.input_scales_ = scaler.mean_, scaler.scale_
         self.training_seed_ = int(rng.randint(2**31))
 

@@ -66,6 +66,15 @@ def test_the_rank_is_that_of_the_data():
     assert off[0] < 0.7 * off[1]
 
 
+def test_the_rank_is_chosen_without_models_that_were_run_on_prompts_held_out_alone(data):
+    for row in range(40):
+        y = data.y[:40].copy()
+        y[:, 2] = np.nan
+        y[row, 2] = 1
+        router = MatrixFactorizationRouter(random_state=0).fit(data.X[:40], y)
+        assert np.isfinite(router.predict_error(data.X)).all()
+
+
 def test_few_prompts_leave_the_rank_full(data):
     router = MatrixFactorizationRouter().fit(data.X[:9], data.y[:9, :3])
     assert router.projection_.shape == (3, 5)
