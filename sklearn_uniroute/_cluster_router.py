@@ -35,7 +35,6 @@ from sklearn_uniroute._validation import (
     check_clusterer,
     check_new_costs,
     check_preference_scale,
-    check_validation_prompts,
     find_model,
 )
 
@@ -280,7 +279,7 @@ class FewShotRouter(ClusterRouter):
         array([0, 1, 2, 3, 4])
         """
         check_is_fitted(self)
-        X = check_validation_prompts(self, X)
+        X = validate_data(self, X, reset=False, dtype=FLOATS)
         new, first, second, outcome = check_battles(model_a, model_b, winner, len(X), self.models_)
         costs = check_new_costs(costs, new, has_costs=self.costs_ is not None)
         features = self._features(X).astype(np.float64)

@@ -7,7 +7,7 @@ from sklearn.utils import gen_batches
 from sklearn_uniroute._cluster_router import FewShotRouter
 from sklearn_uniroute._clusters import responsibilities
 from sklearn_uniroute._network import softmax_map
-from sklearn_uniroute._optional import import_optional
+from sklearn_uniroute._optional import import_training
 from sklearn_uniroute._parameters import (
     check_choice,
     check_count,
@@ -216,9 +216,7 @@ class LearnedMapRouter(FewShotRouter):
         check_count(self.batch_size, "batch_size", least=2)
         check_net_params(self.net_params)
         check_choice(self.loss, "loss", ("auto", "log_loss", "squared_error"))
-        # What is missing shows before the work, not after it.
-        import_optional("torch", "torch")
-        import_optional("skorch", "torch")
+        import_training()
 
     def _fit_clusters(self, X, rng):
         if self.warm_start and hasattr(self, "map_state_"):

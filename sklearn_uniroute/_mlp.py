@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn_uniroute._base import BaseRouter, curve_score
 from sklearn_uniroute._estimates import estimate_errors, row_blocks
 from sklearn_uniroute._network import hidden_features
-from sklearn_uniroute._optional import import_optional
+from sklearn_uniroute._optional import import_training
 from sklearn_uniroute._parameters import check_choice, check_count, check_positive, check_sizes
 from sklearn_uniroute._row_uniform import row_uniform
 from sklearn_uniroute._validation import check_loss
@@ -151,7 +151,7 @@ class MLPRouter(BaseRouter):
         check_positive(self.learning_rate, "learning_rate")
         check_count(self.batch_size, "batch_size")
         check_choice(self.loss, "loss", ("auto", "log_loss", "squared_error"))
-        _import_torch()
+        import_training()
 
     def _fit_features(self, X, errors, rng):
         scaler = StandardScaler().fit(X)
@@ -188,7 +188,7 @@ class MLPRouter(BaseRouter):
 
     def _train(self, X, errors, costs):
         """Train on prompts in random order; the first of them are held out."""
-        _import_torch()
+        import_training()
         from sklearn_uniroute._torch import train_outputs
 
         squared = check_loss(self.loss, errors) == "squared_error"
@@ -229,12 +229,6 @@ class MLPRouter(BaseRouter):
             if not network["squared"]:
                 error[:, members] = expit(error[:, members])
         return error
-
-
-def _import_torch():
-    """Show what is missing before the work, not after it."""
-    import_optional("torch", "torch")
-    import_optional("skorch", "torch")
 
 
 def _worth(outputs, errors, costs, squared):

@@ -29,3 +29,9 @@ def import_optional(module, extra):
             f"{module.partition('.')[0]} is needed here and not installed; "
             f'pip install "sklearn_uniroute[{extra}]" brings it.'
         ) from error
+
+
+def import_training():
+    """Import what networks are trained with, so that what is missing shows before the work."""
+    import_optional("torch", "torch")
+    import_optional("skorch", "torch")

@@ -193,7 +193,7 @@ def test_errors_told_later_add_to_the_battles(arena):
         ({"costs": None}, ValueError, "`cost` of model . is missing"),
         ({"costs": {6: 1.0, 7: -1.0}}, ValueError, "`cost` of model 7 must be"),
         ({"costs": {6: 1.0, 7: 1.0, 0: 1.0}}, ValueError, "do not add"),
-        ({"X": np.zeros((4000, 2))}, ValueError, "`X_val`"),
+        ({"X": np.zeros((4000, 2))}, ValueError, "X has 2 features"),
     ],
 )
 def test_bad_battles_change_nothing(arena, change, error, message):
