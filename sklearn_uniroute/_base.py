@@ -7,30 +7,30 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sklearn_uniroute._curve import ROUNDING, has_range, model_means
-from sklearn_uniroute._parameters import check_count
-from sklearn_uniroute._pool import PoolMixin
-from sklearn_uniroute._routing import choose, hull_walk
-from sklearn_uniroute._validation import (
-    FLOATS,
+from sklearn_uniroute._cost_validation import (
     check_amount,
     check_costs,
-    check_has_std,
+    check_has_costs,
     check_operating_point,
+)
+from sklearn_uniroute._curve import model_means
+from sklearn_uniroute._parameters import check_count
+from sklearn_uniroute._pool import PoolMixin
+from sklearn_uniroute._routing import choose, weight_within_budget
+from sklearn_uniroute._score import curve_score
+from sklearn_uniroute._validation import (
+    FLOATS,
+    check_has_std,
     check_pool,
     check_quality,
-    check_reachable,
     check_sample_weight,
     check_validation_prompts,
     model_labels,
     select_columns,
 )
-from sklearn_uniroute.metrics import deferral_area_score, deferral_curve
 
 # Cells of one (prompts, models) block of predicted errors while choices are made.
 _BLOCK_CELLS = 2**20
-# Relative distance that the cost weight of a budget keeps from where a choice changes.
-_CLEARANCE = 1e-6
 
 
 class BaseRouter(PoolMixin, BaseEstimator):
@@ -114,6 +114,7 @@ class BaseRouter(PoolMixin, BaseEstimator):
             self._fit_features(X, errors, rng)
             self._set_validation_prompts(X, X_val, rng)
             self._fit_evidence(X, errors)
+            self._fit_costs(X, costs)
         return self
 
     def predict(self, X, pool=None, *, cost_weight=None, budget=None):
@@ -202,6 +203,33 @@ class BaseRouter(PoolMixin, BaseEstimator):
             return error, self._predict_std(X, index).astype(X.dtype, copy=False)
         return error
 
+    def predict_cost(self, X, pool=None):
+        """Predict the cost of each model on each prompt.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_prompts, n_features)
+            Prompt embeddings.
+        pool : sequence of model names, default=None
+            The models, all that the router knows by default.
+
+        Returns
+        -------
+        cost : ndarray of shape (n_prompts, n_pool)
+            Predicted costs, the models in the order of `pool`, in the unit of the router's costs.
+            The same for all prompts, unless the router was set up to tell them apart.
+
+        Raises
+        ------
+        ValueError
+            If the router has no costs, or the pool is empty or has unknown or repeated models.
+        """
+        check_is_fitted(self)
+        check_has_costs(self.costs_)
+        index = check_pool(pool, self.models_)
+        X = validate_data(self, X, reset=False, dtype=FLOATS)
+        return np.array(np.broadcast_to(self._predict_cost(X, index), (len(X), len(index))))
+
     def decision_function(self, X, pool=None, *, cost_weight=None):
         """Compute the score whose highest value names the chosen model, but for ties.
 
@@ -235,7 +263,8 @@ class BaseRouter(PoolMixin, BaseEstimator):
             cost_weight = self.cost_weight_for_budget(budget, pool)
         index = check_pool(pool, self.models_)
         X = validate_data(self, X, reset=False, dtype=FLOATS)
-        return -(self._predict_error(X, index) + cost_weight * self._prices(index))
+        error, costs = self._routing_terms(X, index)
+        return -(error + cost_weight * costs)
 
     def score(self, X, y, costs=None, pool=None, sample_weight=None):
         """Compute the area under the deferral curve over the given prompts.
@@ -271,7 +300,7 @@ class BaseRouter(PoolMixin, BaseEstimator):
         ValueError
             If shapes or names disagree, or for the reasons of the metric.
         """
-        y, error, costs, routing_costs = self._curve_inputs(X, y, costs, pool)
+        y, error, costs, routing_costs = self._curve_inputs(X, y, costs, pool, sample_weight)
         return curve_score(y, error, costs, routing_costs, sample_weight)
 
     def cost_weight_for_budget(self, budget, pool=None, X=None):
@@ -309,29 +338,12 @@ class BaseRouter(PoolMixin, BaseEstimator):
         check_amount(budget, "budget", has_costs=self.costs_ is not None)
         index = np.sort(check_pool(pool, self.models_))
         if X is None:
-            error, weights = self._calibration_errors(index)
+            error, costs, weights = self._calibration(index)
         else:
             X = validate_data(self, X, reset=False, dtype=FLOATS)
-            error, weights = self._predict_error(X, index), np.full(len(X), 1 / len(X))
-        costs = self.costs_[index]
-        walk = hull_walk(error, costs)
-        rise = np.cumsum(weights[walk.row] * (costs[walk.target] - costs[walk.source]))
-        lowest = costs.min()
-        check_reachable(budget, lowest, lowest + (rise[-1] if len(rise) else 0.0))
-        # A sum of many costs differs from their exact mean by rounding.
-        limit = budget * (1 + ROUNDING)
-        unaffordable = np.flatnonzero(lowest + rise > limit)
-        if not len(unaffordable):
-            return 0.0
-        # There the score of the move not to be made ties, and rounding may make it: stay clear of
-        # it, and of others that differ from it by no more than rounding does.
-        cost_weight = walk.cost_weight[unaffordable[0]]
-        step = max(_CLEARANCE * cost_weight, np.spacing(cost_weight))
-        cost_weight += step
-        while weights @ costs[choose(error, costs, cost_weight)] > limit:
-            cost_weight += step
-            step *= 2
-        return float(cost_weight)
+            error, costs = self._routing_terms(X, index)
+            weights = np.full(len(X), 1 / len(X))
+        return weight_within_budget(budget, error, costs, weights)
 
     def _check_params(self):
         """Check the parameters set at construction; subclasses check theirs as well."""
@@ -363,26 +375,49 @@ class BaseRouter(PoolMixin, BaseEstimator):
         check_operating_point(cost_weight, budget, has_costs=has_costs)
         return cost_weight, budget
 
-    def _calibration_errors(self, index):
-        """Predicted errors on the prompts that budgets are kept on, and the prompts' weights."""
-        weights = self.validation_weights_ / self.validation_weights_.sum()
-        return self._predict_error(self.X_val_, index), weights
+    def _fit_costs(self, X, costs):
+        """Learn how costs differ from prompt to prompt, where the router tells prompts apart."""
+
+    def _cost_rows(self, cost, X_val=None):
+        """Rows for the cost of one model: its mean, or what it is for each validation prompt."""
+        if isinstance(cost, np.ndarray):
+            weights = np.ones(len(cost)) if X_val is not None else self.validation_weights_
+            cost = model_means(cost[:, None], weights)[0]
+        return {} if cost is None else {"costs_": cost}
+
+    def _repriced_rows(self, cost, position):
+        """Rows for the model at `position` once its mean cost is `cost`."""
+        return {"costs_": cost}
 
     def _prices(self, index):
         return np.zeros(len(index)) if self.costs_ is None else self.costs_[index]
 
+    def _calibration(self, index):
+        """Predicted errors and costs on the prompts to keep budgets on, and their weights."""
+        weights = self.validation_weights_ / self.validation_weights_.sum()
+        return *self._routing_terms(self.X_val_, index), weights
+
+    def _predict_cost(self, X, index):
+        """Costs by model, or by prompt and model where the router tells prompts apart."""
+        return self._prices(index)
+
+    def _routing_terms(self, X, index, costs=None):
+        """Errors and costs to choose by; other costs than the router's own may be given."""
+        own = costs is None
+        return self._predict_error(X, index), self._predict_cost(X, index) if own else costs
+
     def _choose(self, X, index, cost_weight):
         """Positions within `index`, in blocks of prompts."""
-        prices = self._prices(index)
         chosen = np.empty(len(X), dtype=np.intp)
         for rows in gen_batches(len(X), max(1, _BLOCK_CELLS // len(index))):
-            chosen[rows] = choose(self._predict_error(X[rows], index), prices, cost_weight)
+            error, costs = self._routing_terms(X[rows], index)
+            chosen[rows] = choose(error, costs, cost_weight)
         return chosen
 
     def _choose_within_budget(self, X, index, budget):
         return self._choose(X, index, self.cost_weight_for_budget(budget, self.models_[index]))
 
-    def _curve_inputs(self, X, y, costs, pool):
+    def _curve_inputs(self, X, y, costs, pool, sample_weight):
         """Bring what `score` takes into what the metrics take, with zeros for missing costs."""
         check_is_fitted(self)
         index = check_pool(pool, self.models_)
@@ -394,26 +429,18 @@ class BaseRouter(PoolMixin, BaseEstimator):
             n_models=len(index),
             labels=labels,
         )
-        costs = self._prices(index) if costs is None else check_costs(costs, labels, quality=y)
+        if costs is None:
+            costs = self._predict_cost(X, index)
+        else:
+            costs = check_costs(costs, labels, quality=y)
         # Registration order, so that the pool's own order never decides a tie.
         order = np.argsort(index)
-        index, y, costs = index[order], y[:, order], costs[..., order]
-        per_call = costs.ndim == 2
-        routing_costs = self.costs_[index] if per_call and self.costs_ is not None else None
-        return y, self._predict_error(X, index), costs, routing_costs
-
-
-def curve_score(y, error, costs, routing_costs=None, sample_weight=None):
-    """Area under the deferral curve, or the quality at a cost weight of 0 where there is none."""
-    if costs is None or not has_range(
-        model_means(costs, check_sample_weight(sample_weight, len(y)))
-    ):
-        single = np.zeros(error.shape[1])
-        _, quality, _ = deferral_curve(y, error, single, sample_weight=sample_weight)
-        return float(quality[-1])
-    return deferral_area_score(
-        y, error, costs, routing_costs=routing_costs, sample_weight=sample_weight
-    )
+        y, costs = y[:, order], costs[..., order]
+        given = None
+        if costs.ndim == 1 or self.costs_ is None:
+            given = model_means(costs, check_sample_weight(sample_weight, len(y)))
+        error, routing_costs = self._routing_terms(X, index[order], given)
+        return y, error, costs, routing_costs
 
 
 @contextmanager

@@ -4,17 +4,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sklearn_uniroute._routing import hull_walk
+from sklearn_uniroute._cost_validation import check_costs
+from sklearn_uniroute._routing import ROUNDING, hull_walk
 from sklearn_uniroute._validation import (
-    check_costs,
     check_error_pred,
     check_quality,
     check_sample_weight,
     model_labels,
 )
-
-# Averages of the same cells, summed in another order, differ by about this share at most.
-ROUNDING = 1e-12
 
 
 class CurveInputs(NamedTuple):
@@ -49,7 +46,9 @@ def check_curve_inputs(y_true, error_pred, costs, routing_costs, sample_weight):
     if routing_costs is None:
         routing_costs = model_means(costs, sample_weight)
     else:
-        routing_costs = check_costs(routing_costs, labels, name="routing_costs", per_call=False)
+        routing_costs = check_costs(
+            routing_costs, labels, quality=y_true, complete=True, name="routing_costs"
+        )
     return CurveInputs(y_true, error_pred, costs, routing_costs, sample_weight)
 
 

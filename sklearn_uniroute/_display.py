@@ -3,9 +3,9 @@
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_uniroute._cost_validation import check_drawable
 from sklearn_uniroute._curve import check_curve_inputs, curve_points, is_wide, model_means
 from sklearn_uniroute._optional import import_optional
-from sklearn_uniroute._validation import check_drawable
 
 
 class DeferralCurveDisplay:
@@ -108,7 +108,7 @@ class DeferralCurveDisplay:
         if isinstance(estimator, Pipeline):
             X, estimator = estimator[:-1].transform(X), estimator[-1]
         check_drawable(costs is not None or estimator.costs_ is not None)
-        y, error, costs, routing_costs = estimator._curve_inputs(X, y, costs, pool)
+        y, error, costs, routing_costs = estimator._curve_inputs(X, y, costs, pool, sample_weight)
         return cls.from_predictions(
             y,
             error,

@@ -33,6 +33,16 @@ class HybridRouter(KMeansRouter):
     temperature : float, default=0.1
         How far a prompt near several clusters is estimated from all of them, see
         :class:`KMeansRouter`.
+    cost_model : {"mean", "cluster"}, default="mean"
+        What a model is taken to cost on a prompt: its mean cost, or its mean cost in the prompt's
+        clusters. "cluster" needs the cost of each call, see :doc:`costs`.
+    fallback : str or int, default=None
+        The model to choose for prompts unlike those of training, whatever it costs: its name, or
+        "dearest" for the model of highest mean cost in the pool. By default such prompts are
+        routed as all others are; see :doc:`shift`.
+    alpha : float, default=0.01
+        The share of the training prompts that lie so far from all centres that they count as
+        such. Not used without `fallback`.
     cost_weight : float, default=0.0
         Error that a unit of cost is worth, lambda of the paper, in the unit of the costs.
     budget : float, default=None
@@ -71,6 +81,10 @@ class HybridRouter(KMeansRouter):
         Names of the models: training models, then added ones.
     costs_ : ndarray of shape (n_models,) or None
         Their mean costs.
+    cost_representation_ : ndarray of shape (n_models, n_clusters) or None
+        Their costs in each cluster, if `cost_model` is "cluster".
+    fallback_distance_ : float or None
+        Prompts farther than this from all centres go to `fallback`.
     representation_ : ndarray of shape (n_models, n_clusters + n_components)
         Per-cluster errors, then the coefficients of the components.
     representation_std_ : ndarray of shape (n_models, n_clusters + n_components)
@@ -131,6 +145,9 @@ class HybridRouter(KMeansRouter):
         *,
         n_components=64,
         temperature=0.1,
+        cost_model="mean",
+        fallback=None,
+        alpha=0.01,
         cost_weight=0.0,
         budget=None,
         n_validation=400,
@@ -141,6 +158,9 @@ class HybridRouter(KMeansRouter):
         self.n_clusters = n_clusters
         self.n_components = n_components
         self.temperature = temperature
+        self.cost_model = cost_model
+        self.fallback = fallback
+        self.alpha = alpha
         self.cost_weight = cost_weight
         self.budget = budget
         self.n_validation = n_validation

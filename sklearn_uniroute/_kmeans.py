@@ -1,7 +1,7 @@
 """Routing by K-means clusters of prompts."""
 
-from sklearn_uniroute._cluster_router import FewShotRouter
 from sklearn_uniroute._clusters import responsibilities
+from sklearn_uniroute._few_shot_router import FewShotRouter
 from sklearn_uniroute._parameters import check_nonnegative
 
 
@@ -28,6 +28,16 @@ class KMeansRouter(FewShotRouter):
         in proportion to ``exp(-d ** 2 / (temperature * s))``, where d is the distance to its
         centre, and s the mean squared distance of the training prompts to their centres. 0
         estimates each prompt from its nearest cluster alone [1]_.
+    cost_model : {"mean", "cluster"}, default="mean"
+        What a model is taken to cost on a prompt: its mean cost, or its mean cost in the prompt's
+        clusters. "cluster" needs the cost of each call, see :doc:`costs`.
+    fallback : str or int, default=None
+        The model to choose for prompts unlike those of training, whatever it costs: its name, or
+        "dearest" for the model of highest mean cost in the pool. By default such prompts are
+        routed as all others are; see :doc:`shift`.
+    alpha : float, default=0.01
+        The share of the training prompts that lie so far from all centres that they count as
+        such. Not used without `fallback`.
     cost_weight : float, default=0.0
         Error that a unit of cost is worth, lambda of the paper, in the unit of the costs.
     budget : float, default=None
@@ -62,6 +72,10 @@ class KMeansRouter(FewShotRouter):
         Names of the models: training models, then added ones.
     costs_ : ndarray of shape (n_models,) or None
         Their mean costs.
+    cost_representation_ : ndarray of shape (n_models, n_clusters) or None
+        Their costs in each cluster, if `cost_model` is "cluster".
+    fallback_distance_ : float or None
+        Prompts farther than this from all centres go to `fallback`.
     representation_ : ndarray of shape (n_models, n_clusters)
         Per-cluster errors, Psi.
     representation_std_ : ndarray of shape (n_models, n_clusters) or None
@@ -133,6 +147,9 @@ class KMeansRouter(FewShotRouter):
         *,
         representation="posterior",
         temperature=0.1,
+        cost_model="mean",
+        fallback=None,
+        alpha=0.01,
         cost_weight=0.0,
         budget=None,
         n_validation=400,
@@ -143,6 +160,9 @@ class KMeansRouter(FewShotRouter):
         self.n_clusters = n_clusters
         self.representation = representation
         self.temperature = temperature
+        self.cost_model = cost_model
+        self.fallback = fallback
+        self.alpha = alpha
         self.cost_weight = cost_weight
         self.budget = budget
         self.n_validation = n_validation

@@ -4,8 +4,8 @@ import numpy as np
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import gen_batches
 
-from sklearn_uniroute._cluster_router import FewShotRouter
 from sklearn_uniroute._clusters import responsibilities
+from sklearn_uniroute._few_shot_router import FewShotRouter
 from sklearn_uniroute._network import softmax_map
 from sklearn_uniroute._optional import import_training
 from sklearn_uniroute._parameters import (
@@ -62,6 +62,16 @@ class LearnedMapRouter(FewShotRouter):
         How a model's errors make its representation, see :class:`KMeansRouter`. For "posterior"
         an observed error counts by the responsibilities of its prompt, for "mean" for the nearest
         cluster.
+    cost_model : {"mean", "cluster"}, default="mean"
+        What a model is taken to cost on a prompt: its mean cost, or its mean cost in the prompt's
+        clusters. "cluster" needs the cost of each call, see :doc:`costs`.
+    fallback : str or int, default=None
+        The model to choose for prompts unlike those of training, whatever it costs: its name, or
+        "dearest" for the model of highest mean cost in the pool. By default such prompts are
+        routed as all others are; see :doc:`shift`.
+    alpha : float, default=0.01
+        The share of the training prompts that lie so far from all centres that they count as
+        such. Not used without `fallback`.
     cost_weight : float, default=0.0
         Error that a unit of cost is worth, lambda of the paper, in the unit of the costs.
     budget : float, default=None
@@ -116,6 +126,10 @@ class LearnedMapRouter(FewShotRouter):
         Names of the models: training models, then added ones.
     costs_ : ndarray of shape (n_models,) or None
         Their mean costs.
+    cost_representation_ : ndarray of shape (n_models, n_clusters) or None
+        Their costs in each cluster, if `cost_model` is "cluster".
+    fallback_distance_ : float or None
+        Prompts farther than this from all centres go to `fallback`.
     representation_ : ndarray of shape (n_models, n_clusters)
         Per-cluster errors, Psi.
     representation_std_ : ndarray of shape (n_models, n_clusters) or None
@@ -176,6 +190,9 @@ class LearnedMapRouter(FewShotRouter):
         loss="auto",
         device="auto",
         representation="posterior",
+        cost_model="mean",
+        fallback=None,
+        alpha=0.01,
         cost_weight=0.0,
         budget=None,
         n_validation=400,
@@ -196,6 +213,9 @@ class LearnedMapRouter(FewShotRouter):
         self.loss = loss
         self.device = device
         self.representation = representation
+        self.cost_model = cost_model
+        self.fallback = fallback
+        self.alpha = alpha
         self.cost_weight = cost_weight
         self.budget = budget
         self.n_validation = n_validation

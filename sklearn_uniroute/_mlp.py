@@ -7,12 +7,13 @@ import numpy as np
 from scipy.special import expit
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_uniroute._base import BaseRouter, curve_score
+from sklearn_uniroute._base import BaseRouter
 from sklearn_uniroute._estimates import estimate_errors, row_blocks
 from sklearn_uniroute._network import hidden_features
 from sklearn_uniroute._optional import import_training
 from sklearn_uniroute._parameters import check_choice, check_count, check_positive, check_sizes
 from sklearn_uniroute._row_uniform import row_uniform
+from sklearn_uniroute._score import curve_score
 from sklearn_uniroute._validation import check_loss
 
 # Share of the prompts on which the epochs are judged.

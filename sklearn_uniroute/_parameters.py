@@ -49,6 +49,15 @@ def check_share(value, name):
     check_nonnegative(value, name)
 
 
+def check_fallback(fallback, alpha):
+    """Check what to do far from all training prompts, and how many of these count as far."""
+    if not (fallback is None or isinstance(fallback, (str, numbers.Integral))):
+        raise TypeError(
+            f"`fallback` must be None, 'dearest' or the name of a model; got {fallback!r}."
+        )
+    check_share(alpha, "alpha")
+
+
 def check_net_params(value):
     """Check parameters that are passed on to skorch, of which some are the router's own."""
     if value is None:

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_uniroute._cost_validation import check_cost
 from sklearn_uniroute._validation import (
-    check_cost,
     check_new_name,
     check_not_known,
     check_removable,
@@ -30,6 +30,8 @@ class PoolMixin:
     X_val_: np.ndarray
     _evidence_arrays: tuple[str, ...]
     _evidence: Callable[..., dict]
+    _cost_rows: Callable[..., dict]
+    _repriced_rows: Callable[..., dict]
 
     def add_model(self, val_errors, *, name=None, cost=None, X_val=None, replace=False):
         """Add a model from its errors on a few prompts, without retraining anything.
@@ -41,9 +43,9 @@ class PoolMixin:
             where it was not run.
         name : str or int, default=None
             The model's name. It may be left out where models go by number: the next one is taken.
-        cost : float, default=None
-            The model's mean cost per prompt, in the unit of the other costs. Required where the
-            router has costs.
+        cost : float or array-like of shape (n_validation_prompts,), default=None
+            The model's mean cost per prompt, or what each call cost, NaN where it was not run; in
+            the unit of the other costs. Required where the router has costs.
         X_val : array-like of shape (n_validation_prompts, n_features), default=None
             The prompts that the model was run on, where they are not `X_val_`; of the same
             features as those that `fit` was given, so after the transformers of a pipeline.
@@ -59,7 +61,7 @@ class PoolMixin:
         ------
         ValueError
             If the name is missing or taken, the cost is missing, negative or not finite, or
-            `val_errors` does not fit the prompts. The router then stays as it was.
+            `val_errors` or `cost` does not fit the prompts. The router then stays as it was.
         TypeError
             If the name is of another kind than those of the other models.
 
@@ -71,16 +73,16 @@ class PoolMixin:
         name = check_new_name(name, self.models_)
         if not replace:
             check_not_known(name, self.models_)
-        cost = check_cost(cost, name, has_costs=self.costs_ is not None)
         val_errors, X_val = self._check_evidence(val_errors, X_val)
+        has_costs = self.costs_ is not None
+        cost = check_cost(cost, name, has_costs=has_costs, val_errors=val_errors)
         rows = self._evidence(val_errors, X_val, position=None)
         if name in self.models_.tolist():
             position = find_model(name, self.models_)
         else:
             position = len(self.models_)
-        if cost is not None:
-            rows = {**rows, "costs_": cost}
-        self._put_rows({**rows, "models_": name}, position)
+        rows = {**rows, **self._cost_rows(cost, X_val), "models_": name}
+        self._put_rows(rows, position)
         return self
 
     def update_model(self, name, val_errors, *, X_val=None):
@@ -122,7 +124,8 @@ class PoolMixin:
         name : str or int
             The model.
         cost : float
-            Its mean cost per prompt from now on, in the unit of the other costs.
+            Its mean cost per prompt from now on, in the unit of the other costs. Where the router
+            tells the costs of prompts apart, all of the model's change in proportion.
 
         Returns
         -------
@@ -138,7 +141,7 @@ class PoolMixin:
         check_is_fitted(self)
         position = find_model(name, self.models_)
         cost = check_cost(cost, name, has_costs=self.costs_ is not None)
-        self._put_rows({"costs_": cost}, position)
+        self._put_rows(self._repriced_rows(cost, position), position)
         return self
 
     def remove_model(self, name):

@@ -1,6 +1,6 @@
 """The routing rule, argmin of error + cost_weight * cost, and its walk over all cost weights.
 
-Pure functions of arrays. Both follow one tie rule: the lower cost wins, then the lower error,
+Pure functions of arrays. All follow one tie rule: the lower cost wins, then the lower error,
 then the model that stands first.
 """
 
@@ -9,8 +9,14 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.utils import gen_batches
 
+from sklearn_uniroute._cost_validation import check_reachable
+
 # Cells of one (prompts, models) block of the walk: its few work arrays stay near 50 MB.
 _WALK_CELLS = 2**20
+# Averages of the same cells, summed in another order, differ by about this share at most.
+ROUNDING = 1e-12
+# Relative distance that the cost weight of a budget keeps from where a choice changes.
+_CLEARANCE = 1e-6
 
 
 def choose(error, costs, cost_weight):
@@ -22,7 +28,7 @@ def choose(error, costs, cost_weight):
     Parameters
     ----------
     error : ndarray of shape (n_rows, n_models)
-    costs : ndarray of shape (n_models,)
+    costs : ndarray of shape (n_models,) or (n_rows, n_models)
     cost_weight : float
 
     Returns
@@ -30,6 +36,12 @@ def choose(error, costs, cost_weight):
     chosen : ndarray of shape (n_rows,), dtype intp
         Column positions.
     """
+    if costs.ndim == 2:
+        scores = error + cost_weight * costs.astype(np.float64)
+        # Among the least scores, the lower cost wins, then the lower error.
+        for tie_break in (costs, error):
+            scores = np.where(scores == scores.min(axis=1, keepdims=True), tie_break, np.inf)
+        return scores.argmin(axis=1)
     order = np.argsort(costs, kind="stable")
     costs = costs[order]
     error = error[:, order]
@@ -69,7 +81,7 @@ def hull_walk(error, costs):
     Parameters
     ----------
     error : ndarray of shape (n_prompts, n_models)
-    costs : ndarray of shape (n_models,)
+    costs : ndarray of shape (n_models,) or (n_prompts, n_models)
 
     Returns
     -------
@@ -77,7 +89,7 @@ def hull_walk(error, costs):
     """
     n_prompts, n_models = error.shape
     blocks = [
-        _walk_block(error[rows], costs, rows.start)
+        _walk_block(error[rows], costs[rows] if costs.ndim == 2 else costs, rows.start)
         for rows in gen_batches(n_prompts, max(1, _WALK_CELLS // n_models))
     ]
     start, row, source, target, cost_weight = map(np.concatenate, zip(*blocks, strict=True))
@@ -85,12 +97,83 @@ def hull_walk(error, costs):
     return HullWalk(start, row[falling], source[falling], target[falling], cost_weight[falling])
 
 
+def weight_within_budget(budget, error, costs, weights):
+    """Find the least cost weight at which the mean cost is within a budget.
+
+    It lies a millionth above the step of the mean cost that goes beyond the budget.
+
+    Parameters
+    ----------
+    budget : float
+    error : ndarray of shape (n_prompts, n_models)
+    costs : ndarray of shape (n_models,) or (n_prompts, n_models)
+    weights : ndarray of shape (n_prompts,)
+        Weights of the prompts in the mean; they sum to 1.
+
+    Returns
+    -------
+    cost_weight : float
+
+    Raises
+    ------
+    ValueError
+        If the budget is below the least mean cost.
+    """
+    walk = hull_walk(error, costs)
+    by_prompt = np.broadcast_to(costs, error.shape)
+    rise = by_prompt[walk.row, walk.target] - by_prompt[walk.row, walk.source]
+    lowest = weights @ by_prompt.min(axis=1)
+    spent = lowest + np.cumsum(weights[walk.row] * rise)
+    check_reachable(budget, lowest, spent[-1] if len(spent) else lowest)
+    # A sum of many costs differs from their exact mean by rounding.
+    limit = budget * (1 + ROUNDING)
+    unaffordable = np.flatnonzero(spent > limit)
+    if not len(unaffordable):
+        return 0.0
+    # There the score of the move not to be made ties, and rounding may make it: stay clear of
+    # it, and of others that differ from it by no more than rounding does.
+    cost_weight = walk.cost_weight[unaffordable[0]]
+    step = max(_CLEARANCE * cost_weight, np.spacing(cost_weight))
+    cost_weight += step
+    rows = np.arange(len(error))
+    while weights @ by_prompt[rows, choose(error, costs, cost_weight)] > limit:
+        cost_weight += step
+        step *= 2
+    return float(cost_weight)
+
+
+def leave_one_choice(error, costs, rows, model):
+    """Set errors and costs of some prompts such that one model is their choice at all cost weights.
+
+    Parameters
+    ----------
+    error : ndarray of shape (n_prompts, n_models)
+    costs : ndarray of shape (n_models,) or (n_prompts, n_models)
+    rows : ndarray of shape (n_prompts,), dtype bool
+        The prompts.
+    model : int
+
+    Returns
+    -------
+    error, costs : ndarray of shape (n_prompts, n_models)
+        On these prompts all models cost what the one does, and it alone makes no error.
+    """
+    error = error.copy()
+    error[rows] = np.arange(error.shape[1]) != model
+    costs = np.array(np.broadcast_to(costs, error.shape))
+    costs[rows] = costs[rows, model][:, None]
+    return error, costs
+
+
 def _walk_block(error, costs, first_row):
     """Monotone-chain hulls of all prompts of a block at once, one model after the other."""
     n_prompts, n_models = error.shape
-    order = np.argsort(costs, kind="stable")
-    costs = costs[order].astype(np.float64)
-    by_model = np.ascontiguousarray(error.T[order], dtype=np.float64)
+    costs = np.broadcast_to(costs.astype(np.float64), error.shape)
+    # One order for all prompts, where they share costs.
+    order = np.argsort(costs if costs.strides[0] else costs[:1], axis=1, kind="stable")
+    order = np.broadcast_to(order, error.shape).T
+    costs = np.take_along_axis(costs.T, order, axis=0)
+    by_model = np.take_along_axis(error.T, order, axis=0).astype(np.float64)
     # A stack of hull vertices per prompt. slopes[s] is the cost weight at which vertex s takes
     # over from vertex s - 1; the first is taken at infinity.
     vertices = np.zeros((n_models, n_prompts), dtype=np.intp)
@@ -120,10 +203,10 @@ def _walk_block(error, costs, first_row):
         top_error[rows] = new_error
     row, step = np.nonzero(np.arange(1, n_models) <= top[:, None])
     return (
-        order[vertices[0]],
+        order[vertices[0], np.arange(n_prompts)],
         row + first_row,
-        order[vertices[step, row]],
-        order[vertices[step + 1, row]],
+        order[vertices[step, row], row],
+        order[vertices[step + 1, row], row],
         slopes[step + 1, row],
     )
 
@@ -132,4 +215,5 @@ def _slopes(vertices, position, rows, by_model, costs, model, new_error):
     """Cost weights at which `model` scores the same as the vertices at `position`."""
     vertex = vertices[position, rows]
     with np.errstate(divide="ignore", over="ignore"):
-        return (by_model[vertex, rows] - new_error) / (costs[model] - costs[vertex])
+        rise = costs[model, rows] - costs[vertex, rows]
+        return (by_model[vertex, rows] - new_error) / rise

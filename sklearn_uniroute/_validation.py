@@ -5,7 +5,6 @@ was expected, what was got, in which argument, and what to do.
 """
 
 import numbers
-from collections.abc import Mapping
 
 import numpy as np
 from sklearn.utils import check_array
@@ -159,6 +158,23 @@ def check_pool(pool, models, *, argument="pool"):
             f"Known models: {listing(known)}."
         )
     return np.array([known[label] for label in pool], dtype=np.intp)
+
+
+def find_fallback(fallback, labels, costs):
+    """Position, in a pool, of the model to fall back to."""
+    if fallback != "dearest":
+        if fallback in labels.tolist():
+            return labels.tolist().index(fallback)
+        raise ValueError(
+            f"`fallback` {fallback!r} is not in the pool ({listing(labels.tolist())}); keep it "
+            "there, or set fallback='dearest' or fallback=None."
+        )
+    if costs is None:
+        raise ValueError(
+            "`fallback`='dearest' needs costs, but this router was fitted without; pass `costs` to "
+            "fit, or name a model."
+        )
+    return int(np.argmax(costs))
 
 
 def check_not_known(name, models):
@@ -380,18 +396,6 @@ def check_battles(model_a, model_b, winner, n_prompts, models):
     return new, first, second, np.array([_OUTCOMES[label] for label in winner])
 
 
-def check_new_costs(costs, new, *, has_costs):
-    """Check the prices of added models, by name: one for each, and no other."""
-    costs = {} if costs is None else dict(costs)
-    others = [label for label in costs if label not in new]
-    if others:
-        raise ValueError(
-            f"`costs` names model(s) {listing(others)}, which these battles do not add; use "
-            "`set_cost` for known models."
-        )
-    return [check_cost(costs.get(label), label, has_costs=has_costs) for label in new]
-
-
 def check_preference_scale(n_battles, scale):
     """Refuse battles that do not tell how far errors decide them."""
     if n_battles == 0 or scale <= 1e-6:
@@ -400,133 +404,6 @@ def check_preference_scale(n_battles, scale):
             "battles between models that the router knows must show how much more often models of "
             f"less error win; {found}. Add such battles (as few as a hundred will do), or run the "
             "new models on validation prompts and use `add_model`."
-        )
-
-
-# Costs
-
-
-def check_costs(costs, labels, *, quality=None, per_call=True, name="costs"):
-    """Bring costs into an array of shape (n_models,) or (n_prompts, n_models).
-
-    `labels` are the models in the order of the result. Costs given per call may be NaN where the
-    quality is NaN too: a call that was not made has no cost.
-    """
-    if isinstance(costs, Mapping):
-        _check_named(costs, labels, name)
-        costs = [costs[label] for label in labels.tolist()]
-    elif hasattr(costs, "columns"):
-        _check_named(costs.columns, labels, name)
-        costs = costs[labels.tolist()]
-    elif hasattr(costs, "index") and hasattr(costs, "loc"):
-        _check_named(costs.index, labels, name)
-        costs = costs.loc[labels.tolist()]
-    if np.ndim(costs) not in {1, 2} or np.asarray(costs).dtype.kind not in "iufbO":
-        raise ValueError(f"`{name}` must be numbers, one per model or one per call; got {costs!r}.")
-    costs = check_array(
-        costs, dtype=FLOATS, ensure_2d=False, ensure_all_finite=False, input_name=name
-    )
-    n_models = len(labels)
-    shapes = {(n_models,), (len(quality), n_models) if per_call else (n_models,)}
-    if costs.shape not in shapes:
-        got = f"{len(costs)} entries" if costs.ndim == 1 else f"shape {costs.shape}"
-        calls = ", or an array of shape (n_samples, n_models)" if per_call else ""
-        raise ValueError(
-            f"`{name}` has {got} but there are {n_models} models (columns of quality); pass one "
-            f"cost per model{calls}. Note that cross-validation slices a parameter that is as long "
-            "as the data."
-        )
-    not_run = np.isnan(quality) if costs.ndim == 2 else False
-    # A comparison with NaN is False, so that NaN and infinity fail here too.
-    bad = ~((costs >= 0) & (costs < np.inf)) & ~(np.isnan(costs) & not_run)
-    if bad.any():
-        at = tuple(np.argwhere(bad)[0].tolist())
-        raise ValueError(
-            f"`{name}` must be finite and at least 0; got {costs[at]} for model "
-            f"{labels.tolist()[at[-1]]!r}{f' in row {at[0]}' if costs.ndim == 2 else ''}."
-            + (
-                " Only calls that were not made (NaN quality) may have a cost of NaN."
-                if costs.ndim == 2
-                else ""
-            )
-        )
-    return costs
-
-
-def _check_named(names, labels, argument):
-    missing = [label for label in labels.tolist() if label not in names]
-    if missing:
-        raise ValueError(
-            f"`{argument}` has no entry for model(s) {listing(missing)}; it names "
-            f"{listing(names)}. Names of models come from the columns of `y` when it is a "
-            "DataFrame; otherwise models go by number from 0."
-        )
-
-
-def check_cost(cost, name, *, has_costs):
-    """Check the price of one model: required where the others have one, refused where not."""
-    if has_costs and cost is None:
-        raise ValueError(
-            f"`cost` of model {name!r} is missing: the other models of this router have costs, and "
-            "a missing price would count as free; pass cost=."
-        )
-    if not has_costs and cost is not None:
-        raise ValueError(
-            f"`cost` was given for model {name!r}, but this router was fitted without costs; fit "
-            "it with `costs`, or leave `cost` out."
-        )
-    if cost is None:
-        return None
-    if not _is_price(cost):
-        raise ValueError(
-            f"`cost` of model {name!r} must be one finite number of at least 0; got {cost!r}."
-        )
-    return float(cost)
-
-
-def _is_price(value):
-    return isinstance(value, numbers.Real) and 0 <= float(value) < np.inf
-
-
-def check_operating_point(cost_weight, budget, *, has_costs):
-    """Check that one of the two is set, to a value that can be met."""
-    if cost_weight is not None and budget is not None:
-        raise ValueError(
-            f"`cost_weight` and `budget` exclude each other; got cost_weight={cost_weight!r} and "
-            f"budget={budget!r}. Set one of them."
-        )
-    if budget is None:
-        check_amount(cost_weight, "cost_weight", has_costs=has_costs or cost_weight == 0)
-    else:
-        check_amount(budget, "budget", has_costs=has_costs)
-
-
-def check_amount(value, name, *, has_costs):
-    """Check a cost weight or a budget."""
-    if not _is_price(value):
-        raise ValueError(f"`{name}` must be a finite number of at least 0; got {value!r}.")
-    if not has_costs:
-        raise ValueError(
-            f"`{name}`={value:g} needs costs, but this router was fitted without; pass `costs` to "
-            "fit."
-        )
-
-
-def check_reachable(budget, lowest, highest):
-    """Refuse a budget that not even the cheapest model meets."""
-    if budget < lowest * (1 - 1e-12):
-        raise ValueError(
-            f"`budget` {budget:g} is below the cost of the cheapest model of the pool; mean costs "
-            f"from {lowest:g} to {highest:g} can be reached."
-        )
-
-
-def check_drawable(has_costs):
-    """Refuse a deferral curve without costs."""
-    if not has_costs:
-        raise ValueError(
-            "a deferral curve needs costs, but this router was fitted without; pass `costs` here "
-            "or to fit."
         )
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 
 from sklearn_uniroute._cluster_router import ClusterRouter
+from sklearn_uniroute._cost_validation import check_reachable
 from sklearn_uniroute._routing import hull_walk
 from sklearn_uniroute._row_uniform import row_uniform
-from sklearn_uniroute._validation import check_reachable
 
 
 class ZeroRouter(ClusterRouter):

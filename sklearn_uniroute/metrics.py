@@ -41,9 +41,10 @@ def deferral_curve(y_true, error_pred, costs, *, routing_costs=None, sample_weig
         Cost of each model, or of each call, in any unit. By name where the columns of a
         DataFrame `y_true` name the models. Costs of calls may be NaN where `y_true` is NaN; such
         a prompt does not count towards the average cost of a point where that call is chosen.
-    routing_costs : array-like of shape (n_models,), mapping or Series, default=None
-        Costs by which the choice is made, where they differ from those that are paid; by default
-        the mean cost of each model.
+    routing_costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or \
+            DataFrame, default=None
+        Costs by which the choice is made, as predicted before the call, where they differ from
+        those that are paid; by default the mean cost of each model.
     sample_weight : array-like of shape (n_prompts,), default=None
         Weights of the prompts.
 
@@ -103,7 +104,8 @@ def deferral_area_score(y_true, error_pred, costs, *, routing_costs=None, sample
         Predicted errors.
     costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or DataFrame
         Cost of each model, or of each call, in any unit.
-    routing_costs : array-like of shape (n_models,), mapping or Series, default=None
+    routing_costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or \
+            DataFrame, default=None
         Costs by which the choice is made; by default the mean cost of each model.
     sample_weight : array-like of shape (n_prompts,), default=None
         Weights of the prompts.
@@ -143,7 +145,13 @@ def deferral_area_score(y_true, error_pred, costs, *, routing_costs=None, sample
     cost, quality, _ = curve_points(*inputs)
     cost = np.concatenate([[lowest], cost, [highest]])
     quality = np.concatenate([quality[:1], quality, quality[-1:]])
-    return float(np.trapezoid(quality, cost) / (highest - lowest))
+    run, rise = np.diff(cost), np.diff(quality)
+    slope = np.divide(rise, run, out=np.zeros_like(run), where=run != 0)
+    # Where calls differ in cost, the curve may begin or end beyond the range.
+    inside = np.clip(cost, lowest, highest)
+    middle = (inside[:-1] + inside[1:]) / 2
+    area = np.diff(inside) @ (quality[:-1] + slope * (middle - cost[:-1]))
+    return float(area / (highest - lowest))
 
 
 def quality_neutral_cost(y_true, error_pred, costs, *, routing_costs=None, sample_weight=None):
@@ -157,7 +165,8 @@ def quality_neutral_cost(y_true, error_pred, costs, *, routing_costs=None, sampl
         Predicted errors.
     costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or DataFrame
         Cost of each model, or of each call, in any unit.
-    routing_costs : array-like of shape (n_models,), mapping or Series, default=None
+    routing_costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or \
+            DataFrame, default=None
         Costs by which the choice is made; by default the mean cost of each model.
     sample_weight : array-like of shape (n_prompts,), default=None
         Weights of the prompts.
@@ -216,7 +225,8 @@ def peak_quality_score(y_true, error_pred, costs, *, routing_costs=None, sample_
         Predicted errors.
     costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or DataFrame
         Cost of each model, or of each call, in any unit.
-    routing_costs : array-like of shape (n_models,), mapping or Series, default=None
+    routing_costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or \
+            DataFrame, default=None
         Costs by which the choice is made; by default the mean cost of each model.
     sample_weight : array-like of shape (n_prompts,), default=None
         Weights of the prompts.

@@ -7,13 +7,9 @@ from sklearn.utils import Bunch, check_array
 from threadpoolctl import threadpool_limits
 
 from sklearn_uniroute._compare import TEST_SHARE, TRAINING_SHARE, check_comparable, draw_split
+from sklearn_uniroute._cost_validation import check_costs
 from sklearn_uniroute._parameters import check_count, check_enough
-from sklearn_uniroute._validation import (
-    FLOATS,
-    check_costs,
-    check_quality,
-    model_labels,
-)
+from sklearn_uniroute._validation import FLOATS, check_quality, model_labels
 
 __all__ = ["few_shot_curve"]
 

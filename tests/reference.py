@@ -16,12 +16,13 @@ def choose(error, costs, cost_weight):
 def curve(y, error, costs, routing_costs, weights):
     """Points of the deferral curve, by trying a cost weight between any two that could matter."""
     n_prompts, n_models = y.shape
+    by_prompt = routing_costs if np.ndim(routing_costs) == 2 else [routing_costs] * n_prompts
     critical = {0.0}
-    for i in range(n_prompts):
+    for i, prices in enumerate(by_prompt):
         for a in range(n_models):
             for b in range(n_models):
-                if routing_costs[b] > routing_costs[a]:
-                    slope = (error[i, a] - error[i, b]) / (routing_costs[b] - routing_costs[a])
+                if prices[b] > prices[a]:
+                    slope = (error[i, a] - error[i, b]) / (prices[b] - prices[a])
                     critical.add(max(float(slope), 0.0))
     critical = sorted(critical)
     trials = [
@@ -32,7 +33,7 @@ def curve(y, error, costs, routing_costs, weights):
     for cost_weight in trials:
         paid = earned = paid_weight = earned_weight = 0.0
         for i in range(n_prompts):
-            m = choose(error[i], routing_costs, cost_weight)
+            m = choose(error[i], by_prompt[i], cost_weight)
             price = costs[i][m] if np.ndim(costs) == 2 else costs[m]
             if not np.isnan(price):
                 paid += weights[i] * price
@@ -58,12 +59,18 @@ def model_means(cells, weights):
 
 
 def area(points, model_costs):
-    """Area under the points, trapezoid by trapezoid, flat beyond both ends."""
+    """Area under the points within the range of costs, flat beyond both ends."""
     low, high = min(model_costs), max(model_costs)
     path = [(low, points[0][1]), *points, (high, points[-1][1])]
     total = 0.0
     for (c0, q0), (c1, q1) in pairwise(path):
-        total += (c1 - c0) * (q0 + q1) / 2
+        # Cut where the range begins and ends; what lies beyond does not count.
+        cuts = sorted([c0, c1, *(edge for edge in (low, high) if min(c0, c1) < edge < max(c0, c1))])
+        for left, right in pairwise(cuts):
+            if low <= left and right <= high and right > left:
+                share = ((left + right) / 2 - c0) / (c1 - c0)
+                piece = (right - left) * (q0 + share * (q1 - q0))
+                total += piece if c1 > c0 else -piece
     return total / (high - low)
 
 

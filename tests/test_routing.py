@@ -5,7 +5,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from sklearn_uniroute import _routing
-from sklearn_uniroute._routing import choose, hull_walk
+from sklearn_uniroute._routing import (
+    choose,
+    hull_walk,
+    leave_one_choice,
+    weight_within_budget,
+)
 from tests import reference
 
 # Eighths and small integers add and divide without rounding, so that ties are true ties.
@@ -16,14 +21,25 @@ EIGHTHS = st.integers(0, 8).map(lambda n: n / 8)
 def problems(draw):
     n_prompts, n_models = draw(st.integers(1, 6)), draw(st.integers(1, 6))
     error = draw(arrays(np.float64, (n_prompts, n_models), elements=EIGHTHS))
-    costs = draw(arrays(np.float64, n_models, elements=st.integers(0, 4).map(float)))
+    # Costs of models, or of each call.
+    shape = draw(st.sampled_from([(n_models,), (n_prompts, n_models)]))
+    costs = draw(arrays(np.float64, shape, elements=st.integers(0, 4).map(float)))
     return error, costs
+
+
+def paid(error, costs, chosen):
+    """Cost of the chosen model of each prompt."""
+    return np.broadcast_to(costs, error.shape)[np.arange(len(error)), chosen]
 
 
 @given(problems(), EIGHTHS)
 def test_choose_agrees_with_the_reference(problem, cost_weight):
     error, costs = problem
-    expected = [reference.choose(row, costs, cost_weight) for row in error]
+    by_prompt = np.broadcast_to(costs, error.shape)
+    expected = [
+        reference.choose(row, prices, cost_weight)
+        for row, prices in zip(error, by_prompt, strict=True)
+    ]
     np.testing.assert_array_equal(choose(error, costs, cost_weight), expected)
 
 
@@ -38,7 +54,8 @@ def test_choose_breaks_ties_by_cost_then_error_then_position():
 def test_a_higher_cost_weight_never_chooses_a_dearer_model(problem, one, other):
     error, costs = problem
     low, high = sorted([one, other])
-    assert np.all(costs[choose(error, costs, high)] <= costs[choose(error, costs, low)])
+    thrifty, lavish = choose(error, costs, high), choose(error, costs, low)
+    assert np.all(paid(error, costs, thrifty) <= paid(error, costs, lavish))
 
 
 @given(problems(), EIGHTHS)
@@ -46,7 +63,7 @@ def test_a_dominated_model_is_never_chosen(problem, cost_weight):
     error, costs = problem
     worse_error = np.column_stack([error, error[:, 0]])
     np.testing.assert_array_equal(
-        choose(worse_error, np.append(costs, costs[0]), cost_weight),
+        choose(worse_error, np.append(costs, costs[..., :1], axis=-1), cost_weight),
         choose(error, costs, cost_weight),
     )
 
@@ -71,7 +88,8 @@ def test_walk_moves_to_dearer_models_of_less_error_at_falling_cost_weights(probl
     error, costs = problem
     walk = hull_walk(error, costs)
     assert np.all(np.diff(walk.cost_weight) <= 0)
-    assert np.all(costs[walk.target] > costs[walk.source])
+    by_prompt = np.broadcast_to(costs, error.shape)
+    assert np.all(by_prompt[walk.row, walk.target] > by_prompt[walk.row, walk.source])
     assert np.all(error[walk.row, walk.target] < error[walk.row, walk.source])
 
 
@@ -85,10 +103,36 @@ def test_walk_by_hand():
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_walk_in_blocks_is_the_walk_in_one(monkeypatch, dtype):
+@pytest.mark.parametrize("shape", [7, (50, 7)])
+def test_walk_in_blocks_is_the_walk_in_one(monkeypatch, dtype, shape):
     rng = np.random.RandomState(0)
-    error, costs = rng.uniform(size=(50, 7)).astype(dtype), rng.uniform(size=7)
+    error, costs = rng.uniform(size=(50, 7)).astype(dtype), rng.uniform(size=shape)
     whole = hull_walk(error, costs)
     monkeypatch.setattr(_routing, "_WALK_CELLS", 7 * 3)
     for one, other in zip(whole, hull_walk(error, costs), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@given(problems(), st.integers(0, 40).map(lambda n: n / 10))
+def test_the_weight_within_a_budget_is_the_least(problem, budget):
+    error, costs = problem
+    weights = np.full(len(error), 1 / len(error))
+    lowest = np.broadcast_to(costs, error.shape).min(axis=1).mean()
+    if budget < lowest - 1e-9:
+        with pytest.raises(ValueError, match="below the cost of the cheapest"):
+            weight_within_budget(budget, error, costs, weights)
+        return
+    cost_weight = weight_within_budget(budget, error, costs, weights)
+    assert paid(error, costs, choose(error, costs, cost_weight)).mean() <= budget + 1e-9
+    lower = choose(error, costs, max(cost_weight * (1 - 1e-5) - 1e-12, 0))
+    assert cost_weight == 0 or paid(error, costs, lower).mean() > budget
+
+
+@given(problems(), st.sampled_from([0.0, 0.5, 1e20]), st.data())
+def test_one_choice_is_left(problem, cost_weight, draw):
+    error, costs = problem
+    rows = draw.draw(arrays(bool, len(error)))
+    model = draw.draw(st.integers(0, error.shape[1] - 1))
+    chosen = choose(*leave_one_choice(error, costs, rows, model), cost_weight)
+    assert np.all(chosen[rows] == model)
+    np.testing.assert_array_equal(chosen[~rows], choose(error, costs, cost_weight)[~rows])

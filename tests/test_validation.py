@@ -188,11 +188,19 @@ CALLS = {
     ),
     "add_model: a negative cost": (
         lambda r: r.add_model(ERRORS, name="d", cost=-1),
-        "`cost` of model 'd' must be one finite number of at least 0; got -1",
+        "`cost` of model 'd' must be one finite number of at least 0, or one for each.*; got -1",
     ),
     "add_model: two costs": (
         lambda r: r.add_model(ERRORS, name="d", cost=[1, 2]),
-        r"must be one finite number of at least 0; got \[1, 2\]",
+        r"`cost` of model 'd' has shape \(2,\) but `val_errors` has shape \(60,\); pass one number",
+    ),
+    "add_model: the cost of a call missing": (
+        lambda r: r.add_model(ERRORS, name="d", cost=np.where(ERRORS == 0, np.nan, 1)),
+        "`cost` of model 'd' must be finite and at least 0; got nan in row 0. Only calls",
+    ),
+    "set_cost: of calls": (
+        lambda r: r.set_cost("a", ERRORS),
+        "`cost` of model 'a' must be one finite number of at least 0; got array",
     ),
     "add_model: errors too few": (
         lambda r: r.add_model(ERRORS[:3], name="d", cost=1),

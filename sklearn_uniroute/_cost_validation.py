@@ -1,0 +1,186 @@
+"""Checks of what users pass as costs, cost weights and budgets, and the words of their errors."""
+
+import numbers
+from collections.abc import Mapping
+
+import numpy as np
+from sklearn.utils import check_array
+
+from sklearn_uniroute._validation import FLOATS, listing
+
+
+def check_costs(costs, labels, *, quality, complete=False, name="costs"):
+    """Bring costs into an array of shape (n_models,) or (n_prompts, n_models).
+
+    `labels` are the models in the order of the result. Costs given per call may be NaN where the
+    quality is NaN too, unless they are to be `complete`: a call that was not made has no cost.
+    """
+    if isinstance(costs, Mapping):
+        _check_named(costs, labels, name)
+        costs = [costs[label] for label in labels.tolist()]
+    elif hasattr(costs, "columns"):
+        _check_named(costs.columns, labels, name)
+        costs = costs[labels.tolist()]
+    elif hasattr(costs, "index") and hasattr(costs, "loc"):
+        _check_named(costs.index, labels, name)
+        costs = costs.loc[labels.tolist()]
+    if np.ndim(costs) not in {1, 2} or np.asarray(costs).dtype.kind not in "iufbO":
+        raise ValueError(f"`{name}` must be numbers, one per model or one per call; got {costs!r}.")
+    costs = check_array(
+        costs, dtype=FLOATS, ensure_2d=False, ensure_all_finite=False, input_name=name
+    )
+    n_models = len(labels)
+    if costs.shape not in {(n_models,), quality.shape}:
+        got = f"{len(costs)} entries" if costs.ndim == 1 else f"shape {costs.shape}"
+        raise ValueError(
+            f"`{name}` has {got} but there are {n_models} models (columns of quality); pass one "
+            "cost per model, or an array of shape (n_samples, n_models). Note that "
+            "cross-validation slices a parameter that is as long as the data."
+        )
+    by_call = costs.ndim == 2 and not complete
+    not_run = np.isnan(quality) if by_call else False
+    # A comparison with NaN is False, so that NaN and infinity fail here too.
+    bad = ~((costs >= 0) & (costs < np.inf)) & ~(np.isnan(costs) & not_run)
+    if bad.any():
+        at = tuple(np.argwhere(bad)[0].tolist())
+        raise ValueError(
+            f"`{name}` must be finite and at least 0; got {costs[at]} for model "
+            f"{labels.tolist()[at[-1]]!r}{f' in row {at[0]}' if costs.ndim == 2 else ''}."
+            + (
+                " Only calls that were not made (NaN quality) may have a cost of NaN."
+                if by_call
+                else ""
+            )
+        )
+    return costs
+
+
+def _check_named(names, labels, argument):
+    missing = [label for label in labels.tolist() if label not in names]
+    if missing:
+        raise ValueError(
+            f"`{argument}` has no entry for model(s) {listing(missing)}; it names "
+            f"{listing(names)}. Names of models come from the columns of `y` when it is a "
+            "DataFrame; otherwise models go by number from 0."
+        )
+
+
+def check_cost(cost, name, *, has_costs, val_errors=None):
+    """Check the price of one model: required where the others have one, refused where not.
+
+    With `val_errors`, the cost may also be an array of what each of these calls cost.
+    """
+    if has_costs and cost is None:
+        raise ValueError(
+            f"`cost` of model {name!r} is missing: the other models of this router have costs, and "
+            "a missing price would count as free; pass cost=."
+        )
+    if not has_costs and cost is not None:
+        raise ValueError(
+            f"`cost` was given for model {name!r}, but this router was fitted without costs; fit "
+            "it with `costs`, or leave `cost` out."
+        )
+    if cost is None:
+        return None
+    if val_errors is not None and np.ndim(cost) > 0:
+        return _check_calls(cost, name, val_errors)
+    if not _is_price(cost):
+        calls = "" if val_errors is None else ", or one for each call"
+        raise ValueError(
+            f"`cost` of model {name!r} must be one finite number of at least 0{calls}; got "
+            f"{cost!r}."
+        )
+    return float(cost)
+
+
+def _check_calls(cost, name, val_errors):
+    cost = check_array(
+        cost, dtype=np.float64, ensure_2d=False, ensure_all_finite=False, input_name="cost"
+    )
+    if cost.shape != val_errors.shape:
+        raise ValueError(
+            f"`cost` of model {name!r} has shape {cost.shape} but `val_errors` has shape "
+            f"{val_errors.shape}; pass one number, or one for each validation prompt."
+        )
+    bad = ~((cost >= 0) & (cost < np.inf)) & ~(np.isnan(cost) & np.isnan(val_errors))
+    if bad.any():
+        at = int(np.argmax(bad))
+        raise ValueError(
+            f"`cost` of model {name!r} must be finite and at least 0; got {cost[at]} in row {at}. "
+            "Only calls that were not made (NaN in `val_errors`) may have a cost of NaN."
+        )
+    return cost
+
+
+def check_costs_by_call(costs):
+    """Refuse to learn what calls cost where that was not passed."""
+    if costs is None or costs.ndim == 1:
+        got = "none" if costs is None else "one number for each model"
+        raise ValueError(
+            f"`cost_model`='cluster' learns from what each call cost, but `costs` has {got}; pass "
+            "an array of shape (n_prompts, n_models), or set cost_model='mean'."
+        )
+
+
+def _is_price(value):
+    return isinstance(value, numbers.Real) and 0 <= float(value) < np.inf
+
+
+def check_operating_point(cost_weight, budget, *, has_costs):
+    """Check that one of the two is set, to a value that can be met."""
+    if cost_weight is not None and budget is not None:
+        raise ValueError(
+            f"`cost_weight` and `budget` exclude each other; got cost_weight={cost_weight!r} and "
+            f"budget={budget!r}. Set one of them."
+        )
+    if budget is None:
+        check_amount(cost_weight, "cost_weight", has_costs=has_costs or cost_weight == 0)
+    else:
+        check_amount(budget, "budget", has_costs=has_costs)
+
+
+def check_amount(value, name, *, has_costs):
+    """Check a cost weight or a budget."""
+    if not _is_price(value):
+        raise ValueError(f"`{name}` must be a finite number of at least 0; got {value!r}.")
+    if not has_costs:
+        raise ValueError(
+            f"`{name}`={value:g} needs costs, but this router was fitted without; pass `costs` to "
+            "fit."
+        )
+
+
+def check_reachable(budget, lowest, highest):
+    """Refuse a budget that not even the cheapest model meets."""
+    if budget < lowest * (1 - 1e-12):
+        raise ValueError(
+            f"`budget` {budget:g} is below the cost of the cheapest model of the pool; mean costs "
+            f"from {lowest:g} to {highest:g} can be reached."
+        )
+
+
+def check_has_costs(costs):
+    """Refuse to predict costs where there are none."""
+    if costs is None:
+        raise ValueError("this router was fitted without costs; pass `costs` to fit.")
+
+
+def check_drawable(has_costs):
+    """Refuse a deferral curve without costs."""
+    if not has_costs:
+        raise ValueError(
+            "a deferral curve needs costs, but this router was fitted without; pass `costs` here "
+            "or to fit."
+        )
+
+
+def check_new_costs(costs, new, *, has_costs):
+    """Check the prices of added models, by name: one for each, and no other."""
+    costs = {} if costs is None else dict(costs)
+    others = [label for label in costs if label not in new]
+    if others:
+        raise ValueError(
+            f"`costs` names model(s) {listing(others)}, which these battles do not add; use "
+            "`set_cost` for known models."
+        )
+    return [check_cost(costs.get(label), label, has_costs=has_costs) for label in new]
