@@ -207,15 +207,11 @@ def _run_trial(X, y, costs, model_costs, routers, n_validation, n_training_model
             )
             pool = len(known) + np.arange(len(unseen))
             for name, model in zip(pool, unseen, strict=True):
-                price = np.nanmean(costs[split.validation, model]) if per_call else costs[model]
-                router.add_model(1 - y[split.validation, model], name=name, cost=price)
-            error = router.predict_error(X[split.test], pool)
-            metric = {
-                "y_true": y_test,
-                "error_pred": error,
-                "costs": test_costs,
-                "routing_costs": router.costs_[pool],
-            }
+                cost = costs[split.validation, model] if per_call else costs[model]
+                router.add_model(1 - y[split.validation, model], name=name, cost=cost)
+            inputs = router._curve_inputs(X[split.test], y_test, test_costs, pool, None)
+            names = ("y_true", "error_pred", "costs", "routing_costs")
+            metric = dict(zip(names, inputs, strict=True))
             scores.append(
                 [
                     deferral_area_score(**metric),

@@ -193,6 +193,11 @@ class MLPRouter(BaseRouter):
         from sklearn_uniroute._torch import train_outputs
 
         squared = check_loss(self.loss, errors) == "squared_error"
+        center, scale = 0.0, 1.0
+        if squared:
+            # Any quality is learned alike, whatever its unit.
+            center, scale = np.nanmean(errors), np.nanstd(errors) or 1.0
+            errors = (errors - center) / scale
         held_out = slice(int(_HELD_OUT * len(X)))
         training = slice(held_out.stop, None)
         judge = partial(_worth, errors=errors[held_out], costs=costs, squared=squared)
@@ -213,7 +218,9 @@ class MLPRouter(BaseRouter):
             seed=self.training_seed_,
         )
         network = {"coefs": coefs[:-1], "intercepts": intercepts[:-1], "squared": squared}
-        return network, np.column_stack([intercepts[-1], coefs[-1].T]).astype(np.float64)
+        output = np.column_stack([intercepts[-1], coefs[-1].T]).astype(np.float64) * scale
+        output[:, 0] += center
+        return network, output
 
     def _predict_error(self, X, index):
         error = np.empty((len(X), len(index)))

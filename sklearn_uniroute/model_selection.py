@@ -125,13 +125,9 @@ def _areas(router, data, model_costs, n_validation, n_training_models, seed):
             fitted.fit(X, y[:, known], costs=training_costs)
             pool = len(known) + np.arange(len(unseen))
             for name, model in zip(pool, unseen, strict=True):
-                errors = 1 - y[fitted.validation_indices_, model]
-                price = (
-                    np.nanmean(data.costs[split.training, model])
-                    if per_call
-                    else (data.costs[model])
-                )
-                fitted.add_model(errors, name=name, cost=price)
+                run = split.training[fitted.validation_indices_]
+                cost = data.costs[run, model] if per_call else data.costs[model]
+                fitted.add_model(1 - data.y[run, model], name=name, cost=cost)
             y_test = data.y[np.ix_(split.test, unseen)]
             areas.append(fitted.score(data.X[split.test], y_test, test_costs, pool))
     return areas

@@ -249,6 +249,42 @@ def check_costs_per_call_count_by_their_mean(router, data):
     assert router.costs_[0] == pytest.approx(calls[1:, 0].mean())
 
 
+def check_the_cost_of_an_added_model_may_be_by_call(router, data):
+    router = fitted(router, data)
+    errors = validation_errors(router, data, 6)
+    calls = np.random.RandomState(0).uniform(1, 9, size=len(errors))
+    errors[:5] = calls[:5] = np.nan
+    router.add_model(errors, name=6, cost=calls)
+    expected = np.average(calls[5:], weights=router.validation_weights_[5:])
+    assert router.costs_[6] == pytest.approx(expected)
+    router.add_model(errors, name=7, cost=calls, X_val=router.X_val_)
+    assert router.costs_[7] == pytest.approx(calls[5:].mean())
+    np.testing.assert_allclose(
+        router.predict_cost(data.X[:3], [7, 0]), np.tile(router.costs_[[7, 0]], (3, 1))
+    )
+
+
+def check_any_unit_of_quality_is_routed_alike(router, data):
+    """Shifting and scaling the quality shifts and scales predictions, and changes no choice."""
+    if "loss" in router.get_params():
+        router = clone(router).set_params(loss="squared_error")
+    plain, scaled = (
+        clone(router).fit(data.X[:N_TRAINING], y[:N_TRAINING, :6], data.costs[:6])
+        for y in (data.y, 25 * data.y - 40)
+    )
+    errors = validation_errors(plain, data, 6)
+    plain.add_model(errors, cost=data.costs[6])
+    scaled.add_model(16 + 25 * errors, cost=data.costs[6], name=6)
+    error = plain.predict_error(data.X)
+    tolerance = 1e-3 if "loss" in router.get_params() else 1e-9
+    np.testing.assert_allclose(scaled.predict_error(data.X), 16 + 25 * error, atol=25 * tolerance)
+    for weight in COST_WEIGHTS:
+        chosen = scaled.predict(data.X, cost_weight=25 * weight)
+        taken = np.take_along_axis(error + weight * plain.costs_, chosen[:, None], axis=1)
+        best = (error + weight * plain.costs_).min(axis=1)
+        np.testing.assert_allclose(taken[:, 0], best, atol=2 * tolerance)
+
+
 def check_without_costs_the_error_decides(router, data):
     router = fitted(router, data, costs=None)
     assert router.costs_ is None
