@@ -1,0 +1,190 @@
+import copy
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+from sklearn_uniroute import HybridRouter, KMeansRouter, LearnedMapRouter
+from sklearn_uniroute._clusters import responsibilities
+from sklearn_uniroute.metrics import deferral_area_score
+
+ROUTERS = [
+    KMeansRouter(6, cost_model="cluster", n_validation=60, random_state=0),
+    KMeansRouter(6, cost_model="cluster", temperature=0, n_validation=60, random_state=0),
+    LearnedMapRouter(6, cost_model="cluster", n_validation=60, random_state=0),
+    HybridRouter(6, n_components=3, cost_model="cluster", n_validation=60, random_state=0),
+]
+every_router = pytest.mark.parametrize("router", ROUTERS, ids=lambda r: type(r).__name__)
+
+
+def nearest(router, X):
+    return ((X[:, None] - router.cluster_centers_) ** 2).sum(axis=2).argmin(axis=1)
+
+
+@pytest.fixture
+def calls(data):
+    """What calls cost: a model's answers are longer, each in its own way, the larger feature 0."""
+    rng = np.random.RandomState(0)
+    length = np.exp(data.X[:, :1] * np.linspace(0, 0.6, 8))
+    return data.costs * length * rng.uniform(0.5, 1.5, size=(400, 8))
+
+
+def grown(router, data, calls):
+    router = clone(router).fit(data.X, data.y[:, :6], costs=calls[:, :6])
+    rows = router.validation_indices_
+    for model in (6, 7):
+        router.add_model(1 - data.y[rows, model], cost=calls[rows, model])
+    return router
+
+
+@every_router
+def test_costs_are_means_of_clusters_by_hand(router, data, calls):
+    router = grown(router, data, calls)
+    labels = nearest(router, data.X)
+    validation = nearest(router, router.X_val_)
+    for k in range(6):
+        for model in range(6):
+            mean = calls[labels == k, model].mean()
+            assert router.cost_representation_[model, k] == pytest.approx(mean)
+        mean = calls[router.validation_indices_[validation == k], 7].mean()
+        assert router.cost_representation_[7, k] == pytest.approx(mean)
+    np.testing.assert_allclose(router.costs_[:6], calls[:, :6].mean(axis=0))
+    shares = np.bincount(labels) / 400
+    np.testing.assert_allclose(router.costs_[6:], router.cost_representation_[6:] @ shares)
+
+
+@every_router
+def test_predicted_costs_follow_the_features_of_the_prompt(router, data, calls):
+    router = grown(router, data, calls)
+    X = data.X[:50] + 0.1
+    if isinstance(router, LearnedMapRouter):
+        phi = router._features(X)
+    elif router.temperature == 0:
+        phi = np.eye(6)[nearest(router, X)]
+    else:
+        phi = responsibilities(X, router.cluster_centers_, router.temperature_)
+    expected = phi @ router.cost_representation_.T
+    np.testing.assert_allclose(router.predict_cost(X), expected, rtol=1e-5)
+    np.testing.assert_allclose(router.predict_cost(X, [7, 2]), expected[:, [7, 2]], rtol=1e-5)
+    for weight in (0.0, 0.003, 0.03, 1.0):
+        scores = router.predict_error(X) + weight * router.predict_cost(X)
+        np.testing.assert_allclose(router.decision_function(X, cost_weight=weight), -scores)
+        chosen = router.predict(X, cost_weight=weight)
+        taken = np.take_along_axis(scores, chosen[:, None], axis=1)[:, 0]
+        np.testing.assert_allclose(taken, scores.min(axis=1))
+
+
+@every_router
+def test_budgets_are_kept_by_predicted_costs(router, data, calls):
+    router = grown(router, data, calls)
+    cost = router.predict_cost(data.X)
+    for budget in (5.0, 20.0, 50.0):
+        chosen = router.predict(data.X, budget=budget)
+        assert cost[np.arange(400), chosen].mean() <= budget * (1 + 1e-9)
+        weight = router.cost_weight_for_budget(budget)
+        lower = router.predict(data.X, cost_weight=weight * (1 - 1e-5))
+        assert weight == 0 or cost[np.arange(400), lower].mean() > budget
+
+
+def test_score_routes_by_predicted_costs_and_accounts_for_paid_ones(data, calls):
+    router = grown(ROUTERS[0], data, calls)
+    expected = deferral_area_score(
+        data.y, router.predict_error(data.X), calls, routing_costs=router.predict_cost(data.X)
+    )
+    assert router.score(data.X, data.y, costs=calls) == pytest.approx(expected)
+    prices = np.arange(8.0)
+    expected = deferral_area_score(data.y, router.predict_error(data.X), prices)
+    assert router.score(data.X, data.y, costs=prices) == pytest.approx(expected)
+
+
+def test_it_saves_where_the_cheaper_model_differs_from_prompt_to_prompt():
+    """Two models of equal skill and mean cost, each cheap where the other is dear."""
+    rng = np.random.RandomState(0)
+    X = np.repeat([[-3.0], [3.0]], 200, axis=0) + rng.normal(size=(400, 1))
+    y = np.ones((400, 2))
+    calls = np.where(np.arange(400)[:, None] < 200, [1.0, 3.0], [3.0, 1.0])
+    router = KMeansRouter(2, cost_model="cluster", random_state=0).fit(X, y, costs=calls)
+    chosen = router.predict(X, cost_weight=0.1)
+    np.testing.assert_array_equal(chosen, np.repeat([0, 1], 200))
+    assert router.cost_weight_for_budget(1.001) < 1
+
+
+def test_calls_not_made_do_not_count(data, calls):
+    y = data.y.copy()
+    y[::3, 2] = calls[::3, 2] = np.nan
+    router = ROUTERS[0]
+    router = clone(router).fit(data.X, y, costs=calls)
+    labels = nearest(router, data.X)
+    made = np.arange(400) % 3 > 0
+    for k in range(6):
+        assert router.cost_representation_[2, k] == pytest.approx(
+            calls[made & (labels == k), 2].mean()
+        )
+    # The mean over the traffic, not over where the calls were made.
+    shares = np.bincount(labels) / 400
+    assert router.costs_[2] == pytest.approx(router.cost_representation_[2] @ shares)
+
+
+def test_a_price_alone_is_spread_as_the_costs_of_known_models_are(data, calls):
+    router = clone(ROUTERS[0]).fit(data.X, data.y[:, :6], costs=calls[:, :6])
+    profile = router.cost_representation_.mean(axis=0) / router.costs_.mean()
+    router.add_model(1 - data.y[router.validation_indices_, 6], cost=40.0)
+    np.testing.assert_allclose(router.cost_representation_[6], 40 * profile)
+    assert router.costs_[6] == 40
+
+
+def test_a_new_price_changes_all_costs_of_the_model_in_proportion(data, calls):
+    router = grown(ROUTERS[0], data, calls)
+    before = router.cost_representation_
+    held = copy.copy(router)
+    router.set_cost(7, 2 * router.costs_[7])
+    np.testing.assert_allclose(router.cost_representation_[7], 2 * before[7])
+    np.testing.assert_array_equal(router.cost_representation_[:7], before[:7])
+    np.testing.assert_array_equal(held.cost_representation_, before)
+    # From nothing to something there is no proportion.
+    router.set_cost(7, 0.0).set_cost(7, 5.0)
+    np.testing.assert_allclose(router.cost_representation_[7], 5.0)
+
+
+def test_pool_changes_keep_costs_in_step(data, calls):
+    router = grown(ROUTERS[0], data, calls)
+    other = pickle.loads(pickle.dumps(router)).remove_model(3)
+    kept = [0, 1, 2, 4, 5, 6, 7]
+    np.testing.assert_array_equal(
+        other.predict_cost(data.X, kept), router.predict_cost(data.X, kept)
+    )
+    rows = router.validation_indices_
+    other.add_model(1 - data.y[rows, 7], cost=calls[rows, 7], name=0, replace=True)
+    np.testing.assert_array_equal(other.predict_cost(data.X, [0]), other.predict_cost(data.X, [7]))
+
+
+def test_by_what_was_fitted(data, calls):
+    router = grown(ROUTERS[0], data, calls).set_params(cost_model="mean")
+    assert np.ptp(router.predict_cost(data.X)[:, 7]) > 1
+    router = clone(ROUTERS[0]).set_params(cost_model="mean").fit(data.X, data.y, costs=calls)
+    assert router.cost_representation_ is None
+    assert router.set_params(cost_model="cluster").set_cost(0, 3.0).costs_[0] == 3
+
+
+@pytest.mark.parametrize("costs", [None, np.arange(8.0)], ids=["none", "per model"])
+def test_it_needs_costs_of_calls(data, costs):
+    with pytest.raises(ValueError, match=r"learns from what each call cost, but `costs` has"):
+        clone(ROUTERS[0]).fit(data.X, data.y, costs=costs)
+
+
+def test_predicting_costs_needs_costs(data):
+    router = KMeansRouter(3, random_state=0).fit(data.X, data.y)
+    with pytest.raises(ValueError, match="fitted without costs; pass `costs` to fit"):
+        router.predict_cost(data.X)
+
+
+def test_models_from_battles_have_costs_too(data, calls):
+    router = clone(ROUTERS[0]).fit(data.X, data.y[:, :7], costs=calls[:, :7])
+    rng = np.random.RandomState(0)
+    a, b = np.array([rng.permutation(8)[:2] for _ in range(400)]).T
+    margin = data.y[np.arange(400), a] - data.y[np.arange(400), b]
+    winner = np.array(["model_b", "tie", "model_a"])[np.sign(margin).astype(int) + 1]
+    router.add_models_from_preferences(data.X, a, b, winner, costs={7: 9.0})
+    assert router.cost_representation_[7] @ router.cluster_shares_ == pytest.approx(9)
+    assert router.predict_cost(data.X).shape == (400, 8)
