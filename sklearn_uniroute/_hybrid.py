@@ -10,7 +10,7 @@ from sklearn_uniroute._validation import check_trainable
 
 # How much errors of a model vary within clusters by what is linear in the embedding, before any
 # label: the variance at an average prompt, in units of the noise.
-_LINEAR_VARIANCE = 0.0015
+_LINEAR_VARIANCE = 0.002
 
 
 class HybridRouter(KMeansRouter):
