@@ -1,11 +1,9 @@
 """Pictures of deferral curves."""
 
-from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import check_is_fitted
-
 from sklearn_uniroute._cost_validation import check_drawable
 from sklearn_uniroute._curve import check_curve_inputs, curve_points, is_wide, model_means
 from sklearn_uniroute._optional import import_optional
+from sklearn_uniroute._scorers import last_router
 
 
 class DeferralCurveDisplay:
@@ -104,9 +102,7 @@ class DeferralCurveDisplay:
             If neither the router nor the call has costs, and for the reasons of
             :func:`sklearn_uniroute.metrics.deferral_curve`.
         """
-        check_is_fitted(estimator)
-        if isinstance(estimator, Pipeline):
-            X, estimator = estimator[:-1].transform(X), estimator[-1]
+        estimator, X = last_router(estimator, X)
         check_drawable(costs is not None or estimator.costs_ is not None)
         y, error, costs, routing_costs = estimator._curve_inputs(X, y, costs, pool, sample_weight)
         return cls.from_predictions(

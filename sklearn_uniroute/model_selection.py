@@ -1,133 +1,19 @@
-"""Evaluation of routers on models they have not seen."""
+"""Choosing and evaluating routers: scorers, and models that they have not seen."""
 
-import numpy as np
-from joblib import Parallel, delayed
-from sklearn.base import clone
-from sklearn.utils import Bunch, check_array
-from threadpoolctl import threadpool_limits
+from sklearn_uniroute._few_shot_curve import few_shot_curve
+from sklearn_uniroute._scorers import (
+    DeferralScorer,
+    deferral_area_scorer,
+    make_deferral_scorer,
+    peak_quality_scorer,
+    qnc_scorer,
+)
 
-from sklearn_uniroute._compare import TEST_SHARE, TRAINING_SHARE, check_comparable, draw_split
-from sklearn_uniroute._cost_validation import check_costs
-from sklearn_uniroute._parameters import check_count, check_enough
-from sklearn_uniroute._validation import FLOATS, check_quality, model_labels
-
-__all__ = ["few_shot_curve"]
-
-
-def few_shot_curve(
-    router,
-    X,
-    y,
-    costs,
-    *,
-    n_validation=(25, 50, 100, 200, 400),
-    n_splits=10,
-    model_share=2 / 3,
-    n_jobs=None,
-    random_state=0,
-):
-    """Measure how many validation prompts a new model needs.
-
-    In each split the models are divided into training and unseen ones, and 60 % of the prompts
-    train while 30 % test. For each number of validation prompts, the router is fitted on the
-    training models, chooses that many of the training prompts in its own way, takes in each
-    unseen model from its errors on them, and is scored on the test prompts and the unseen models.
-
-    Parameters
-    ----------
-    router : router
-        Unfitted.
-    X : array-like of shape (n_prompts, n_features)
-        Prompt embeddings.
-    y : array-like or DataFrame of shape (n_prompts, n_models)
-        Quality of each model on each prompt; NaN where a model was not run.
-    costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or DataFrame
-        Cost of each model, or of each call.
-    n_validation : sequence of int, default=(25, 50, 100, 200, 400)
-        Numbers of validation prompts.
-    n_splits : int, default=10
-        Number of random splits. They are the same for every router and number of prompts, so that
-        differences are paired.
-    model_share : float, default=2/3
-        Share of the models to train on.
-    n_jobs : int, default=None
-        Number of processes, as in joblib. The numbers do not depend on it.
-    random_state : int, default=0
-        Seeds the splits and the routers.
-
-    Returns
-    -------
-    curve : Bunch
-        With `n_validation` of shape (n_sizes,) and `area` of shape (n_sizes, n_splits), the area
-        under the deferral curve of the unseen models.
-
-    Raises
-    ------
-    ValueError
-        If there are too few prompts or models to split, all models have one cost, or an unseen
-        model was run on none of the validation prompts of a split.
-
-    See Also
-    --------
-    sklearn_uniroute.FewShotCurveDisplay : Draws it.
-
-    References
-    ----------
-    "Universal Model Routing for Efficient LLM Inference", arXiv 2502.08773, figure 2 (bottom).
-
-    Examples
-    --------
-    >>> from sklearn_uniroute import KMeansRouter
-    >>> from sklearn_uniroute.datasets import make_routing_data
-    >>> from sklearn_uniroute.model_selection import few_shot_curve
-    >>> data = make_routing_data(n_prompts=300, random_state=0)
-    >>> curve = few_shot_curve(
-    ...     KMeansRouter(5), data.X, data.y, data.costs, n_validation=[10, 100], n_splits=3
-    ... )
-    >>> curve.area.shape
-    (2, 3)
-    """
-    check_count(n_splits, "n_splits")
-    n_validation = list(n_validation)
-    check_count(len(n_validation), "len(n_validation)")
-    X = check_array(X, dtype=FLOATS, input_name="X")
-    labels = model_labels(y)
-    y = check_quality(y, n_prompts=len(X), labels=labels)
-    labels = np.arange(y.shape[1]) if labels is None else labels
-    data = Bunch(X=X, y=y, costs=check_costs(costs, labels, quality=y))
-    model_costs, _, n_training_models = check_comparable(
-        data, n_splits, 1, model_share, 1 - TEST_SHARE
-    )
-    n_training = round(TRAINING_SHARE * len(data.y))
-    for size in n_validation:
-        check_count(size, "n_validation")
-        check_enough(size, "n_validation", n_training, "training prompts")
-    seeds = np.random.SeedSequence(random_state).generate_state(n_splits)
-    areas = Parallel(n_jobs=n_jobs)(
-        delayed(_areas)(router, data, model_costs, n_validation, n_training_models, seed)
-        for seed in seeds
-    )
-    return Bunch(n_validation=np.array(n_validation), area=np.array(areas).T)
-
-
-def _areas(router, data, model_costs, n_validation, n_training_models, seed):
-    rng = np.random.RandomState(seed)
-    split = draw_split(rng, len(data.X), model_costs, 1, n_training_models)
-    known, unseen = split.training_models, split.unseen_models
-    X, y = data.X[split.training], data.y[split.training]
-    per_call = data.costs.ndim == 2
-    training_costs = data.costs[np.ix_(split.training, known)] if per_call else data.costs[known]
-    test_costs = data.costs[np.ix_(split.test, unseen)] if per_call else data.costs[unseen]
-    areas = []
-    with threadpool_limits(1):
-        for size in n_validation:
-            fitted = clone(router).set_params(n_validation=size, random_state=int(seed % 2**31))
-            fitted.fit(X, y[:, known], costs=training_costs)
-            pool = len(known) + np.arange(len(unseen))
-            for name, model in zip(pool, unseen, strict=True):
-                run = split.training[fitted.validation_indices_]
-                cost = data.costs[run, model] if per_call else data.costs[model]
-                fitted.add_model(1 - data.y[run, model], name=name, cost=cost)
-            y_test = data.y[np.ix_(split.test, unseen)]
-            areas.append(fitted.score(data.X[split.test], y_test, test_costs, pool))
-    return areas
+__all__ = [
+    "DeferralScorer",
+    "deferral_area_scorer",
+    "few_shot_curve",
+    "make_deferral_scorer",
+    "peak_quality_scorer",
+    "qnc_scorer",
+]
