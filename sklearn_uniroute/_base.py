@@ -7,16 +7,16 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from sklearn_uniroute._budget import BudgetMixin
 from sklearn_uniroute._cost_validation import (
-    check_amount,
     check_costs,
     check_has_costs,
-    check_operating_point,
+    check_randomize,
 )
 from sklearn_uniroute._curve import model_means
 from sklearn_uniroute._parameters import check_count
 from sklearn_uniroute._pool import PoolMixin
-from sklearn_uniroute._routing import choose, weight_within_budget
+from sklearn_uniroute._routing import choose
 from sklearn_uniroute._score import curve_score
 from sklearn_uniroute._validation import (
     FLOATS,
@@ -33,7 +33,7 @@ from sklearn_uniroute._validation import (
 _BLOCK_CELLS = 2**20
 
 
-class BaseRouter(PoolMixin, BaseEstimator):
+class BaseRouter(PoolMixin, BudgetMixin, BaseEstimator):
     """Base class of all routers.
 
     A subclass sets `_evidence_arrays`, the names of its fitted arrays with one row per model, and
@@ -52,7 +52,12 @@ class BaseRouter(PoolMixin, BaseEstimator):
     """
 
     __metadata_request__fit = {"costs": True, "X_val": True}  # noqa: RUF012
-    __metadata_request__predict = {"pool": True, "cost_weight": True, "budget": True}  # noqa: RUF012
+    __metadata_request__predict = {
+        "pool": True,
+        "cost_weight": True,
+        "budget": True,
+        "randomize": True,
+    }
     __metadata_request__decision_function = {"pool": True, "cost_weight": True}  # noqa: RUF012
     __metadata_request__score = {"costs": True, "pool": True}  # noqa: RUF012
 
@@ -115,9 +120,10 @@ class BaseRouter(PoolMixin, BaseEstimator):
             self._set_validation_prompts(X, X_val, rng)
             self._fit_evidence(X, errors)
             self._fit_costs(X, costs)
+            self.mixing_seed_ = int(rng.randint(2**31))
         return self
 
-    def predict(self, X, pool=None, *, cost_weight=None, budget=None):
+    def predict(self, X, pool=None, *, cost_weight=None, budget=None, randomize=False):
         """Choose a model for each prompt.
 
         Parameters
@@ -132,6 +138,10 @@ class BaseRouter(PoolMixin, BaseEstimator):
             Mean cost per prompt to keep to, in the unit of the costs, instead of a `cost_weight`;
             see :meth:`cost_weight_for_budget`. It is kept on the prompts that the router knows;
             the cost of others differs from it as they differ from these. By default as constructed.
+        randomize : bool, default=False
+            Whether to spend a budget in full: the mean cost moves in steps, and a share of the
+            prompts, picked at random but the same ones each time, goes by the step beyond the
+            budget, such that the expected cost is the budget. A ZeroRouter always does.
 
         Returns
         -------
@@ -143,8 +153,8 @@ class BaseRouter(PoolMixin, BaseEstimator):
         ------
         ValueError
             If the pool has unknown or repeated models, `cost_weight` and `budget` are both
-            given, either needs costs that the router does not have, or the budget is below the
-            cost of the cheapest model.
+            given, either needs costs that the router does not have, the budget is below the
+            cost of the cheapest model, or `randomize` has no budget to meet.
 
         References
         ----------
@@ -156,9 +166,10 @@ class BaseRouter(PoolMixin, BaseEstimator):
         cost_weight, budget = self._operating_point(
             cost_weight, budget, has_costs=self.costs_ is not None
         )
+        check_randomize(randomize, budget)
         X = validate_data(self, X, reset=False, dtype=FLOATS)
         if budget is not None:
-            chosen = self._choose_within_budget(X, index, budget)
+            chosen = self._choose_within_budget(X, index, budget, randomize)
         else:
             chosen = self._choose(X, index, cost_weight)
         return self.models_[index[chosen]]
@@ -303,48 +314,6 @@ class BaseRouter(PoolMixin, BaseEstimator):
         y, error, costs, routing_costs = self._curve_inputs(X, y, costs, pool, sample_weight)
         return curve_score(y, error, costs, routing_costs, sample_weight)
 
-    def cost_weight_for_budget(self, budget, pool=None, X=None):
-        """Find the least cost weight that keeps the mean cost within a budget.
-
-        The mean cost over the prompts is a step function of the cost weight whose steps are
-        known, so that no search is needed [UR E]. The answer lies a millionth above a step, so
-        that rounding does not undo it.
-
-        Parameters
-        ----------
-        budget : float
-            Mean cost per prompt, in the unit of the costs.
-        pool : sequence of model names, default=None
-            The models, all that the router knows by default.
-        X : array-like of shape (n_prompts, n_features), default=None
-            Prompts to keep the budget on. By default those that the router knows: the training
-            prompts, or the validation prompts where the router does not cluster.
-
-        Returns
-        -------
-        cost_weight : float
-            In error per unit of cost; 0 where the budget pays for the least error everywhere.
-
-        Raises
-        ------
-        ValueError
-            If the router has no costs, or the budget is below the cost of the cheapest model.
-
-        References
-        ----------
-        "Universal Model Routing for Efficient LLM Inference", arXiv 2502.08773, appendix E.
-        """
-        check_is_fitted(self)
-        check_amount(budget, "budget", has_costs=self.costs_ is not None)
-        index = np.sort(check_pool(pool, self.models_))
-        if X is None:
-            error, costs, weights = self._calibration(index)
-        else:
-            X = validate_data(self, X, reset=False, dtype=FLOATS)
-            error, costs = self._routing_terms(X, index)
-            weights = np.full(len(X), 1 / len(X))
-        return weight_within_budget(budget, error, costs, weights)
-
     def _check_params(self):
         """Check the parameters set at construction; subclasses check theirs as well."""
         self._operating_point(None, None, has_costs=True)
@@ -366,15 +335,6 @@ class BaseRouter(PoolMixin, BaseEstimator):
         """Draw rows of the training prompts, and what each of them counts in an average."""
         return np.sort(rng.permutation(len(X))[:n_validation]), np.ones(n_validation)
 
-    def _operating_point(self, cost_weight, budget, *, has_costs):
-        """Settle on a cost weight or a budget: what the call says, else what was constructed."""
-        if cost_weight is None and budget is None:
-            cost_weight, budget = self.cost_weight, self.budget
-            if cost_weight == 0 and budget is not None:
-                cost_weight = None
-        check_operating_point(cost_weight, budget, has_costs=has_costs)
-        return cost_weight, budget
-
     def _fit_costs(self, X, costs):
         """Learn how costs differ from prompt to prompt, where the router tells prompts apart."""
 
@@ -392,11 +352,6 @@ class BaseRouter(PoolMixin, BaseEstimator):
     def _prices(self, index):
         return np.zeros(len(index)) if self.costs_ is None else self.costs_[index]
 
-    def _calibration(self, index):
-        """Predicted errors and costs on the prompts to keep budgets on, and their weights."""
-        weights = self.validation_weights_ / self.validation_weights_.sum()
-        return *self._routing_terms(self.X_val_, index), weights
-
     def _predict_cost(self, X, index):
         """Costs by model, or by prompt and model where the router tells prompts apart."""
         return self._prices(index)
@@ -413,9 +368,6 @@ class BaseRouter(PoolMixin, BaseEstimator):
             error, costs = self._routing_terms(X[rows], index)
             chosen[rows] = choose(error, costs, cost_weight)
         return chosen
-
-    def _choose_within_budget(self, X, index, budget):
-        return self._choose(X, index, self.cost_weight_for_budget(budget, self.models_[index]))
 
     def _curve_inputs(self, X, y, costs, pool, sample_weight):
         """Bring what `score` takes into what the metrics take, with zeros for missing costs."""

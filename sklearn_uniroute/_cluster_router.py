@@ -54,6 +54,9 @@ class ClusterRouter(BaseRouter):
     def _calibration(self, index):
         return *self._terms(self.calibration_features_, index), self.calibration_weights_
 
+    def _calibration_error(self, index):
+        return estimate_errors(self.calibration_features_, self.representation_[index])
+
     def _evidence(self, val_errors, X_val, position):
         prompts = self.X_val_ if X_val is None else X_val
         sums, counts = cluster_sums(self._assign(prompts), val_errors[:, None], self._n_clusters)

@@ -150,6 +150,33 @@ def check_amount(value, name, *, has_costs):
         )
 
 
+def check_randomize(randomize, budget):
+    """Check that there is a budget to spend in full."""
+    if randomize not in (True, False):
+        raise TypeError(f"`randomize` must be True or False; got {randomize!r}.")
+    if randomize and budget is None:
+        raise ValueError("`randomize` spends a budget in full; pass `budget` too.")
+
+
+def check_target(quality, confidence, *, has_costs):
+    """Check a quality to reach, and the confidence to reach it with."""
+    if not isinstance(quality, numbers.Real) or not np.isfinite(float(quality)):
+        raise ValueError(f"`quality` must be a finite number; got {quality!r}.")
+    if confidence is not None and not (_is_price(confidence) and 0 < confidence < 1):
+        raise ValueError(f"`confidence` must lie between 0 and 1; got {confidence!r}.")
+    check_has_costs(has_costs or None)
+
+
+def check_quality_reachable(quality, reached, confidence):
+    """Refuse a quality that no cost weight reaches."""
+    if quality > reached.max() + 1e-12 * abs(quality):
+        sure = "" if confidence is None else f" with a confidence of {confidence:g}"
+        raise ValueError(
+            f"`quality` {quality:g} is out of reach: the pool reaches mean qualities from "
+            f"{reached.min():g} to {reached.max():g}{sure}."
+        )
+
+
 def check_reachable(budget, lowest, highest):
     """Refuse a budget that not even the cheapest model meets."""
     if budget < lowest * (1 - 1e-12):
@@ -162,7 +189,9 @@ def check_reachable(budget, lowest, highest):
 def check_has_costs(costs):
     """Refuse to predict costs where there are none."""
     if costs is None:
-        raise ValueError("this router was fitted without costs; pass `costs` to fit.")
+        raise ValueError(
+            "this needs costs, but this router was fitted without costs; pass `costs` to fit."
+        )
 
 
 def check_drawable(has_costs):

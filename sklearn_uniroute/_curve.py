@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sklearn_uniroute._cost_validation import check_costs
-from sklearn_uniroute._routing import ROUNDING, hull_walk
+from sklearn_uniroute._routing import ROUNDING, hull_walk, walk_points
 from sklearn_uniroute._validation import (
     check_error_pred,
     check_quality,
@@ -55,15 +55,7 @@ def check_curve_inputs(y_true, error_pred, costs, routing_costs, sample_weight):
 def curve_points(y_true, error_pred, costs, routing_costs, sample_weight):
     """Compute the points of the deferral curve: cost, quality and cost weight of each."""
     walk = hull_walk(error_pred, routing_costs)
-    # Moves at one cost weight, but for rounding, happen together: a point is what the last of them
-    # leads to.
-    fall = -np.diff(walk.cost_weight)
-    last = np.append(np.flatnonzero(fall > ROUNDING * walk.cost_weight[:-1]), len(walk.row) - 1)
-    last = last[: len(walk.row)]
-    points = np.concatenate([[0], last + 1])
-    # In the middle between the moves before and after a point, no rounding can undo or make one.
-    moves = walk.cost_weight[last]
-    cost_weight = np.append((moves + np.concatenate([3 * moves[:1], moves[:-1]])) / 2, 0.0)
+    points, cost_weight = walk_points(walk)
     costs = np.broadcast_to(costs, y_true.shape)
     cost = _averages(costs, walk, sample_weight, points, "cost")
     quality = _averages(y_true, walk, sample_weight, points, "quality")

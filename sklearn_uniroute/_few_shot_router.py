@@ -24,6 +24,7 @@ from sklearn_uniroute._posterior import (
     condition,
     evidence,
     fit_prior,
+    mean_error_std,
     refine_prior,
     standard_errors,
 )
@@ -209,6 +210,14 @@ class FewShotRouter(ClusterRouter):
         if self.fallback_distance_ is not None:
             error, costs = self._fall_back(error, costs, self._is_far(X), index)
         return error, costs
+
+    def _mean_error_std(self, X, index, walk, weights):
+        features = self.calibration_features_ if X is None else self._features(X)
+        covariances = [
+            condition(self._prior(), self.information_[model], self.moments_[model])[1]
+            for model in index
+        ]
+        return mean_error_std(walk, features, weights, covariances)
 
     def _fall_back(self, error, costs, far, index):
         prices = None if self.costs_ is None else self.costs_[index]

@@ -109,6 +109,8 @@ class KMeansRouter(FewShotRouter):
     validation_weights_ : ndarray of shape (n_validation_prompts,)
         What each of them counts in an average over the traffic: 1 where they were drawn evenly or
         passed, else its cluster's share of the training prompts over that of the picks.
+    mixing_seed_ : int
+        Seeds which prompts go beyond a budget that is to be spent in full.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features_in_,)

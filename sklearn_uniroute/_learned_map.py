@@ -150,6 +150,8 @@ class LearnedMapRouter(FewShotRouter):
         Their rows in the training prompts: run a new model on these. None where `fit` got `X_val`.
     validation_weights_ : ndarray of shape (n_validation_prompts,)
         What each of them counts in an average over the traffic.
+    mixing_seed_ : int
+        Seeds which prompts go beyond a budget that is to be spent in full.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features_in_,)

@@ -239,3 +239,40 @@ def greedy_order(covariance, noise, shares, available, n_prompts):
         column = covariance[:, cluster].copy()
         covariance -= np.outer(column, column / total[cluster])
     return order
+
+
+def mean_error_std(walk, features, weights, covariances):
+    """Compute the standard error of the mean error of the choices along a walk.
+
+    What is not known of a model's errors is common to all prompts that go to it, and independent of
+    the other models.
+
+    Parameters
+    ----------
+    walk : HullWalk
+    features : ndarray of shape (n_prompts,) or (n_prompts, n_features)
+        Phi of each prompt, as for `estimate_errors`.
+    weights : ndarray of shape (n_prompts,)
+    covariances : list of ndarray of shape (n_features, n_features)
+        Of the representation of each model.
+
+    Returns
+    -------
+    std : ndarray of shape (n_moves + 1,)
+        After each number of moves.
+    """
+    if features.ndim == 1:
+        features = np.eye(len(covariances[0]))[features]
+    change = np.zeros(len(walk.row) + 1)
+    for model, covariance in enumerate(covariances):
+        here = walk.start == model
+        moves = np.flatnonzero((walk.source == model) | (walk.target == model))
+        sign = np.where(walk.target[moves] == model, 1.0, -1.0)
+        rows = walk.row[moves]
+        # Weighted sum of the features of the prompts that go to the model, after each move.
+        steps = (sign * weights[rows])[:, None] * features[rows]
+        load = np.cumsum(np.vstack([weights[here] @ features[here], steps]), axis=0)
+        variance = np.einsum("nk,nk->n", load @ covariance, load)
+        change[0] += variance[0]
+        np.add.at(change, moves + 1, np.diff(variance))
+    return np.sqrt(np.maximum(np.cumsum(change), 0))

@@ -120,14 +120,11 @@ def weight_within_budget(budget, error, costs, weights):
         If the budget is below the least mean cost.
     """
     walk = hull_walk(error, costs)
-    by_prompt = np.broadcast_to(costs, error.shape)
-    rise = by_prompt[walk.row, walk.target] - by_prompt[walk.row, walk.source]
-    lowest = weights @ by_prompt.min(axis=1)
-    spent = lowest + np.cumsum(weights[walk.row] * rise)
-    check_reachable(budget, lowest, spent[-1] if len(spent) else lowest)
+    spent = _spent(walk, costs, weights, error.shape)
+    check_reachable(budget, spent[0], spent[-1])
     # A sum of many costs differs from their exact mean by rounding.
     limit = budget * (1 + ROUNDING)
-    unaffordable = np.flatnonzero(spent > limit)
+    unaffordable = np.flatnonzero(spent[1:] > limit)
     if not len(unaffordable):
         return 0.0
     # There the score of the move not to be made ties, and rounding may make it: stay clear of
@@ -135,11 +132,74 @@ def weight_within_budget(budget, error, costs, weights):
     cost_weight = walk.cost_weight[unaffordable[0]]
     step = max(_CLEARANCE * cost_weight, np.spacing(cost_weight))
     cost_weight += step
-    rows = np.arange(len(error))
+    rows, by_prompt = np.arange(len(error)), np.broadcast_to(costs, error.shape)
     while weights @ by_prompt[rows, choose(error, costs, cost_weight)] > limit:
         cost_weight += step
         step *= 2
     return float(cost_weight)
+
+
+def walk_points(walk):
+    """Find where a walk stands between moves that happen at different cost weights.
+
+    Parameters
+    ----------
+    walk : HullWalk
+
+    Returns
+    -------
+    points : ndarray of shape (n_points,), dtype intp
+        Numbers of moves made.
+    cost_weight : ndarray of shape (n_points,)
+        A cost weight at which just these are made.
+    """
+    # Moves at one cost weight, but for rounding, happen together: a point is what the last of them
+    # leads to.
+    fall = -np.diff(walk.cost_weight)
+    last = np.append(np.flatnonzero(fall > ROUNDING * walk.cost_weight[:-1]), len(walk.row) - 1)
+    last = last[: len(walk.row)]
+    # In the middle between the moves before and after a point, no rounding can undo or make one.
+    moves = walk.cost_weight[last]
+    cost_weight = np.append((moves + np.concatenate([3 * moves[:1], moves[:-1]])) / 2, 0.0)
+    return np.concatenate([[0], last + 1]), cost_weight
+
+
+def mix_for_budget(budget, error, costs, weights):
+    """Find how to spend a budget in full, by choosing now by one cost weight and now by another.
+
+    Parameters
+    ----------
+    budget, error, costs, weights
+        As for `weight_within_budget`.
+
+    Returns
+    -------
+    within, beyond : float
+        Cost weights with a mean cost within and beyond the budget.
+    share : float
+        Share of the prompts to choose for by the latter; 0 where all can be paid for.
+
+    Raises
+    ------
+    ValueError
+        If the budget is below the least mean cost.
+    """
+    walk = hull_walk(error, costs)
+    points, cost_weight = walk_points(walk)
+    spent = _spent(walk, costs, weights, error.shape)[points]
+    check_reachable(budget, spent[0], spent[-1])
+    step = max(np.searchsorted(spent, budget * (1 + ROUNDING), side="right") - 1, 0)
+    if step == len(spent) - 1:
+        return 0.0, 0.0, 0.0
+    share = (budget - spent[step]) / (spent[step + 1] - spent[step])
+    return cost_weight[step], cost_weight[step + 1], float(np.clip(share, 0, 1))
+
+
+def _spent(walk, costs, weights, shape):
+    """Mean cost after each number of moves."""
+    costs = np.broadcast_to(costs, shape)
+    rise = costs[walk.row, walk.target] - costs[walk.row, walk.source]
+    return weights @ costs.min(axis=1) + np.append(0.0, np.cumsum(weights[walk.row] * rise))
 
 
 def leave_one_choice(error, costs, rows, model):

@@ -91,7 +91,7 @@ class ZeroRouter(ClusterRouter):
         self.random_state = random_state
 
     def _fit_clusters(self, X, rng):
-        self.mixing_seed_ = int(rng.randint(2**31))
+        """All prompts are one cluster."""
 
     @property
     def _n_clusters(self):
@@ -100,7 +100,7 @@ class ZeroRouter(ClusterRouter):
     def _assign(self, X):
         return np.zeros(len(X), dtype=np.intp)
 
-    def _choose_within_budget(self, X, index, budget):
+    def _choose_within_budget(self, X, index, budget, randomize):
         costs = self.costs_[index]
         walk = hull_walk(self.representation_[index].T, costs)
         hull = np.concatenate([walk.start, walk.target])

@@ -1,0 +1,173 @@
+"""Operating points: cost weights, and the budgets and qualities that stand for them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy.stats import norm
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from sklearn_uniroute._cost_validation import (
+    check_amount,
+    check_operating_point,
+    check_quality_reachable,
+    check_target,
+)
+from sklearn_uniroute._routing import (
+    ROUNDING,
+    hull_walk,
+    mix_for_budget,
+    walk_points,
+    weight_within_budget,
+)
+from sklearn_uniroute._row_uniform import row_uniform
+from sklearn_uniroute._validation import FLOATS, check_has_std, check_pool
+
+
+class BudgetMixin:
+    """What a fitted router is to spend or to reach, on the prompts that it knows."""
+
+    models_: np.ndarray
+    costs_: Any
+    X_val_: np.ndarray
+    validation_weights_: np.ndarray
+    cost_weight: float
+    budget: Any
+    mixing_seed_: int
+    _choose: Callable[..., np.ndarray]
+    _predict_error: Callable[..., np.ndarray]
+    _routing_terms: Callable[..., tuple]
+    _mean_error_std: Callable[..., np.ndarray]
+
+    def cost_weight_for_budget(self, budget, pool=None, X=None):
+        """Find the least cost weight that keeps the mean cost within a budget.
+
+        The mean cost over the prompts is a step function of the cost weight whose steps are
+        known, so that no search is needed [UR E]. The answer lies a millionth above a step, so
+        that rounding does not undo it.
+
+        Parameters
+        ----------
+        budget : float
+            Mean cost per prompt, in the unit of the costs.
+        pool : sequence of model names, default=None
+            The models, all that the router knows by default.
+        X : array-like of shape (n_prompts, n_features), default=None
+            Prompts to keep the budget on. By default those that the router knows: the training
+            prompts, or the validation prompts where the router does not cluster.
+
+        Returns
+        -------
+        cost_weight : float
+            In error per unit of cost; 0 where the budget pays for the least error everywhere.
+
+        Raises
+        ------
+        ValueError
+            If the router has no costs, or the budget is below the cost of the cheapest model.
+
+        References
+        ----------
+        "Universal Model Routing for Efficient LLM Inference", arXiv 2502.08773, appendix E.
+        """
+        check_is_fitted(self)
+        check_amount(budget, "budget", has_costs=self.costs_ is not None)
+        index = np.sort(check_pool(pool, self.models_))
+        if X is not None:
+            X = validate_data(self, X, reset=False, dtype=FLOATS)
+        return weight_within_budget(budget, *self._terms_to_keep(X, index))
+
+    def cost_weight_for_quality(self, quality, pool=None, X=None, *, confidence=None):
+        """Find the highest cost weight, and so the cheapest setting, that reaches a mean quality.
+
+        Parameters
+        ----------
+        quality : float
+            Mean quality per prompt to reach, one less the error.
+        pool : sequence of model names, default=None
+            The models, all that the router knows by default.
+        X : array-like of shape (n_prompts, n_features), default=None
+            Prompts to reach it on, by default as for :meth:`cost_weight_for_budget`.
+        confidence : float, default=None
+            Probability that the mean quality is reached, in view of how little is known of the
+            models' errors; for routers that give standard errors. A sample of prompts is off by
+            chance too, the more the smaller it is; that is not counted. By default the quality is
+            reached in expectation.
+
+        Returns
+        -------
+        cost_weight : float
+            In error per unit of cost; halfway between where the choice changes.
+
+        Raises
+        ------
+        ValueError
+            If the quality cannot be reached, the router has no costs, `confidence` is not between
+            0 and 1, or it is asked of a router without standard errors.
+
+        Examples
+        --------
+        >>> from sklearn_uniroute import KMeansRouter
+        >>> from sklearn_uniroute.datasets import make_routing_data
+        >>> data = make_routing_data(random_state=0)
+        >>> router = KMeansRouter(random_state=0).fit(data.X, data.y, costs=data.costs)
+        >>> expected = router.cost_weight_for_quality(0.8)
+        >>> sure = router.cost_weight_for_quality(0.8, confidence=0.95)
+        >>> sure < expected
+        True
+        """
+        check_is_fitted(self)
+        check_target(quality, confidence, has_costs=self.costs_ is not None)
+        if confidence is not None:
+            check_has_std(getattr(self, "representation_std_", None))
+        index = np.sort(check_pool(pool, self.models_))
+        if X is not None:
+            X = validate_data(self, X, reset=False, dtype=FLOATS)
+        error, costs, weights = self._terms_to_keep(X, index)
+        expected = self._calibration_error(index) if X is None else self._predict_error(X, index)
+        walk = hull_walk(error, costs)
+        points, cost_weight = walk_points(walk)
+        rise = weights[walk.row] * (
+            expected[walk.row, walk.source] - expected[walk.row, walk.target]
+        )
+        start = 1 - weights @ expected[np.arange(len(expected)), walk.start]
+        reached = start + np.append(0.0, np.cumsum(rise))
+        if confidence is not None:
+            reached -= norm.ppf(confidence) * self._mean_error_std(X, index, walk, weights)
+        reached = reached[points]
+        check_quality_reachable(quality, reached, confidence)
+        return float(cost_weight[np.argmax(reached >= quality - ROUNDING * abs(quality))])
+
+    def _terms_to_keep(self, X, index):
+        """Errors and costs to choose by on some prompts, and the weights of these."""
+        if X is None:
+            return self._calibration(index)
+        return *self._routing_terms(X, index), np.full(len(X), 1 / len(X))
+
+    def _operating_point(self, cost_weight, budget, *, has_costs):
+        """Settle on a cost weight or a budget: what the call says, else what was constructed."""
+        if cost_weight is None and budget is None:
+            cost_weight, budget = self.cost_weight, self.budget
+            if cost_weight == 0 and budget is not None:
+                cost_weight = None
+        check_operating_point(cost_weight, budget, has_costs=has_costs)
+        return cost_weight, budget
+
+    def _calibration(self, index):
+        """Predicted errors and costs on the prompts to keep budgets on, and their weights."""
+        weights = self.validation_weights_ / self.validation_weights_.sum()
+        return *self._routing_terms(self.X_val_, index), weights
+
+    def _calibration_error(self, index):
+        """Predicted errors on these prompts."""
+        return self._predict_error(self.X_val_, index)
+
+    def _choose_within_budget(self, X, index, budget, randomize):
+        if not randomize:
+            return self._choose(X, index, self.cost_weight_for_budget(budget, self.models_[index]))
+        within, beyond, share = mix_for_budget(budget, *self._calibration(index))
+        chosen = self._choose(X, index, within)
+        goes_beyond = row_uniform(X, self.mixing_seed_) < share
+        if goes_beyond.any():
+            chosen[goes_beyond] = self._choose(X[goes_beyond], index, beyond)
+        return chosen

@@ -1,0 +1,163 @@
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+from sklearn_uniroute import HybridRouter, KMeansRouter, KNeighborsRouter, LearnedMapRouter
+from sklearn_uniroute._posterior import condition
+
+ROUTERS = [
+    KMeansRouter(6, random_state=0),
+    KMeansRouter(6, temperature=0, random_state=0),
+    KMeansRouter(6, fallback=5, alpha=0.1, random_state=0),
+    LearnedMapRouter(6, random_state=0),
+    HybridRouter(6, n_components=3, random_state=0),
+    KNeighborsRouter(20, n_validation=None, random_state=0),
+]
+every_router = pytest.mark.parametrize("router", ROUTERS, ids=lambda r: type(r).__name__)
+
+
+def predicted_quality(router, X, chosen):
+    return 1 - router.predict_error(X)[np.arange(len(X)), chosen].mean()
+
+
+@every_router
+@pytest.mark.parametrize("budget", [12.0, 20.0, 33.3, 60.0])
+def test_randomizing_spends_the_budget_in_full(router, data, budget):
+    router = clone(router).fit(data.X, data.y, costs=data.costs)
+    plain = router.costs_[router.predict(data.X, budget=budget)]
+    paid = []
+    for seed in range(200):
+        router.mixing_seed_ = seed
+        paid.append(router.costs_[router.predict(data.X, budget=budget, randomize=True)])
+    paid = np.array(paid)
+    assert plain.mean() <= budget * (1 + 1e-9)
+    # The share of the prompts, not their number, is what is drawn.
+    error = paid.mean(axis=1).std() / np.sqrt(200)
+    most = router.costs_[router.predict(data.X, cost_weight=0)].mean()
+    assert paid.mean() == pytest.approx(min(budget, most), abs=4 * error + 1e-9)
+    assert np.all(paid >= plain - 1e-9)
+
+
+@every_router
+def test_randomizing_depends_on_the_prompt_alone(router, data):
+    router = clone(router).fit(data.X, data.y, costs=data.costs)
+    whole = router.predict(data.X, budget=20, randomize=True)
+    order = np.random.RandomState(0).permutation(400)
+    np.testing.assert_array_equal(
+        router.predict(data.X[order], budget=20, randomize=True), whole[order]
+    )
+    assert router.predict(data.X[:1], budget=20, randomize=True) == whole[:1]
+
+
+def test_more_than_the_most_that_can_be_spent(data):
+    router = KMeansRouter(6, random_state=0).fit(data.X, data.y, costs=data.costs)
+    np.testing.assert_array_equal(
+        router.predict(data.X, budget=1e6, randomize=True), router.predict(data.X, cost_weight=0)
+    )
+    cheapest = data.costs.min()
+    assert set(router.predict(data.X, budget=cheapest, randomize=True)) == {0}
+
+
+def test_budgets_follow_the_pool_and_its_prices(data):
+    router = KMeansRouter(6, random_state=0).fit(data.X, data.y[:, :7], costs=data.costs[:7])
+    before = router.cost_weight_for_budget(20)
+    router.add_model(1 - data.y[router.validation_indices_, 7], cost=1.0)
+    assert router.cost_weight_for_budget(20) < before
+    router.set_cost(7, 1e5).remove_model(7)
+    assert router.cost_weight_for_budget(20) == before
+
+
+@every_router
+def test_the_highest_weight_that_reaches_a_quality(router, data):
+    router = clone(router).fit(data.X, data.y, costs=data.costs)
+    best = predicted_quality(router, data.X, router.predict(data.X))
+    least = predicted_quality(router, data.X, router.predict(data.X, cost_weight=1e9))
+    for share in (0.1, 0.5, 0.9, 0.99, 1.0):
+        quality = least + share * (best - least)
+        for X in (None, data.X):
+            weight = router.cost_weight_for_quality(quality, X=X)
+            reached = predicted_quality(router, data.X, router.predict(data.X, cost_weight=weight))
+            assert reached >= quality - 1e-9
+            # Where the choice changes next, the quality is not reached any more.
+            above = router.predict(data.X, cost_weight=weight * 1.5)
+            weights = weight * np.linspace(1, 1.5, 400)
+            costs = [router.costs_[router.predict(data.X, cost_weight=w)].mean() for w in weights]
+            dearer = np.flatnonzero(np.diff(costs))
+            if len(dearer):
+                above = router.predict(data.X, cost_weight=weights[dearer[0] + 1])
+                assert predicted_quality(router, data.X, above) < quality
+
+
+def test_the_cheapest_model_may_do(data):
+    router = KMeansRouter(6, random_state=0).fit(data.X, data.y, costs=data.costs)
+    weight = router.cost_weight_for_quality(0.0)
+    assert set(router.predict(data.X, cost_weight=weight)) == {0}
+
+
+@pytest.mark.parametrize("router", ROUTERS[:2] + ROUTERS[3:5], ids=lambda r: type(r).__name__)
+def test_confidence_is_the_share_of_worlds_in_which_the_quality_is_reached(router, data):
+    """Draw errors of the models from what is known of them, and see what the choices come to."""
+    router = clone(router).set_params(n_validation=40)
+    router.fit(data.X, data.y[:, :3], costs=data.costs[:3])
+    for model in range(3, 8):
+        router.add_model(1 - data.y[router.validation_indices_, model], cost=data.costs[model])
+    features = router._features(data.X)
+    if features.ndim == 1:
+        features = np.eye(6)[features]
+    rng = np.random.RandomState(0)
+    worlds = []
+    for model in range(8):
+        known = router.information_[model], router.moments_[model]
+        mean, covariance = condition(router._prior(), *known)
+        worlds.append(features @ rng.multivariate_normal(mean, covariance, 4000).T)
+    worlds = np.array(worlds)
+    for quality in (0.6, 0.65):
+        weight = router.cost_weight_for_quality(quality, confidence=0.9)
+        chosen = router.predict(data.X, cost_weight=weight)
+        reached = 1 - worlds[chosen, np.arange(400)].mean(axis=0)
+        assert np.mean(reached >= quality) >= 0.9 - 0.02
+        # The next cheaper choice is not as sure.
+        cheaper = weight * np.linspace(1, 2, 200)
+        choices = [router.predict(data.X, cost_weight=w) for w in cheaper]
+        moved = next(c for c in choices if np.any(c != chosen))
+        reached = 1 - worlds[moved, np.arange(400)].mean(axis=0)
+        assert np.mean(reached >= quality) <= 0.9 + 0.02
+
+
+def test_more_confidence_costs_more(data):
+    router = KMeansRouter(6, random_state=0).fit(data.X, data.y, costs=data.costs)
+    weights = [
+        router.cost_weight_for_quality(0.7, confidence=confidence)
+        for confidence in (0.5, 0.8, 0.95, 0.999)
+    ]
+    assert np.all(np.diff(weights) <= 0)
+    assert weights[-1] < weights[0]
+    assert weights[0] == router.cost_weight_for_quality(0.7)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"quality": 1.5}, r"`quality` 1.5 is out of reach: the pool reaches mean qualities from "),
+        ({"quality": 0.99, "confidence": 0.99}, r"out of reach.*with a confidence of 0.99"),
+        ({"quality": "high"}, "`quality` must be a finite number; got 'high'"),
+        ({"quality": 0.7, "confidence": 1.0}, "`confidence` must lie between 0 and 1; got 1.0"),
+    ],
+)
+def test_qualities_that_cannot_be(data, arguments, message):
+    router = KMeansRouter(6, random_state=0).fit(data.X, data.y, costs=data.costs)
+    with pytest.raises(ValueError, match=message):
+        router.cost_weight_for_quality(**arguments)
+
+
+def test_what_is_missing(data):
+    router = KMeansRouter(6, random_state=0).fit(data.X, data.y)
+    with pytest.raises(ValueError, match="fitted without costs"):
+        router.cost_weight_for_quality(0.5)
+    router = KNeighborsRouter(random_state=0).fit(data.X, data.y, costs=data.costs)
+    with pytest.raises(ValueError, match="needs standard errors"):
+        router.cost_weight_for_quality(0.5, confidence=0.9)
+    with pytest.raises(ValueError, match="`randomize` spends a budget in full; pass `budget` too"):
+        router.predict(data.X, randomize=True)
+    with pytest.raises(TypeError, match="`randomize` must be True or False; got 3"):
+        router.predict(data.X, budget=3, randomize=3)
