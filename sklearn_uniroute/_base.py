@@ -1,6 +1,7 @@
 """What every router shares: the public methods, the pool of models and its prices."""
 
 from contextlib import contextmanager
+from typing import ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -51,15 +52,15 @@ class BaseRouter(PoolMixin, BudgetMixin, BaseEstimator):
     It never validates again what the public methods have checked.
     """
 
-    __metadata_request__fit = {"costs": True, "X_val": True}  # noqa: RUF012
-    __metadata_request__predict = {
+    __metadata_request__fit: ClassVar = {"costs": True, "X_val": True}
+    __metadata_request__predict: ClassVar = {
         "pool": True,
         "cost_weight": True,
         "budget": True,
         "randomize": True,
     }
-    __metadata_request__decision_function = {"pool": True, "cost_weight": True}  # noqa: RUF012
-    __metadata_request__score = {"costs": True, "pool": True}  # noqa: RUF012
+    __metadata_request__decision_function: ClassVar = {"pool": True, "cost_weight": True}
+    __metadata_request__score: ClassVar = {"costs": True, "pool": True}
 
     _evidence_arrays: tuple[str, ...] = ("representation_",)
 
@@ -112,6 +113,7 @@ class BaseRouter(PoolMixin, BudgetMixin, BaseEstimator):
             if costs is not None:
                 costs = check_costs(costs, self.models_, quality=y)
                 self.costs_ = model_means(costs, np.ones(len(X)))
+            self._check_data(costs)
             if X_val is not None:
                 X_val = check_validation_prompts(self, X_val)
             rng = check_random_state(self.random_state)
@@ -154,7 +156,7 @@ class BaseRouter(PoolMixin, BudgetMixin, BaseEstimator):
         ValueError
             If the pool has unknown or repeated models, `cost_weight` and `budget` are both
             given, either needs costs that the router does not have, the budget is below the
-            cost of the cheapest model, or `randomize` has no budget to meet.
+            least mean cost that can be reached, or `randomize` has no budget to meet.
 
         References
         ----------
@@ -259,7 +261,8 @@ class BaseRouter(PoolMixin, BudgetMixin, BaseEstimator):
         Returns
         -------
         score : ndarray of shape (n_prompts, n_pool)
-            ``-(error + cost_weight * cost)``, in double precision.
+            ``-(error + cost_weight * cost)``, in double precision; where the router falls back
+            to one model, only that this model's is the highest.
 
         Raises
         ------
@@ -293,9 +296,9 @@ class BaseRouter(PoolMixin, BudgetMixin, BaseEstimator):
             model was not run.
         costs : array-like of shape (n_pool,) or (n_prompts, n_pool), mapping, Series or \
                 DataFrame, default=None
-            Costs to account with, by default those of the router. Choices are made by them too
+            Costs to account with, by default the router's mean costs. Choices are made by them too
             if there is one per model; costs per call are not known beforehand, so that choices
-            are then made by the router's costs.
+            are then made by what the router predicts.
         pool : sequence of model names, default=None
             The models, all that the router knows by default.
         sample_weight : array-like of shape (n_prompts,), default=None
@@ -319,6 +322,9 @@ class BaseRouter(PoolMixin, BudgetMixin, BaseEstimator):
         self._operating_point(None, None, has_costs=True)
         if self.n_validation is not None:
             check_count(self.n_validation, "n_validation")
+
+    def _check_data(self, costs):
+        """Check that the models and their costs suit the parameters."""
 
     def _set_validation_prompts(self, X, X_val, rng):
         if X_val is not None:
@@ -381,16 +387,18 @@ class BaseRouter(PoolMixin, BudgetMixin, BaseEstimator):
             n_models=len(index),
             labels=labels,
         )
+        given = None
         if costs is None:
-            costs = self._predict_cost(X, index)
+            costs = self._prices(index)
         else:
             costs = check_costs(costs, labels, quality=y)
+            if costs.ndim == 1 or self.costs_ is None:
+                given = model_means(costs, check_sample_weight(sample_weight, len(y)))
         # Registration order, so that the pool's own order never decides a tie.
         order = np.argsort(index)
         y, costs = y[:, order], costs[..., order]
-        given = None
-        if costs.ndim == 1 or self.costs_ is None:
-            given = model_means(costs, check_sample_weight(sample_weight, len(y)))
+        if given is not None:
+            given = given[order]
         error, routing_costs = self._routing_terms(X, index[order], given)
         return y, error, costs, routing_costs
 

@@ -64,7 +64,9 @@ class BudgetMixin:
         Raises
         ------
         ValueError
-            If the router has no costs, or the budget is below the cost of the cheapest model.
+            If the router has no costs, or the budget is below the least mean cost that can be
+            reached: that of the cheapest model, or more where the router falls back to a dearer
+            one.
 
         References
         ----------

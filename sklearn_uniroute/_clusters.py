@@ -7,6 +7,8 @@ from sklearn_uniroute._estimates import row_blocks
 # Responsibilities below this share of the largest count for nothing, so that clusters far away
 # decide no tie.
 _TRACE = 1e-7
+# Relative size of what single precision may get wrong about a distance.
+_SINGLE_ROUNDING = 1e-6
 
 
 def nearest_centers(X, centers):
@@ -79,6 +81,28 @@ def squared_distances(X, centers, labels):
         deviation = (X[rows] - centers[labels[rows]]).astype(np.float64)
         np.einsum("nd,nd->n", deviation, deviation, out=distances[rows])
     return distances
+
+
+def center_distances(X, centers):
+    """Compute the distance of each row to its nearest centre, and which that is.
+
+    Returns
+    -------
+    distances : ndarray of shape (n_prompts,), dtype float64
+    labels : ndarray of shape (n_prompts,), dtype intp
+    """
+    labels = nearest_centers(X, centers)
+    return np.sqrt(squared_distances(X, centers, labels)), labels
+
+
+def far_distance(X, quantiles, alpha):
+    """Distance beyond which a share `alpha` of rows lies, from quantiles of their distances.
+
+    It is never below what rounding in single precision makes of rows like `X`.
+    """
+    distance = np.interp(1 - alpha, np.linspace(0, 1, len(quantiles)), quantiles)
+    length = np.sqrt(np.mean(np.einsum("nd,nd->n", X, X, dtype=np.float64)))
+    return float(max(distance, _SINGLE_ROUNDING * length))
 
 
 def cluster_sums(labels, errors, n_clusters):

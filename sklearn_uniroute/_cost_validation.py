@@ -178,11 +178,11 @@ def check_quality_reachable(quality, reached, confidence):
 
 
 def check_reachable(budget, lowest, highest):
-    """Refuse a budget that not even the cheapest model meets."""
+    """Refuse a budget that cannot be met."""
     if budget < lowest * (1 - 1e-12):
         raise ValueError(
-            f"`budget` {budget:g} is below the cost of the cheapest model of the pool; mean costs "
-            f"from {lowest:g} to {highest:g} can be reached."
+            f"`budget` {budget:g} is below the least mean cost of this pool; mean costs from "
+            f"{lowest:g} to {highest:g} can be reached."
         )
 
 

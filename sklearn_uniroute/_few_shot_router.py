@@ -8,17 +8,15 @@ from sklearn.cluster import KMeans
 from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sklearn_uniroute._cluster_router import ClusterRouter
+from sklearn_uniroute._cluster_costs import ClusterCostRouter
 from sklearn_uniroute._clusters import (
-    cluster_sums,
-    mean_errors,
     nearest_centers,
     squared_deviations,
     squared_distances,
 )
-from sklearn_uniroute._cost_validation import check_costs_by_call, check_new_costs
-from sklearn_uniroute._estimates import estimate_errors
-from sklearn_uniroute._parameters import check_choice, check_count, check_enough, check_fallback
+from sklearn_uniroute._cost_validation import check_new_costs
+from sklearn_uniroute._fallback import FallbackRouter
+from sklearn_uniroute._parameters import check_choice, check_count, check_enough
 from sklearn_uniroute._posterior import (
     Prior,
     condition,
@@ -29,14 +27,12 @@ from sklearn_uniroute._posterior import (
     standard_errors,
 )
 from sklearn_uniroute._preferences import Battles, preference_evidence, preference_scale
-from sklearn_uniroute._routing import leave_one_choice
 from sklearn_uniroute._selection import select_validation_prompts
 from sklearn_uniroute._validation import (
     FLOATS,
     check_battles,
     check_clusterer,
     check_preference_scale,
-    find_fallback,
     find_model,
 )
 
@@ -46,51 +42,36 @@ _CALIBRATION_PROMPTS = 10_000
 _BLOCK_ROWS = 8192
 
 
-class FewShotRouter(ClusterRouter):
+class FewShotRouter(FallbackRouter, ClusterCostRouter):
     """Base class of routers over K-means clusters that learn from models what to expect of others.
 
     A subclass has the parameters `n_clusters` and `clusterer`, `representation`, "posterior" or
-    "mean", `validation`, how the prompts to run models on are chosen, "greedy" or "random",
-    `cost_model`, "mean" or "cluster", `fallback` and `alpha`. It implements
-    ``_fit_map(X, errors, representation)``, to learn what its ``_features(X)`` needs beyond the
-    clusters. For the posterior, an observed error counts by these features, for the mean by the
-    nearest cluster, and so do costs.
+    "mean", and `validation`, how the prompts to run models on are chosen, "greedy" or "random",
+    beside those of its base classes. It implements ``_fit_map(X, errors, representation)``, to
+    learn what its ``_features(X)`` needs beyond the clusters. For the posterior, an observed error
+    counts by these features, for the mean by the nearest cluster.
     """
 
     n_clusters: int
     clusterer: Any
     representation: str
     validation: str
-    cost_model: str
-    fallback: Any
-    alpha: float
     information_: Any
     moments_: Any
-    cost_representation_: Any
-    _evidence_arrays = (
-        *ClusterRouter._evidence_arrays,
-        "information_",
-        "moments_",
-        "cost_representation_",
-    )
+    _evidence_arrays = (*ClusterCostRouter._evidence_arrays, "information_", "moments_")
 
     def _check_params(self):
         super()._check_params()
         check_count(self.n_clusters, "n_clusters")
         check_choice(self.representation, "representation", ("posterior", "mean"))
         check_choice(self.validation, "validation", ("greedy", "random"))
-        check_choice(self.cost_model, "cost_model", ("mean", "cluster"))
-        check_fallback(self.fallback, self.alpha)
 
     def _fit_features(self, X, errors, rng):
         labels = super()._fit_features(X, errors, rng)
         squares = squared_distances(X, self.cluster_centers_, labels)
         self.mean_squared_distance_ = float(squares.mean())
-        distances = np.sqrt(squares)
-        self.distance_quantiles_ = np.quantile(distances, np.linspace(0, 1, 1001))
-        self.fallback_distance_ = None
-        if self.fallback is not None:
-            self.fallback_distance_ = float(np.quantile(distances, 1 - self.alpha))
+        self.distance_quantiles_ = np.sqrt(np.quantile(squares, np.linspace(0, 1, 1001)))
+        self._fit_fallback(X)
         self.selection_seed_ = int(rng.randint(2**31))
         means, counts = self.representation_, self.error_counts_
         squares = squared_deviations(labels, errors, means)
@@ -146,70 +127,15 @@ class FewShotRouter(ClusterRouter):
 
     def _fit_evidence(self, X, errors):
         super()._fit_evidence(X, errors)
-        if self._features(X[:1]).ndim > 1 or self.fallback_distance_ is not None:
+        self.calibration_far_ = None
+        if self._features(X[:1]).ndim > 1 or self.fallback_ is not None:
             # Choices differ from prompt to prompt: budgets are kept on so many of them.
             order = np.random.RandomState(self.selection_seed_).permutation(len(X))
             drawn = np.sort(order[:_CALIBRATION_PROMPTS])
             self.calibration_features_ = self._features(X[drawn])
             self.calibration_weights_ = np.full(len(drawn), 1 / len(drawn))
-            if self.fallback_distance_ is not None:
+            if self.fallback_ is not None:
                 self.calibration_far_ = self._is_far(X[drawn])
-
-    def _fit_costs(self, X, costs):
-        self.cost_representation_ = None
-        if self.cost_model == "mean":
-            return
-        check_costs_by_call(costs)
-        sums, counts = cluster_sums(self._assign(X), costs, self._n_clusters)
-        self.cost_representation_ = mean_errors(sums, counts, self.cluster_shares_)
-        # Where calls were not made, costs are as little alike as the clusters are.
-        self.costs_ = self.cost_representation_ @ self.cluster_shares_
-
-    def _cost_rows(self, cost, X_val=None):
-        # By what was fitted: the parameter may have been set anew since.
-        if self.cost_representation_ is None:
-            return super()._cost_rows(cost, X_val)
-        if not isinstance(cost, np.ndarray):
-            by_cluster = self.cost_representation_.mean(axis=0)
-            return self._costs_alike(cost, by_cluster)
-        prompts = self.X_val_ if X_val is None else X_val
-        sums, counts = cluster_sums(self._assign(prompts), cost[:, None], self._n_clusters)
-        (row,) = mean_errors(sums, counts, self.cluster_shares_)
-        return {"cost_representation_": row, "costs_": row @ self.cluster_shares_}
-
-    def _repriced_rows(self, cost, position):
-        if self.cost_representation_ is None:
-            return super()._repriced_rows(cost, position)
-        return self._costs_alike(cost, self.cost_representation_[position])
-
-    def _costs_alike(self, cost, by_cluster):
-        """Costs in proportion to those `by_cluster`, of this mean; all one if those are 0."""
-        mean = by_cluster @ self.cluster_shares_
-        row = cost * by_cluster / mean if mean > 0 else np.full(len(by_cluster), cost)
-        return {"cost_representation_": row, "costs_": cost}
-
-    def _predict_cost(self, X, index):
-        if self.cost_representation_ is None:
-            return super()._predict_cost(X, index)
-        return self._costs_at(self._features(X), index)
-
-    def _costs_at(self, features, index):
-        if self.cost_representation_ is None:
-            return super()._costs_at(features, index)
-        clusters = features if features.ndim == 1 else features[:, : self._n_clusters]
-        return estimate_errors(clusters, self.cost_representation_[index])
-
-    def _calibration(self, index):
-        error, costs, weights = super()._calibration(index)
-        if self.fallback_distance_ is not None:
-            error, costs = self._fall_back(error, costs, self.calibration_far_, index)
-        return error, costs, weights
-
-    def _routing_terms(self, X, index, costs=None):
-        error, costs = super()._routing_terms(X, index, costs)
-        if self.fallback_distance_ is not None:
-            error, costs = self._fall_back(error, costs, self._is_far(X), index)
-        return error, costs
 
     def _mean_error_std(self, X, index, walk, weights):
         features = self.calibration_features_ if X is None else self._features(X)
@@ -218,19 +144,6 @@ class FewShotRouter(ClusterRouter):
             for model in index
         ]
         return mean_error_std(walk, features, weights, covariances)
-
-    def _fall_back(self, error, costs, far, index):
-        prices = None if self.costs_ is None else self.costs_[index]
-        position = find_fallback(self.fallback, self.models_[index], prices)
-        return leave_one_choice(error, costs, far, position)
-
-    def _is_far(self, X):
-        squares = squared_distances(X, self.cluster_centers_, self._assign(X))
-        return np.sqrt(squares) > self.fallback_distance_
-
-    @property
-    def _shares_choices(self):
-        return super()._shares_choices and self.fallback_distance_ is None
 
     def _evidence(self, val_errors, X_val, position):
         rows = super()._evidence(val_errors, X_val, position)

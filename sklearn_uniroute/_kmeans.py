@@ -74,8 +74,12 @@ class KMeansRouter(FewShotRouter):
         Their mean costs.
     cost_representation_ : ndarray of shape (n_models, n_clusters) or None
         Their costs in each cluster, if `cost_model` is "cluster".
+    fallback_ : str, int or None
+        `fallback`, as it was when the router was fitted.
     fallback_distance_ : float or None
-        Prompts farther than this from all centres go to `fallback`.
+        Prompts farther than this from all centres go to it.
+    calibration_far_ : ndarray of shape (n_calibration_prompts,) or None
+        Which of the prompts that budgets are kept on do.
     representation_ : ndarray of shape (n_models, n_clusters)
         Per-cluster errors, Psi.
     representation_std_ : ndarray of shape (n_models, n_clusters) or None

@@ -198,8 +198,8 @@ class MLPRouter(BaseRouter):
         center, scale = 0.0, 1.0
         if squared:
             # Any quality is learned alike, whatever its unit.
-            center, scale = np.nanmean(errors), np.nanstd(errors) or 1.0
-            errors = (errors - center) / scale
+            center, scale = np.nanmean(errors), np.nanstd(errors)
+            errors = (errors - center) / (scale or 1.0)
         held_out = slice(int(_HELD_OUT * len(X)))
         training = slice(held_out.stop, None)
         judge = partial(_worth, errors=errors[held_out], costs=costs, squared=squared)

@@ -51,7 +51,8 @@ def check_share(value, name):
 
 def check_fallback(fallback, alpha):
     """Check what to do far from all training prompts, and how many of these count as far."""
-    if not (fallback is None or isinstance(fallback, (str, numbers.Integral))):
+    kinds = (str, numbers.Integral, type(None))
+    if not isinstance(fallback, kinds) or isinstance(fallback, bool):
         raise TypeError(
             f"`fallback` must be None, 'dearest' or the name of a model; got {fallback!r}."
         )

@@ -160,11 +160,12 @@ class PoolMixin:
         Raises
         ------
         ValueError
-            If the model is unknown, or the only one. The router then stays as it was.
+            If the model is unknown, the only one, or the one to fall back to. The router then
+            stays as it was.
         """
         check_is_fitted(self)
         position = find_model(name, self.models_)
-        check_removable(name, self.models_)
+        self._check_removal(name)
         for array in ("models_", "costs_", *self._evidence_arrays):
             rows = getattr(self, array)
             if isinstance(rows, list):
@@ -172,6 +173,9 @@ class PoolMixin:
             elif rows is not None:
                 setattr(self, array, np.delete(rows, position, axis=0))
         return self
+
+    def _check_removal(self, name):
+        check_removable(name, self.models_)
 
     def _check_evidence(self, val_errors, X_val):
         if X_val is not None:

@@ -228,12 +228,13 @@ def leave_one_choice(error, costs, rows, model):
 def _walk_block(error, costs, first_row):
     """Monotone-chain hulls of all prompts of a block at once, one model after the other."""
     n_prompts, n_models = error.shape
-    costs = np.broadcast_to(costs.astype(np.float64), error.shape)
-    # One order for all prompts, where they share costs.
-    order = np.argsort(costs if costs.strides[0] else costs[:1], axis=1, kind="stable")
-    order = np.broadcast_to(order, error.shape).T
-    costs = np.take_along_axis(costs.T, order, axis=0)
-    by_model = np.take_along_axis(error.T, order, axis=0).astype(np.float64)
+    # By rising cost: one order for all prompts where they share costs, else one for each.
+    order = np.argsort(costs.T, axis=0, kind="stable")
+    costs = np.take_along_axis(costs.T, order, axis=0).astype(np.float64)
+    if order.ndim == 1:
+        by_model = np.ascontiguousarray(error.T[order], dtype=np.float64)
+    else:
+        by_model = np.take_along_axis(error.T, order, axis=0).astype(np.float64)
     # A stack of hull vertices per prompt. slopes[s] is the cost weight at which vertex s takes
     # over from vertex s - 1; the first is taken at infinity.
     vertices = np.zeros((n_models, n_prompts), dtype=np.intp)
@@ -263,10 +264,10 @@ def _walk_block(error, costs, first_row):
         top_error[rows] = new_error
     row, step = np.nonzero(np.arange(1, n_models) <= top[:, None])
     return (
-        order[vertices[0], np.arange(n_prompts)],
+        _at(order, vertices[0], np.arange(n_prompts)),
         row + first_row,
-        order[vertices[step, row], row],
-        order[vertices[step + 1, row], row],
+        _at(order, vertices[step, row], row),
+        _at(order, vertices[step + 1, row], row),
         slopes[step + 1, row],
     )
 
@@ -275,5 +276,10 @@ def _slopes(vertices, position, rows, by_model, costs, model, new_error):
     """Cost weights at which `model` scores the same as the vertices at `position`."""
     vertex = vertices[position, rows]
     with np.errstate(divide="ignore", over="ignore"):
-        rise = costs[model, rows] - costs[vertex, rows]
+        rise = _at(costs, model, rows) - _at(costs, vertex, rows)
         return (by_model[vertex, rows] - new_error) / rise
+
+
+def _at(values, model, rows):
+    """Entries of models, which prompts share or have each of their own."""
+    return values[model] if values.ndim == 1 else values[model, rows]

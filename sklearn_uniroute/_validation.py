@@ -161,20 +161,30 @@ def check_pool(pool, models, *, argument="pool"):
 
 
 def find_fallback(fallback, labels, costs):
-    """Position, in a pool, of the model to fall back to."""
-    if fallback != "dearest":
-        if fallback in labels.tolist():
-            return labels.tolist().index(fallback)
+    """Position, among models in registration order, of the one to fall back to."""
+    if fallback == "dearest":
+        if costs is None:
+            raise ValueError(
+                "`fallback`='dearest' needs costs, but this router was fitted without; pass "
+                "`costs` to fit, or name a model."
+            )
+        return int(np.argmax(costs))
+    if fallback not in labels.tolist():
         raise ValueError(
-            f"`fallback` {fallback!r} is not in the pool ({listing(labels.tolist())}); keep it "
-            "there, or set fallback='dearest' or fallback=None."
+            f"`fallback` {fallback!r} is not among the models to choose from "
+            f"({listing(labels.tolist())}); keep it in the pool, or fit with fallback='dearest' or "
+            "fallback=None."
         )
-    if costs is None:
+    return labels.tolist().index(fallback)
+
+
+def check_fallback_stays(name, fallback):
+    """Refuse to remove the model that prompts fall back to."""
+    if name == fallback:
         raise ValueError(
-            "`fallback`='dearest' needs costs, but this router was fitted without; pass `costs` to "
-            "fit, or name a model."
+            f"{name!r} is what this router falls back to, and cannot be removed; fit with another "
+            "`fallback` first."
         )
-    return int(np.argmax(costs))
 
 
 def check_not_known(name, models):

@@ -8,7 +8,7 @@ from sklearn.model_selection import check_cv
 from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sklearn_uniroute._clusters import nearest_centers, squared_distances
+from sklearn_uniroute._clusters import center_distances, far_distance
 from sklearn_uniroute._parameters import check_count, check_share
 from sklearn_uniroute._similarity import model_similarity
 from sklearn_uniroute._similarity_display import ModelSimilarityDisplay
@@ -85,7 +85,8 @@ def cluster_report(router, X=None, *, pool=None, n_typical=3, confidence=0.9):
         width = width * router.representation_std_[index, :n_clusters].T
         low, high = error - width, error + width
     if X is not None:
-        distances, labels = _distances(router, X)
+        X = validate_data(router, X, reset=False, dtype=FLOATS)
+        distances, labels = center_distances(X, router.cluster_centers_)
         typical = []
         for cluster in range(n_clusters):
             rows = np.flatnonzero(labels == cluster)
@@ -224,14 +225,13 @@ def drift_report(router, X, *, alpha=0.01):
     check_is_fitted(router)
     check_has_clusters(router)
     check_share(alpha, "alpha")
-    distances, labels = _distances(router, X)
+    X = validate_data(router, X, reset=False, dtype=FLOATS)
+    distances, labels = center_distances(X, router.cluster_centers_)
     sizes = router.cluster_sizes_
     counts = np.bincount(labels, minlength=len(sizes))
     seen = counts + sizes > 0
     share, training_share = counts / counts.sum(), router.cluster_shares_
-    quantiles = router.distance_quantiles_
-    far_distance = np.interp(1 - alpha, np.linspace(0, 1, len(quantiles)), quantiles)
-    far = np.flatnonzero(distances > far_distance)
+    far = np.flatnonzero(distances > far_distance(X, router.distance_quantiles_, alpha))
     return Bunch(
         share=share,
         training_share=training_share,
@@ -240,13 +240,6 @@ def drift_report(router, X, *, alpha=0.01):
         far=far,
         far_share=len(far) / len(distances),
     )
-
-
-def _distances(router, X):
-    """Distance of each prompt to the nearest centre, and the cluster of that."""
-    X = validate_data(router, X, reset=False, dtype=FLOATS)
-    labels = nearest_centers(X, router.cluster_centers_)
-    return np.sqrt(squared_distances(X, router.cluster_centers_, labels)), labels
 
 
 def _columns_run_alike(y):

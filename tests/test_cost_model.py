@@ -3,7 +3,9 @@ import pickle
 
 import numpy as np
 import pytest
+import skops.io
 from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
 
 from sklearn_uniroute import HybridRouter, KMeansRouter, LearnedMapRouter
 from sklearn_uniroute._clusters import responsibilities
@@ -30,6 +32,13 @@ def calls(data):
     return data.costs * length * rng.uniform(0.5, 1.5, size=(400, 8))
 
 
+def scaled(router, means, cost):
+    """Means of clusters in such a scale that what is predicted has this mean."""
+    features, weights = router.calibration_features_, router.calibration_weights_
+    phi = np.eye(6)[features] if features.ndim == 1 else features[:, :6].astype(float)
+    return means * cost / (weights @ phi @ means)
+
+
 def grown(router, data, calls):
     router = clone(router).fit(data.X, data.y[:, :6], costs=calls[:, :6])
     rows = router.validation_indices_
@@ -42,16 +51,36 @@ def grown(router, data, calls):
 def test_costs_are_means_of_clusters_by_hand(router, data, calls):
     router = grown(router, data, calls)
     labels = nearest(router, data.X)
-    validation = nearest(router, router.X_val_)
-    for k in range(6):
-        for model in range(6):
-            mean = calls[labels == k, model].mean()
-            assert router.cost_representation_[model, k] == pytest.approx(mean)
-        mean = calls[router.validation_indices_[validation == k], 7].mean()
-        assert router.cost_representation_[7, k] == pytest.approx(mean)
-    np.testing.assert_allclose(router.costs_[:6], calls[:, :6].mean(axis=0))
     shares = np.bincount(labels) / 400
-    np.testing.assert_allclose(router.costs_[6:], router.cost_representation_[6:] @ shares)
+    validation = nearest(router, router.X_val_)
+    for model in range(6):
+        means = np.array([calls[labels == k, model].mean() for k in range(6)])
+        assert router.costs_[model] == pytest.approx(calls[:, model].mean())
+        np.testing.assert_allclose(
+            router.cost_representation_[model], scaled(router, means, calls[:, model].mean())
+        )
+    for model in (6, 7):
+        paid = calls[router.validation_indices_, model]
+        means = np.array([paid[validation == k].mean() for k in range(6)])
+        assert router.costs_[model] == pytest.approx(shares @ means)
+        np.testing.assert_allclose(
+            router.cost_representation_[model], scaled(router, means, shares @ means)
+        )
+
+
+@every_router
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_predicted_costs_have_the_mean_of_the_model(router, data, calls, dtype):
+    router = clone(router).fit(data.X.astype(dtype), data.y, costs=calls)
+    np.testing.assert_allclose(router.predict_cost(data.X).mean(axis=0), calls.mean(axis=0), 1e-6)
+    router.set_cost(3, 70.0)
+    assert router.predict_cost(data.X, [3]).mean() == pytest.approx(70)
+    # What a model costs pays for that model.
+    for model in range(8):
+        assert router.cost_weight_for_budget(router.costs_[model], pool=[model]) == 0
+    # Without prompts far away, a router that has one price for all calls predicts that.
+    router.fit(data.X.astype(dtype), data.y, costs=np.tile(data.costs, (400, 1)))
+    np.testing.assert_allclose(router.predict_cost(data.X), np.tile(data.costs, (400, 1)), 1e-6)
 
 
 @every_router
@@ -89,13 +118,25 @@ def test_budgets_are_kept_by_predicted_costs(router, data, calls):
 
 def test_score_routes_by_predicted_costs_and_accounts_for_paid_ones(data, calls):
     router = grown(ROUTERS[0], data, calls)
-    expected = deferral_area_score(
-        data.y, router.predict_error(data.X), calls, routing_costs=router.predict_cost(data.X)
-    )
-    assert router.score(data.X, data.y, costs=calls) == pytest.approx(expected)
+    pool = [5, 7, 0, 6]
+    y, error, predicted = data.y[:, pool], router.predict_error(data.X, pool), calls[:, pool]
+    predicted = router.predict_cost(data.X, pool)
+    expected = deferral_area_score(y, error, calls[:, pool], routing_costs=predicted)
+    assert router.score(data.X, y, calls[:, pool], pool) == pytest.approx(expected)
+    # Where nobody says what was paid, the mean cost of the model was.
+    expected = deferral_area_score(y, error, router.costs_[pool], routing_costs=predicted)
+    assert router.score(data.X, y, pool=pool) == pytest.approx(expected)
     prices = np.arange(8.0)
     expected = deferral_area_score(data.y, router.predict_error(data.X), prices)
     assert router.score(data.X, data.y, costs=prices) == pytest.approx(expected)
+
+
+def test_noise_is_not_taken_for_knowledge(data):
+    """Costs that clusters say nothing of do not make them look good."""
+    noise = data.costs * np.random.RandomState(0).lognormal(0, 1.5, size=data.y.shape)
+    search = GridSearchCV(KMeansRouter(24, random_state=0), {"cost_model": ["mean", "cluster"]})
+    search.fit(data.X, data.y, costs=noise)
+    assert search.best_params_ == {"cost_model": "mean"}
 
 
 def test_it_saves_where_the_cheaper_model_differs_from_prompt_to_prompt():
@@ -117,21 +158,22 @@ def test_calls_not_made_do_not_count(data, calls):
     router = clone(router).fit(data.X, y, costs=calls)
     labels = nearest(router, data.X)
     made = np.arange(400) % 3 > 0
-    for k in range(6):
-        assert router.cost_representation_[2, k] == pytest.approx(
-            calls[made & (labels == k), 2].mean()
-        )
+    means = np.array([calls[made & (labels == k), 2].mean() for k in range(6)])
     # The mean over the traffic, not over where the calls were made.
-    shares = np.bincount(labels) / 400
-    assert router.costs_[2] == pytest.approx(router.cost_representation_[2] @ shares)
+    cost = np.bincount(labels) / 400 @ means
+    assert router.costs_[2] == pytest.approx(cost)
+    np.testing.assert_allclose(router.cost_representation_[2], scaled(router, means, cost))
 
 
 def test_a_price_alone_is_spread_as_the_costs_of_known_models_are(data, calls):
     router = clone(ROUTERS[0]).fit(data.X, data.y[:, :6], costs=calls[:, :6])
-    profile = router.cost_representation_.mean(axis=0) / router.costs_.mean()
-    router.add_model(1 - data.y[router.validation_indices_, 6], cost=40.0)
-    np.testing.assert_allclose(router.cost_representation_[6], 40 * profile)
-    assert router.costs_[6] == 40
+    profile = (router.cost_representation_ / router.costs_[:, None]).mean(axis=0)
+    errors = 1 - data.y[router.validation_indices_, 6]
+    # In whatever order such models come.
+    for name, cost in ((6, 40.0), (7, 0.0), (8, 3.0)):
+        router.add_model(errors, cost=cost)
+        np.testing.assert_allclose(router.cost_representation_[name], cost * profile)
+        assert router.costs_[name] == cost
 
 
 def test_a_new_price_changes_all_costs_of_the_model_in_proportion(data, calls):
@@ -149,6 +191,9 @@ def test_a_new_price_changes_all_costs_of_the_model_in_proportion(data, calls):
 
 def test_pool_changes_keep_costs_in_step(data, calls):
     router = grown(ROUTERS[0], data, calls)
+    trusted = skops.io.get_untrusted_types(data=skops.io.dumps(router))
+    loaded = skops.io.loads(skops.io.dumps(router), trusted=trusted)
+    np.testing.assert_array_equal(loaded.predict_cost(data.X), router.predict_cost(data.X))
     other = pickle.loads(pickle.dumps(router)).remove_model(3)
     kept = [0, 1, 2, 4, 5, 6, 7]
     np.testing.assert_array_equal(
@@ -157,6 +202,17 @@ def test_pool_changes_keep_costs_in_step(data, calls):
     rows = router.validation_indices_
     other.add_model(1 - data.y[rows, 7], cost=calls[rows, 7], name=0, replace=True)
     np.testing.assert_array_equal(other.predict_cost(data.X, [0]), other.predict_cost(data.X, [7]))
+
+
+@every_router
+def test_choices_depend_on_their_own_row_only(router, data, calls):
+    router = grown(router, data, calls)
+    order = np.random.RandomState(0).permutation(400)
+    for settings in ({"cost_weight": 0.003}, {"cost_weight": 0.03}, {"budget": 20.0}):
+        whole = router.predict(data.X, **settings)
+        np.testing.assert_array_equal(router.predict(data.X[order], **settings), whole[order])
+        assert router.predict(data.X[:1], **settings) == whole[:1]
+        np.testing.assert_array_equal(router.predict(data.X, range(8)[::-1], **settings), whole)
 
 
 def test_by_what_was_fitted(data, calls):
@@ -186,5 +242,5 @@ def test_models_from_battles_have_costs_too(data, calls):
     margin = data.y[np.arange(400), a] - data.y[np.arange(400), b]
     winner = np.array(["model_b", "tie", "model_a"])[np.sign(margin).astype(int) + 1]
     router.add_models_from_preferences(data.X, a, b, winner, costs={7: 9.0})
-    assert router.cost_representation_[7] @ router.cluster_shares_ == pytest.approx(9)
-    assert router.predict_cost(data.X).shape == (400, 8)
+    assert router.costs_[7] == 9
+    assert router.predict_cost(data.X, [7]).mean() == pytest.approx(9)

@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -52,7 +54,7 @@ def test_budgets_count_the_fallback(router, data):
         paid = fitted.costs_[fitted.predict(data.X, cost_weight=weight)].mean()
         assert paid <= budget * (1 + 1e-9)
         assert weight == pytest.approx(fitted.cost_weight_for_budget(budget, X=data.X))
-    with pytest.raises(ValueError, match="below the cost of the cheapest"):
+    with pytest.raises(ValueError, match="below the least mean cost"):
         fitted.cost_weight_for_budget(0.999 * least)
 
 
@@ -83,7 +85,7 @@ def test_without_costs(data):
     expected = deferral_area_score(data.y, error, calls, routing_costs=means)
     assert router.score(data.X, data.y, costs=calls) == pytest.approx(expected)
     with pytest.raises(ValueError, match="'dearest' needs costs"):
-        clone(ROUTERS[1]).fit(data.X, data.y).predict(data.X)
+        clone(ROUTERS[1]).fit(data.X, data.y)
 
 
 def test_with_costs_by_cluster(data):
@@ -106,17 +108,64 @@ def test_the_dearest_of_the_pool(data):
     assert set(router.predict(far)) == {1}
 
 
-def test_a_fallback_that_is_not_in_the_pool(data):
+def test_of_models_that_are_as_dear_the_first_registered(data):
+    costs = np.array([1.0, 2, 9, 3, 4, 9, 5, 6])
+    router = clone(ROUTERS[1]).fit(data.X, data.y, costs=costs)
+    far = 100 * data.X[:3]
+    for pool in (None, [5, 2, 0], [0, 2, 5]):
+        assert set(router.predict(far, pool)) == {2}
+        scores = router.decision_function(far, pool, cost_weight=0.1)
+        names = router.models_ if pool is None else np.array(pool)
+        assert set(names[scores.argmax(axis=1)]) == {2}
+
+
+def test_the_fallback_stays_in_the_pool(data):
     router = clone(ROUTERS[0]).fit(data.X, data.y, costs=data.costs)
-    with pytest.raises(ValueError, match=r"`fallback` 5 is not in the pool \(0, 1\); keep it"):
-        router.predict(data.X, pool=[0, 1])
-    with pytest.raises(ValueError, match="`fallback` 5 is not in the pool"):
-        router.remove_model(5).predict(data.X)
+    with pytest.raises(ValueError, match=r"`fallback` 5 is not among the models .* \(0, 1\); keep"):
+        router.predict(data.X, pool=[1, 0])
+    with pytest.raises(ValueError, match="5 is what this router falls back to, and cannot be"):
+        router.remove_model(5)
+    router.add_model(1 - data.y[router.validation_indices_, 5], name=5, cost=1.0, replace=True)
+    assert set(router.predict(100 * data.X[:3])) == {5}
+    with pytest.raises(ValueError, match="`fallback` 9 is not among the models"):
+        router.set_params(fallback=9).fit(data.X, data.y, costs=data.costs)
+
+
+def test_it_holds_as_it_was_fitted(data):
+    router = clone(ROUTERS[0]).fit(data.X, data.y, costs=data.costs)
+    chosen = router.predict(data.X, cost_weight=0.1)
+    router.set_params(fallback=2, alpha=0.5)
+    np.testing.assert_array_equal(router.predict(data.X, cost_weight=0.1), chosen)
+    router.set_params(fallback=None)
+    np.testing.assert_array_equal(router.predict(data.X, cost_weight=0.1), chosen)
+    copy = pickle.loads(pickle.dumps(router))
+    np.testing.assert_array_equal(copy.predict(data.X, cost_weight=0.1), chosen)
+
+
+def test_budgets_are_kept_on_a_part_of_many_training_prompts(data, monkeypatch):
+    monkeypatch.setattr("sklearn_uniroute._few_shot_router._CALIBRATION_PROMPTS", 150)
+    router = clone(ROUTERS[0]).set_params(alpha=0.3).fit(data.X, data.y, data.costs)
+    part = data.X[np.sort(np.random.RandomState(router.selection_seed_).permutation(400)[:150])]
+    far = far_from_all(router, part, data.X, 0.3)
+    np.testing.assert_array_equal(router.calibration_far_, far)
+    for budget in (30.0, 40.0):
+        paid = router.costs_[router.predict(part, budget=budget)].mean()
+        assert paid <= budget * (1 + 1e-9)
+
+
+def test_prompts_that_are_their_own_centres_are_not_far():
+    X = np.repeat(np.random.RandomState(0).normal(size=(4, 6)), 20, axis=0)
+    y = np.tile([[0, 1, 0.5]], (80, 1))
+    for dtype in (np.float32, np.float64):
+        router = KMeansRouter(4, fallback=2, random_state=0).fit(X.astype(dtype), y)
+        assert set(router.predict(X)) == set(router.predict(X.astype(np.float32))) == {1}
+        assert set(router.predict(X + 1)) == {2}
 
 
 @pytest.mark.parametrize(
     ("params", "error", "message"),
     [
+        ({"fallback": True}, TypeError, "`fallback` must be None, 'dearest' or the name"),
         ({"fallback": 2.5}, TypeError, "`fallback` must be None, 'dearest' or the name"),
         ({"fallback": 1, "alpha": 1.5}, ValueError, "alpha == 1.5, must be <= 1"),
         ({"fallback": 1, "alpha": "few"}, TypeError, "alpha must be an instance of"),

@@ -119,7 +119,7 @@ def test_the_weight_within_a_budget_is_the_least(problem, budget):
     weights = np.full(len(error), 1 / len(error))
     lowest = np.broadcast_to(costs, error.shape).min(axis=1).mean()
     if budget < lowest - 1e-9:
-        with pytest.raises(ValueError, match="below the cost of the cheapest"):
+        with pytest.raises(ValueError, match="below the least mean cost"):
             weight_within_budget(budget, error, costs, weights)
         return
     cost_weight = weight_within_budget(budget, error, costs, weights)

@@ -145,7 +145,7 @@ CALLS = {
     ),
     "predict: a budget too low": (
         lambda r: r.predict(X, pool=["b", "c"], budget=1.5),
-        "`budget` 1.5 is below the cost of the cheapest model.*from 2 to",
+        "`budget` 1.5 is below the least mean cost.*from 2 to",
     ),
     "predict: other features": (lambda r: r.predict(X[:, :2]), "X has 2 features"),
     "predict_error: an unknown model": (
@@ -162,7 +162,7 @@ CALLS = {
     ),
     "cost_weight_for_budget: too low": (
         lambda r: r.cost_weight_for_budget(0.5),
-        "`budget` 0.5 is below the cost of the cheapest model of the pool; mean costs from 1 to",
+        "`budget` 0.5 is below the least mean cost of this pool; mean costs from 1 to",
     ),
     "score: a column missing": (
         lambda r: r.score(X, Y[["a", "b"]]),

@@ -1,0 +1,86 @@
+"""Costs by cluster: what a model's calls cost on prompts like the one at hand."""
+
+from typing import Any
+
+import numpy as np
+
+from sklearn_uniroute._cluster_router import ClusterRouter
+from sklearn_uniroute._clusters import cluster_sums, mean_errors
+from sklearn_uniroute._cost_validation import check_costs_by_call
+from sklearn_uniroute._estimates import estimate_errors
+from sklearn_uniroute._parameters import check_choice
+
+
+class ClusterCostRouter(ClusterRouter):
+    """Base class of routers over clusters with a parameter `cost_model`, "mean" or "cluster".
+
+    Costs by cluster are means of calls, as errors are in eq. 12 of the paper, in such a scale that
+    predicted costs have the model's mean on the prompts that budgets are kept on.
+    """
+
+    cost_model: str
+    cost_representation_: Any
+    _evidence_arrays: tuple[str, ...] = (*ClusterRouter._evidence_arrays, "cost_representation_")
+
+    def _check_params(self):
+        super()._check_params()
+        check_choice(self.cost_model, "cost_model", ("mean", "cluster"))
+
+    def _check_data(self, costs):
+        super()._check_data(costs)
+        if self.cost_model == "cluster":
+            check_costs_by_call(costs)
+
+    def _fit_costs(self, X, costs):
+        self.cost_representation_ = None
+        if self.cost_model == "cluster":
+            means = self._cluster_means(X, costs)
+            # Where calls were not made, a mean over those that were is one over other prompts.
+            self.costs_ = means @ self.cluster_shares_
+            rows = zip(self.costs_, means, strict=True)
+            self.cost_representation_ = np.array([self._in_proportion(*row) for row in rows])
+
+    def _cost_rows(self, cost, X_val=None):
+        # By what was fitted: the parameter may have been set anew since.
+        if self.cost_representation_ is None:
+            return super()._cost_rows(cost, X_val)
+        if isinstance(cost, np.ndarray):
+            prompts = self.X_val_ if X_val is None else X_val
+            (means,) = self._cluster_means(prompts, cost[:, None])
+            cost = means @ self.cluster_shares_
+        else:
+            charged = self.costs_ > 0
+            profiles = self.cost_representation_[charged] / self.costs_[charged, None]
+            means = profiles.sum(axis=0)
+        return {"costs_": cost, "cost_representation_": self._in_proportion(cost, means)}
+
+    def _repriced_rows(self, cost, position):
+        rows = super()._repriced_rows(cost, position)
+        if self.cost_representation_ is not None:
+            own = self.cost_representation_[position]
+            rows["cost_representation_"] = self._in_proportion(cost, own)
+        return rows
+
+    def _cluster_means(self, X, costs):
+        sums, counts = cluster_sums(self._assign(X), costs, self._n_clusters)
+        return mean_errors(sums, counts, self.cluster_shares_)
+
+    def _in_proportion(self, cost, means):
+        """Costs in proportion to those by cluster, with this mean; all one where these are 0."""
+        features, weights = self.calibration_features_, self.calibration_weights_
+        if features.ndim == 1:
+            mean = weights @ means[features]
+        else:
+            mean = weights @ (features[:, : self._n_clusters].astype(np.float64) @ means)
+        return cost * means / mean if mean > 0 else np.full(len(means), cost)
+
+    def _predict_cost(self, X, index):
+        if self.cost_representation_ is None:
+            return super()._predict_cost(X, index)
+        return self._costs_at(self._features(X), index)
+
+    def _costs_at(self, features, index):
+        if self.cost_representation_ is None:
+            return super()._costs_at(features, index)
+        clusters = features if features.ndim == 1 else features[:, : self._n_clusters]
+        return estimate_errors(clusters, self.cost_representation_[index])
