@@ -4,7 +4,9 @@ Run as ``python -m benchmarks.paper_tables --table {dynamic,static} [--trials N]
 prompts 60 : 10 : 30 into training, validation and test. For the dynamic table it splits the models
 too: routers are fitted on the training models, take in the others from the validation prompts
 alone, and choose among these. For the static table all models are known on training and validation
-prompts. Numbers of neighbours and clusters are tuned as in the paper (G.1), on five other splits.
+prompts. Numbers of neighbours and of clusters, K, are tuned as in the paper (G.1): in each trial,
+by the area of the training models on the validation prompts. The learned map takes the number of
+clusters that K-means gets. Our rows have K = 24 throughout.
 
 Printed are the mean area, the median quality-neutral cost (QNC) over trials, and a mark * where a
 two-sided sign test at the level of .01 finds a row worse than the best row. Clairvoyant rows, which
@@ -12,7 +14,6 @@ see labels of the unseen models on all training prompts, are not candidates for 
 """
 
 import argparse
-from functools import partial
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -33,10 +34,10 @@ from sklearn_uniroute import (
 )
 from sklearn_uniroute._compare import draw_split
 from sklearn_uniroute.metrics import deferral_area_score, quality_neutral_cost
+from sklearn_uniroute.model_selection import make_deferral_scorer
 
 LEVEL = 0.01
-N_TUNING_SPLITS = 5
-K_OF_OURS = 24
+K = 24
 
 
 def paper_kmeans(n_clusters):
@@ -54,12 +55,11 @@ def k_nearest(n_neighbors):
 
 
 OURS = {
-    "Posterior, K-means": KMeansRouter(K_OF_OURS),
-    "Posterior, learned map": LearnedMapRouter(K_OF_OURS, device="cpu"),
-    "Hybrid": HybridRouter(K_OF_OURS),
+    f"Posterior, K-means (K = {K})": KMeansRouter(K),
+    f"Posterior, learned map (K = {K})": LearnedMapRouter(K, device="cpu"),
+    f"Hybrid (K = {K})": HybridRouter(K),
 }
 MLP, MATFAC = MLPRouter(device="cpu"), MatrixFactorizationRouter()
-TUNED = {"K-NN": k_nearest, "UniRoute, K-means": paper_kmeans, "UniRoute, learned map": paper_map}
 
 
 def candidates(table, n_validation):
@@ -67,11 +67,10 @@ def candidates(table, n_validation):
     if table == "static":
         sizes = np.array([5, 10, 25, 50, 75, 100, 150, 200, 250, 300])
         sizes = sizes[sizes <= n_validation / 3]
-        # The learned map takes the clusters that K-means has chosen.
-        return {"K-NN": sizes, "UniRoute, K-means": sizes}
-    clusters = np.unique(np.geomspace(3, n_validation // 50, 4).round().astype(int))
-    neighbors = np.unique(np.geomspace(5, n_validation // 3, 6).round().astype(int))
-    return {"K-NN": neighbors, "UniRoute, K-means": clusters, "UniRoute, learned map": clusters}
+        return sizes, sizes
+    clusters = np.geomspace(3, n_validation // 50, 4)
+    neighbors = np.geomspace(5, n_validation // 3, 6)
+    return [np.unique(sizes.round().astype(int)) for sizes in (neighbors, clusters)]
 
 
 class Trial:
@@ -96,15 +95,11 @@ class Trial:
 
     def scores(self, router, rows, models, pool=None):
         """Area and quality-neutral cost on prompts, for the pool of these models."""
-        costs = self.costs(rows, models)
-        prices = router.costs_ if pool is None else router.costs_[pool]
-        curve = {
-            "y_true": self.data.y[np.ix_(rows, models)],
-            "error_pred": router.predict_error(self.data.X[rows], pool),
-            "costs": costs,
-            "routing_costs": prices if costs.ndim == 2 else costs,
-        }
-        return deferral_area_score(**curve), quality_neutral_cost(**curve)
+        X, y, costs = self.data.X[rows], self.data.y[np.ix_(rows, models)], self.costs(rows, models)
+        return tuple(
+            make_deferral_scorer(metric, pool=pool)(router, X, y, costs=costs)
+            for metric in (deferral_area_score, quality_neutral_cost)
+        )
 
     def added(self, router):
         """Fit on the training models and take in the others from the validation prompts."""
@@ -138,55 +133,44 @@ class Trial:
         router = self.fit(router, np.concatenate([split.training, split.validation]), models)
         return self.scores(router, split.test, models)
 
-    def known_models(self, table):
-        """Models that sizes are tuned on."""
-        return np.arange(self.data.y.shape[1]) if table == "static" else self.split.training_models
+    def tuned(self, make_router, sizes, models):
+        """The size with the highest area of these models on validation prompts."""
+        split = self.split
+        areas = [
+            self.scores(
+                self.fit(make_router(int(size)), split.training, models), split.validation, models
+            )[0]
+            for size in sizes
+        ]
+        return int(sizes[np.argmax(areas)])
 
-    def tuning(self, router, models):
-        """Area of these models on the validation prompts, from labels on the training prompts."""
-        router = self.fit(router, self.split.training, models)
-        return self.scores(router, self.split.validation, models)[0]
-
-
-def choose_sizes(table, trials):
-    """Pick each number of neighbours or clusters by its mean area over a few splits."""
-    sizes = {}
-    for name, values in candidates(table, len(trials[0].split.validation)).items():
-        areas = Parallel(n_jobs=-1)(
-            delayed(trial.tuning)(TUNED[name](int(size)), trial.known_models(table))
-            for size in values
-            for trial in trials
-        )
-        means = np.reshape(areas, (len(values), len(trials))).mean(axis=1)
-        sizes[name] = int(values[np.argmax(means)])
-    sizes.setdefault("UniRoute, learned map", sizes["UniRoute, K-means"])
-    return sizes
-
-
-def rows_of(table, sizes):
-    """The rows of a table: name, how a trial scores it, and the router."""
-    tuned = {f"{name} (K = {size})": TUNED[name](size) for name, size in sizes.items()}
-    ours = {f"{name} (K = {K_OF_OURS})": router for name, router in OURS.items()}
-    if table == "static":
+    def rows(self, table):
+        """Scores of each row of a table, by name, and the sizes that were chosen."""
+        static = table == "static"
+        models = np.arange(self.data.y.shape[1]) if static else self.split.training_models
+        neighbors, clusters = candidates(table, len(self.split.validation))
+        neighbors = self.tuned(k_nearest, neighbors, models)
+        clusters = self.tuned(paper_kmeans, clusters, models)
         routers = {
             "ZeroRouter": ZeroRouter(),
-            "MLP": MLP,
-            "Matrix factorization": MATFAC,
-            **tuned,
-            **ours,
-            "Linear": LinearRouter(),
+            "K-NN": k_nearest(neighbors),
+            "UniRoute, K-means": paper_kmeans(clusters),
+            "UniRoute, learned map": paper_map(clusters),
+            f"UniRoute, K-means (K = {K})": paper_kmeans(K),
+            **OURS,
         }
-        return {name: (Trial.static, router) for name, router in routers.items()}
-    return {
-        "ZeroRouter": (Trial.added, ZeroRouter()),
-        "Retrained MLP": (Trial.retrained, MLP),
-        "Retrained MatFac": (Trial.retrained, MATFAC),
-        **{name: (Trial.added, router) for name, router in tuned.items()},
-        "Clairvoyant MLP": (Trial.clairvoyant, MLP),
-        "Clairvoyant MatFac": (Trial.clairvoyant, MATFAC),
-        **{name: (Trial.added, router) for name, router in ours.items()},
-        "Clairvoyant hybrid": (Trial.clairvoyant, HybridRouter(K_OF_OURS)),
-    }
+        if static:
+            routers |= {"MLP": MLP, "Matrix factorization": MATFAC, "Linear": LinearRouter()}
+            return self.scored(self.static, routers), (neighbors, clusters)
+        clairvoyant = {"MLP": MLP, "MatFac": MATFAC, "hybrid": HybridRouter(K)}
+        return {
+            **self.scored(self.retrained, {"MLP": MLP, "MatFac": MATFAC}, "Retrained "),
+            **self.scored(self.added, routers),
+            **self.scored(self.clairvoyant, clairvoyant, "Clairvoyant "),
+        }, (neighbors, clusters)
+
+    def scored(self, score, routers, prefix=""):
+        return {prefix + name: score(router) for name, router in routers.items()}
 
 
 def is_worse(values, best):
@@ -197,9 +181,13 @@ def is_worse(values, best):
     return above < below and binomtest(int(above), int(above + below)).pvalue < LEVEL
 
 
-def report(name, scores):
-    n_trials = len(next(iter(scores.values())))
-    print(f"\n{name}, {n_trials} trials\n{'':<32}{'area':>7}   {'QNC':>7}")
+def report(name, results):
+    scores = {row: [rows[row] for rows, _ in results] for row in results[0][0]}
+    neighbors, clusters = np.median([sizes for _, sizes in results], axis=0)
+    print(
+        f"\n{name}, {len(results)} trials; median K of K-NN {neighbors:g}, of K-means {clusters:g}"
+    )
+    print(f"{'':<34}{'area':>7}   {'QNC':>7}")
     rivals = [row for row in scores if not row.startswith("Clairvoyant")]
     # Less is better for the cost, more for the area.
     columns = {row: np.array(values) * [1, -1] for row, values in scores.items()}
@@ -211,7 +199,7 @@ def report(name, scores):
         marks = ["*" if is_worse(values[:, i], best[i]) else " " for i in range(2)]
         qnc = -np.median(values[:, 1])
         qnc = f"{qnc:7.1%}" if np.isfinite(qnc) else "    inf"
-        print(f"{row:<32}{values[:, 0].mean():7.4f} {marks[0]} {qnc} {marks[1]}")
+        print(f"{row:<34}{values[:, 0].mean():7.4f} {marks[0]} {qnc} {marks[1]}")
     for row in scores:
         if row.startswith("Clairvoyant"):
             gain = columns[row][:, 0] - best[0]
@@ -219,21 +207,19 @@ def report(name, scores):
             print(f"{row} less the best row that sees no more: {gain.mean():+.4f} ± {error:.4f}")
 
 
-def run_trial(data, n_training_models, rows, seed):
-    trial = Trial(data, n_training_models, seed)
-    return {name: score(trial, router) for name, (score, router) in rows.items()}
+def run_trial(table, data, n_training_models, seed):
+    return Trial(data, n_training_models, seed).rows(table)
 
 
 def run_table(table, n_trials):
     for name, data, model_share in real_data():
         n_training_models = int(model_share * data.y.shape[1])
-        seeds = np.random.SeedSequence(0).generate_state(n_trials + N_TUNING_SPLITS)
         with threadpool_limits(1):
-            trials = [Trial(data, n_training_models, seed) for seed in seeds[:N_TUNING_SPLITS]]
-            rows = rows_of(table, choose_sizes(table, trials))
-            run = partial(run_trial, data, n_training_models, rows)
-            results = Parallel(n_jobs=-1)(delayed(run)(seed) for seed in seeds[N_TUNING_SPLITS:])
-        report(name, {row: [one[row] for one in results] for row in rows})
+            results = Parallel(n_jobs=-1)(
+                delayed(run_trial)(table, data, n_training_models, seed)
+                for seed in np.random.SeedSequence(0).generate_state(n_trials)
+            )
+        report(name, results)
 
 
 def main():

@@ -112,6 +112,20 @@ def test_cells_that_were_not_run_do_not_count(router, data):
     assert np.all(filled.predict_error(data.X).mean(axis=0) > error.mean(axis=0) + 0.1)
 
 
+def test_a_quality_that_never_varies_is_predicted_as_it_is(router, data):
+    router.fit(data.X, np.full((400, 2), 3.3, dtype=np.float32))
+    np.testing.assert_allclose(router.predict_error(data.X), -2.3, atol=1e-6)
+    router.add_model(np.full(60, 7.0))
+    np.testing.assert_allclose(router.predict_error(data.X, [2]), 7, atol=1e-6)
+
+
+def test_scores_that_were_not_given_do_not_count(router, data):
+    y = 50 * data.y
+    y[np.random.RandomState(0).uniform(size=y.shape) < 0.4] = np.nan
+    error = router.set_params(max_epochs=30).fit(data.X, y, costs=data.costs).predict_error(data.X)
+    assert np.abs(error.mean(axis=0) - (1 - np.nanmean(y, axis=0))).mean() < 5
+
+
 def test_training_stays_reproducible_beside_other_users_of_torch(router, data):
     torch.manual_seed(3)
     state = torch.get_rng_state()

@@ -10,20 +10,31 @@ from sklearn_uniroute.model_selection import few_shot_curve
 ROUTER = KMeansRouter(5)
 
 
-def test_a_split_by_hand(data):
+@pytest.mark.parametrize("per_call", [False, True])
+def test_a_split_by_hand(data, per_call):
+    calls = data.costs * np.random.RandomState(0).uniform(0.5, 1.5, size=data.y.shape)
+    costs = calls if per_call else data.costs
     curve = few_shot_curve(
-        ROUTER, data.X, data.y, data.costs, n_validation=[10, 40], n_splits=2, random_state=3
+        ROUTER, data.X, data.y, costs, n_validation=[10, 40], n_splits=2, random_state=3
     )
     np.testing.assert_array_equal(curve.n_validation, [10, 40])
     seed = np.random.SeedSequence(3).generate_state(2)[1]
     split = draw_split(np.random.RandomState(seed), 400, data.costs, 1, 5)
-    X, y = data.X[split.training], data.y[split.training]
+    known, unseen = split.training_models, split.unseen_models
+    X, y, paid = data.X[split.training], data.y[split.training], calls[split.training]
     router = clone(ROUTER).set_params(n_validation=40, random_state=int(seed % 2**31))
-    router.fit(X, y[:, split.training_models], costs=data.costs[split.training_models])
-    for model in split.unseen_models:
-        router.add_model(1 - y[router.validation_indices_, model], cost=data.costs[model])
-    y_test = data.y[split.test][:, split.unseen_models]
-    assert curve.area[1, 1] == router.score(data.X[split.test], y_test, pool=[5, 6, 7])
+    router.fit(X, y[:, known], costs=paid[:, known] if per_call else data.costs[known])
+    run, weights = router.validation_indices_, router.validation_weights_
+    for model in unseen:
+        cost = np.average(paid[run, model], weights=weights) if per_call else data.costs[model]
+        router.add_model(1 - y[run, model], cost=cost)
+    area = router.score(
+        data.X[split.test],
+        data.y[np.ix_(split.test, unseen)],
+        costs=calls[np.ix_(split.test, unseen)] if per_call else None,
+        pool=[5, 6, 7],
+    )
+    assert curve.area[1, 1] == pytest.approx(area)
 
 
 def test_more_prompts_help_and_jobs_do_not_matter(data):

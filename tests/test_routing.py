@@ -50,6 +50,15 @@ def test_choose_breaks_ties_by_cost_then_error_then_position():
     assert choose(np.array([[0.5, 0.5]]), np.array([1.0, 1.0]), 0.0) == [0]
 
 
+def test_choose_counts_in_double_precision():
+    error = np.array([[0.5, 0.5 - 1e-6]], dtype=np.float32)
+    costs = np.array([[1e4, 1e4 + 1]], dtype=np.float32)
+    # The scores differ by 1e-7, and in single precision by nothing.
+    for prices in (costs, costs[0]):
+        assert choose(error, prices, 8e-7) == [1]
+        assert choose(error, prices, 1.2e-6) == [0]
+
+
 @given(problems(), EIGHTHS, EIGHTHS)
 def test_a_higher_cost_weight_never_chooses_a_dearer_model(problem, one, other):
     error, costs = problem
@@ -126,6 +135,12 @@ def test_the_weight_within_a_budget_is_the_least(problem, budget):
     assert paid(error, costs, choose(error, costs, cost_weight)).mean() <= budget + 1e-9
     lower = choose(error, costs, max(cost_weight * (1 - 1e-5) - 1e-12, 0))
     assert cost_weight == 0 or paid(error, costs, lower).mean() > budget
+
+
+def test_a_budget_is_kept_where_rounding_makes_the_move_that_it_forbids():
+    error, costs = np.array([[0.9999999996353158, 0.9999999997264869]]), np.array([1e11 + 2, 1e11])
+    cost_weight = weight_within_budget(1e11 + 1.58, error, costs, np.ones(1))
+    assert choose(error, costs, cost_weight) == [1]
 
 
 @given(problems(), st.sampled_from([0.0, 0.5, 1e20]), st.data())
