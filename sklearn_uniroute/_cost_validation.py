@@ -213,3 +213,25 @@ def check_new_costs(costs, new, *, has_costs):
             "`set_cost` for known models."
         )
     return [check_cost(costs.get(label), label, has_costs=has_costs) for label in new]
+
+
+def check_two_models(costs, quality):
+    """Position of the strong one of two models, the dearer and better one."""
+    if len(costs) != 2:
+        raise ValueError(
+            f"this score compares a weak and a strong model; got {len(costs)} models. Pass the "
+            "columns of two of them."
+        )
+    strong = int(np.argmax(costs))
+    if costs[0] == costs[1] or quality[strong] <= quality[1 - strong]:
+        raise ValueError(
+            "this score needs the dearer of the two models to be the better one; got mean costs "
+            f"{costs[0]:g} and {costs[1]:g} and mean qualities {quality[0]:g} and {quality[1]:g}."
+        )
+    return strong
+
+
+def check_charged(cost):
+    """Refuse to save anything of a cost of 0."""
+    if cost == 0:
+        raise ValueError("the best model is free, so that none of its cost can be saved.")

@@ -29,6 +29,15 @@ def has_range(model_costs):
     return np.ptp(model_costs) > ROUNDING * model_costs.max()
 
 
+def check_range(model_costs):
+    """Refuse mean costs that are all one."""
+    if not has_range(model_costs):
+        raise ValueError(
+            f"all models of the pool have one mean cost ({model_costs.min():g}), so the curve has "
+            "no range of costs and no area; compare qualities instead (peak_quality_score)."
+        )
+
+
 def is_wide(costs):
     """Whether costs span so much that they are better looked at on a logarithmic axis."""
     return costs.min() > 0 and costs.max() >= 20 * costs.min()
@@ -60,6 +69,30 @@ def curve_points(y_true, error_pred, costs, routing_costs, sample_weight):
     cost = _averages(costs, walk, sample_weight, points, "cost")
     quality = _averages(y_true, walk, sample_weight, points, "quality")
     return cost, quality, cost_weight
+
+
+def mean_height(cost, quality, lowest, highest):
+    """Mean quality over a range of costs, by trapezoids, flat beyond the ends of the curve."""
+    cost = np.concatenate([[lowest], cost, [highest]])
+    quality = np.concatenate([quality[:1], quality, quality[-1:]])
+    run, rise = np.diff(cost), np.diff(quality)
+    slope = np.divide(rise, run, out=np.zeros_like(run), where=run != 0)
+    # Where calls differ in cost, the curve may begin or end beyond the range.
+    inside = np.clip(cost, lowest, highest)
+    middle = (inside[:-1] + inside[1:]) / 2
+    area = np.diff(inside) @ (quality[:-1] + slope * (middle - cost[:-1]))
+    return float(area / (highest - lowest))
+
+
+def least_cost(cost, quality, target, near):
+    """Least cost at which a curve is at `target`; of points, those not below `near` are."""
+    reached = quality >= near
+    if not reached.any():
+        return np.inf
+    crossed = np.flatnonzero(reached[1:] != reached[:-1])
+    share = (target - quality[crossed]) / (quality[crossed + 1] - quality[crossed])
+    crossings = cost[crossed] + share.clip(0, 1) * (cost[crossed + 1] - cost[crossed])
+    return min(cost[reached].min(), crossings.min(initial=np.inf))
 
 
 def _averages(cells, walk, sample_weight, points, what):

@@ -89,3 +89,20 @@ def quality_neutral_cost(points, model_costs, model_qualities):
             return (previous[0] + share * (cost - previous[0])) / reference
         previous = (cost, quality)
     return np.inf
+
+
+def concave_hull_area(points, model_costs):
+    """Area under the least non-decreasing concave function that is nowhere below the points."""
+    low, high = min(model_costs), max(model_costs)
+
+    def height(at):
+        best = max(q for c, q in points if c <= at + 1e-12)
+        for c0, q0 in points:
+            for c1, q1 in points:
+                if c0 <= at <= c1 and c1 > c0:
+                    best = max(best, q0 + (at - c0) / (c1 - c0) * (q1 - q0))
+        return best
+
+    cuts = sorted({low, high, *(c for c, _ in points)})
+    total = sum((b - a) * (height(a) + height(b)) / 2 for a, b in pairwise(cuts))
+    return total / (high - low)
