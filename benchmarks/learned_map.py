@@ -19,8 +19,8 @@ from torch import nn
 from benchmarks._data import real_data
 from benchmarks._timing import ratio
 from sklearn_uniroute import KMeansRouter, LearnedMapRouter, ZeroRouter
-from sklearn_uniroute._compare import draw_split
 from sklearn_uniroute._network import softmax_map
+from sklearn_uniroute._splits import draw_split
 from sklearn_uniroute._torch import train_map
 
 SIZES = (50, 100, 400)

@@ -32,7 +32,7 @@ from sklearn_uniroute import (
     MLPRouter,
     ZeroRouter,
 )
-from sklearn_uniroute._compare import draw_split
+from sklearn_uniroute._splits import draw_split
 from sklearn_uniroute.metrics import deferral_area_score, quality_neutral_cost
 from sklearn_uniroute.model_selection import make_deferral_scorer
 

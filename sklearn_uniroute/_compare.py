@@ -14,29 +14,17 @@ from scipy.stats import t as student_t
 from sklearn.base import clone
 from threadpoolctl import threadpool_limits
 
-from sklearn_uniroute._curve import check_curve_inputs, curve_points, has_range, is_wide
+from sklearn_uniroute._curve import check_curve_inputs, curve_points, is_wide
 from sklearn_uniroute._parameters import check_count
+from sklearn_uniroute._splits import TEST_SHARE, Split, count_training_models, draw_split
 from sklearn_uniroute.metrics import (
     deferral_area_score,
     peak_quality_score,
     quality_neutral_cost,
 )
 
-TEST_SHARE = 0.3
-TRAINING_SHARE = 0.6
 # Costs at which curves are averaged over trials.
 _GRID_SIZE = 300
-
-
-class Split(NamedTuple):
-    """Positions of prompts and models in one trial."""
-
-    training: np.ndarray
-    validation: np.ndarray
-    test: np.ndarray
-    training_models: np.ndarray
-    unseen_models: np.ndarray
-    n_redrawn: int
 
 
 class Comparison(NamedTuple):
@@ -126,24 +114,6 @@ def mean_interval(values, confidence=0.95):
     return mean, student_t.ppf((1 + confidence) / 2, len(values) - 1) * error
 
 
-def draw_split(rng, n_prompts, model_costs, n_validation, n_training_models):
-    prompts = rng.permutation(n_prompts)
-    n_test = round(TEST_SHARE * n_prompts)
-    n_training = min(round(TRAINING_SHARE * n_prompts), n_prompts - n_test - n_validation)
-    test, validation, rest = np.split(prompts, [n_test, n_test + n_validation])
-    n_redrawn = 0
-    while True:
-        models = rng.permutation(len(model_costs))
-        unseen = np.sort(models[n_training_models:])
-        # With one cost there is no trade-off to score.
-        if has_range(model_costs[unseen]):
-            break
-        n_redrawn += 1
-    return Split(
-        rest[:n_training], validation, test, np.sort(models[:n_training_models]), unseen, n_redrawn
-    )
-
-
 def check_comparable(data, n_trials, n_validation, model_share, share_before_test):
     """Check that data can be split as a comparison asks for.
 
@@ -161,18 +131,8 @@ def check_comparable(data, n_trials, n_validation, model_share, share_before_tes
             "column `cost` of a long table, or columns '<model>|cost' of a wide one."
         )
     model_costs = np.nanmean(np.atleast_2d(data.costs), axis=0)
-    n_prompts, n_models = data.y.shape
-    if not 0 < model_share < 1:
-        raise ValueError(f"`model_share` must lie between 0 and 1; got {model_share}.")
-    n_training_models = int(model_share * n_models)
-    if not (
-        1 <= n_training_models <= n_models - 2 and np.ptp(model_costs) > 1e-12 * model_costs.max()
-    ):
-        raise ValueError(
-            "a comparison needs at least 1 training model and 2 unseen models, not all of one "
-            f"cost; got {n_models} models, {n_training_models} of them for training, with costs "
-            f"from {model_costs.min():g} to {model_costs.max():g}."
-        )
+    n_prompts = len(data.y)
+    n_training_models = count_training_models(model_costs, model_share)
     if n_validation is None:
         n_validation = max(1, round(0.1 * n_prompts))
     check_count(n_validation, "n_validation")

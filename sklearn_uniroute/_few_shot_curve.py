@@ -6,9 +6,10 @@ from sklearn.base import clone
 from sklearn.utils import Bunch, check_array
 from threadpoolctl import threadpool_limits
 
-from sklearn_uniroute._compare import TEST_SHARE, TRAINING_SHARE, check_comparable, draw_split
+from sklearn_uniroute._compare import check_comparable
 from sklearn_uniroute._cost_validation import check_costs
 from sklearn_uniroute._parameters import check_count, check_enough
+from sklearn_uniroute._splits import TEST_SHARE, TRAINING_SHARE, draw_split
 from sklearn_uniroute._validation import FLOATS, check_quality, model_labels
 
 

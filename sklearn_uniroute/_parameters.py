@@ -59,6 +59,13 @@ def check_fallback(fallback, alpha):
     check_share(alpha, "alpha")
 
 
+def check_open_share(value, name):
+    """Check a constructor parameter that is a number between 0 and 1, and neither."""
+    check_scalar(value, name, numbers.Real)
+    if not 0 < value < 1:
+        raise ValueError(f"`{name}` must lie between 0 and 1; got {value}.")
+
+
 def check_net_params(value):
     """Check parameters that are passed on to skorch, of which some are the router's own."""
     if value is None:

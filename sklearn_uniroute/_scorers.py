@@ -79,7 +79,7 @@ class DeferralScorer:
         self._metric_params = metric_params
         self._requests = {"costs": True, "sample_weight": None}
 
-    def __call__(self, estimator, X, y, *, costs=None, sample_weight=None):
+    def __call__(self, estimator, X, y, *, costs=None, sample_weight=None, pool=None):
         """Score an estimator.
 
         Parameters
@@ -95,6 +95,9 @@ class DeferralScorer:
             Costs to account with, by default those of the router.
         sample_weight : array-like of shape (n_prompts,), default=None
             Weights of the prompts.
+        pool : sequence of model names, default=None
+            The models to score on, by default as constructed. `y` and `costs` then have a column
+            for each of the router's models, or for each of these.
 
         Returns
         -------
@@ -102,9 +105,9 @@ class DeferralScorer:
             Higher is better.
         """
         router, X = last_router(estimator, X)
-        pool = router.models_ if self._pool is None else self._pool
+        pool = self._pool if pool is None else pool
         index = check_pool(pool, router.models_)
-        if self._pool is not None:
+        if pool is not None:
             y, costs = (_of_pool(values, index, len(router.models_)) for values in (y, costs))
         y, error, costs, routing_costs = router._curve_inputs(X, y, costs, pool, sample_weight)
         score = self._metric(

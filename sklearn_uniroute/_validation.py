@@ -345,6 +345,15 @@ def check_validation_prompts(router, X_val):
         raise ValueError(f"`X_val` does not fit the prompts of this router. {error}") from error
 
 
+def check_enough_prompts(n_test, n_prompts):
+    """Refuse a split without training or test prompts."""
+    if not 1 <= n_test < n_prompts:
+        raise ValueError(
+            f"`test_size` leaves {n_prompts - n_test} training prompts and {n_test} test prompts; "
+            "bring more prompts, or change it."
+        )
+
+
 def check_sample_weight(sample_weight, n_prompts):
     """Check weights of prompts; all 1 for None."""
     if sample_weight is None:

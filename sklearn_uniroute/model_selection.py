@@ -1,5 +1,6 @@
 """Choosing and evaluating routers: scorers, and models that they have not seen."""
 
+from sklearn_uniroute._dynamic import DynamicPoolSplit, PoolFold, dynamic_cross_validate
 from sklearn_uniroute._few_shot_curve import few_shot_curve
 from sklearn_uniroute._scorers import (
     DeferralScorer,
@@ -11,7 +12,10 @@ from sklearn_uniroute._scorers import (
 
 __all__ = [
     "DeferralScorer",
+    "DynamicPoolSplit",
+    "PoolFold",
     "deferral_area_scorer",
+    "dynamic_cross_validate",
     "few_shot_curve",
     "make_deferral_scorer",
     "peak_quality_scorer",

@@ -5,7 +5,8 @@ from sklearn.base import clone
 from sklearn.utils import Bunch
 
 from sklearn_uniroute import KMeansRouter, KNeighborsRouter, ZeroRouter
-from sklearn_uniroute._compare import compare, draw_split, mean_interval
+from sklearn_uniroute._compare import compare, mean_interval
+from sklearn_uniroute._splits import draw_split
 from sklearn_uniroute.datasets import load_routing_data, make_routing_data
 from sklearn_uniroute.metrics import deferral_area_score, quality_neutral_cost
 

@@ -4,7 +4,8 @@ from matplotlib.figure import Figure
 from sklearn.base import clone
 
 from sklearn_uniroute import FewShotCurveDisplay, KMeansRouter, ZeroRouter
-from sklearn_uniroute._compare import draw_split, mean_interval
+from sklearn_uniroute._compare import mean_interval
+from sklearn_uniroute._splits import draw_split
 from sklearn_uniroute.model_selection import few_shot_curve
 
 ROUTER = KMeansRouter(5)

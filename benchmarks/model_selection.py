@@ -1,0 +1,78 @@
+"""Choosing the number of clusters on training models, and on models held out from them.
+
+Run as ``python -m benchmarks.model_selection [N_TRIALS]``. A trial sets models and prompts aside.
+On the others ``dynamic_cross_validate`` chooses the number of clusters, K: by the area of models
+that a router was fitted on, as the paper tunes (G.1), and by that of models held out and added from
+so many validation prompts. Printed are, for each rule, the median K, the area of the models set
+aside on the prompts set aside, and by how much it is short of the best K in hindsight.
+"""
+
+import sys
+
+import numpy as np
+from joblib import Parallel, delayed
+from sklearn.base import clone
+from threadpoolctl import threadpool_limits
+
+from benchmarks._data import real_data
+from sklearn_uniroute import KMeansRouter
+from sklearn_uniroute.model_selection import DynamicPoolSplit, dynamic_cross_validate
+
+SIZES = (50, 400)
+CLUSTERS = (2, 4, 8, 16, 32, 64)
+ROUTERS = {
+    "mean": KMeansRouter(representation="mean", temperature=0, validation="random"),
+    "posterior": KMeansRouter(),
+}
+RULES = ("training models", "held-out models", "hindsight")
+
+
+def trial(data, model_share, seed):
+    """Chosen K and area of each rule, for each router and number of validation prompts."""
+    (outer,) = DynamicPoolSplit(1, model_share=model_share, random_state=seed).split(
+        data.X, data.y, data.costs
+    )
+    known = outer.training_models
+    inside = np.ix_(outer.training, known)
+    X, y = data.X[outer.training], data.y[inside]
+    costs = data.costs[inside] if data.costs.ndim == 2 else data.costs[known]
+    outcome = {}
+    for name, router in ROUTERS.items():
+        router = clone(router).set_params(random_state=seed)
+        for size in SIZES:
+            common = {"param_grid": {"n_clusters": CLUSTERS}, "n_validation": size}
+            inner = dynamic_cross_validate(
+                router, X, y, costs, cv=DynamicPoolSplit(5, random_state=seed), **common
+            )
+            after = dynamic_cross_validate(
+                router, data.X, data.y, data.costs, cv=[outer], **common
+            )["mean_test_score"]
+            scores = (inner["mean_known_score"], inner["mean_test_score"], after)
+            for rule, score in zip(RULES, scores, strict=True):
+                best = score.argmax()
+                outcome[name, size, rule] = CLUSTERS[best], after[best]
+    return outcome
+
+
+def main(n_trials=20):
+    for file, data, model_share in real_data():
+        with threadpool_limits(1):
+            outcomes = Parallel(n_jobs=-1)(
+                delayed(trial)(data, model_share, seed) for seed in range(n_trials)
+            )
+        print(f"\n{file}, {n_trials} trials")
+        for name in ROUTERS:
+            for size in SIZES:
+                for rule in RULES:
+                    chosen, area = np.array([one[name, size, rule] for one in outcomes]).T
+                    best = np.array([one[name, size, "hindsight"][1] for one in outcomes])
+                    error = (best - area).std(ddof=1) / np.sqrt(n_trials)
+                    print(
+                        f"{name:<10}{size:>4} prompts   {rule:<16} median K {np.median(chosen):>4g}"
+                        f"   area {area.mean():.4f}   short of hindsight "
+                        f"{np.mean(best - area):.4f} ± {error:.4f}"
+                    )
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
