@@ -17,9 +17,10 @@ from sklearn_uniroute import (
     MLPRouter,
     ZeroRouter,
 )
-from sklearn_uniroute._compare import compare
+from sklearn_uniroute._baselines import BASELINES
+from sklearn_uniroute._compare import compare_routers
 from sklearn_uniroute._optional import import_optional
-from sklearn_uniroute._report import NOTES, as_json, draw, table
+from sklearn_uniroute._report import NOTES, as_json, draw
 from sklearn_uniroute._validation import listing
 from sklearn_uniroute.datasets import load_routing_data, make_classifier_pool
 
@@ -108,6 +109,14 @@ def _parser():
         "where torch and skorch are installed",
     )
     command.add_argument(
+        "--baselines",
+        metavar="BASELINE",
+        nargs="+",
+        choices=BASELINES,
+        default=(),
+        help=f"baselines to compare with as well, of {', '.join(BASELINES)}",
+    )
+    command.add_argument(
         "--n-jobs", metavar="N", type=int, default=-1, help="processes; one per core if left out"
     )
     command.add_argument(
@@ -154,12 +163,13 @@ def _compare(options):
         data, source = make_classifier_pool(), "pool of small classifiers"
     else:
         data, source = load_routing_data(options.data), Path(options.data).name
-    comparison = compare(
-        data,
+    comparison = compare_routers(
         routers,
+        data,
         n_trials=options.trials,
         n_validation=options.n_validation,
         model_share=options.model_share,
+        baselines=options.baselines,
         n_jobs=options.n_jobs,
         random_state=options.random_state,
         progress=lambda trials: tqdm(trials, total=options.trials, unit="trial", disable=None),
@@ -178,12 +188,12 @@ def _compare(options):
         "{data}: {n_prompts} prompts, {n_training_models} training and {n_unseen_models} unseen "
         "models, {n_validation} validation prompts, {n_trials} trials"
     ).format_map(settings)
-    picture = draw(comparison, data, headline, folder)
+    picture = draw(comparison, headline, data.cost_unit, folder)
     if options.json:
         json.dump(as_json(comparison, settings), sys.stdout, indent=1)
         print()
         return
-    print(headline, table(comparison), NOTES.format(first=comparison.routers[0]), sep="\n\n")
+    print(headline, comparison, NOTES.format(first=comparison.routers[0]), sep="\n\n")
     n_redrawn = sum(split.n_redrawn for split in comparison.splits)
     if n_redrawn:
         print(f"Redrawn splits, as all their unseen models had one cost: {n_redrawn}.")

@@ -1,22 +1,15 @@
-"""Comparison of routers on models they have not seen, over repeated random splits.
-
-The protocol is that of the paper [UR 6, F.1]: models are split into training and unseen ones and
-prompts into training, validation and test prompts. A router is fitted on the training models and
-prompts, takes in each unseen model from its errors on the validation prompts, and is scored on the
-test prompts and the unseen models alone.
-"""
-
-from typing import NamedTuple
+"""Comparison of routers on models they have not seen, over repeated random splits."""
 
 import numpy as np
 from joblib import Parallel, delayed
-from scipy.stats import t as student_t
 from sklearn.base import clone
 from threadpoolctl import threadpool_limits
 
+from sklearn_uniroute._baselines import BASELINES, baseline_inputs
+from sklearn_uniroute._comparison import RouterComparison
 from sklearn_uniroute._curve import check_curve_inputs, curve_points, is_wide
-from sklearn_uniroute._parameters import check_count
-from sklearn_uniroute._splits import TEST_SHARE, Split, count_training_models, draw_split
+from sklearn_uniroute._parameters import check_choice, check_count
+from sklearn_uniroute._splits import TEST_SHARE, count_training_models, draw_split
 from sklearn_uniroute.metrics import (
     deferral_area_score,
     peak_quality_score,
@@ -27,47 +20,41 @@ from sklearn_uniroute.metrics import (
 _GRID_SIZE = 300
 
 
-class Comparison(NamedTuple):
-    """Scores of routers over trials, each of shape (n_trials, n_routers).
-
-    `curves` holds average qualities of shape (n_trials, n_routers, n_costs) at the costs `grid`,
-    NaN below the cost of the cheapest unseen model.
-    """
-
-    routers: list[str]
-    area: np.ndarray
-    qnc: np.ndarray
-    peak: np.ndarray
-    curves: np.ndarray
-    grid: np.ndarray
-    splits: list[Split]
-
-
-def compare(
-    data,
+def compare_routers(
     routers,
+    data,
     *,
-    n_trials,
+    n_trials=20,
     n_validation=None,
     model_share=2 / 3,
+    baselines=(),
     n_jobs=None,
     random_state=0,
     progress=iter,
 ):
-    """Compare routers over repeated random splits.
+    """Compare routers on models they have not seen, over repeated random splits.
+
+    In each trial models are split into training and unseen ones and prompts, 60 : 10 : 30, into
+    training, validation and test prompts. A router is fitted on the training models and prompts,
+    takes in each unseen model from the validation prompts, and is scored on the test prompts and
+    the unseen models alone. All routers share the splits.
 
     Parameters
     ----------
-    data : Bunch
-        As the functions of `datasets` return it, with costs.
     routers : dict of str to router
-        Unfitted routers by name.
-    n_trials : int
+        Unfitted routers by name. Others are compared to the first.
+    data : Bunch
+        As the functions of :mod:`sklearn_uniroute.datasets` return it, with costs.
+    n_trials : int, default=20
         Number of splits.
     n_validation : int, default=None
         Number of validation prompts; a tenth of all prompts by default.
     model_share : float, default=2/3
         Share of the models to train on.
+    baselines : sequence of {"random", "cheapest", "best", "oracle"}, default=()
+        To compare with as well: choosing by random errors; the cheapest unseen model for all
+        prompts; the one that is best on the validation prompts; and choosing in hindsight, by what
+        each call costs and whether it is right.
     n_jobs : int, default=None
         Number of processes, as in joblib. The numbers do not depend on it.
     random_state : int, default=0
@@ -77,14 +64,33 @@ def compare(
 
     Returns
     -------
-    Comparison
+    comparison : RouterComparison
+        Prints as a table.
 
     Raises
     ------
     ValueError
-        If the data has no embeddings or costs, all models have one cost, or there are too few
-        prompts or models to split.
+        If the data has no embeddings or costs, all models have one cost, there are too few
+        prompts or models to split, or a baseline is unknown.
+
+    References
+    ----------
+    "Universal Model Routing for Efficient LLM Inference", arXiv 2502.08773, section 6 and appendix
+    F.1.
+
+    Examples
+    --------
+    >>> from sklearn_uniroute import KMeansRouter, ZeroRouter
+    >>> from sklearn_uniroute.datasets import make_routing_data
+    >>> from sklearn_uniroute.model_selection import compare_routers
+    >>> data = make_routing_data(random_state=0)
+    >>> routers = {"zero": ZeroRouter(), "kmeans": KMeansRouter()}
+    >>> comparison = compare_routers(routers, data, n_trials=8)
+    >>> bool(comparison.area[:, 1].mean() > comparison.area[:, 0].mean())
+    True
     """
+    for name in baselines:
+        check_choice(name, "baselines", BASELINES)
     X, y = data.X, data.y
     model_costs, n_validation, n_training_models = check_comparable(
         data, n_trials, n_validation, model_share, 1 - TEST_SHARE
@@ -96,22 +102,33 @@ def compare(
     seeds = np.random.SeedSequence(random_state).generate_state(n_trials)
     trials = Parallel(n_jobs=n_jobs, return_as="generator")(
         delayed(_run_trial)(
-            X, y, data.costs, model_costs, routers, n_validation, n_training_models, grid, seed
+            X,
+            y,
+            data.costs,
+            model_costs,
+            routers,
+            baselines,
+            n_validation,
+            n_training_models,
+            grid,
+            seed,
         )
         for seed in seeds
     )
     splits, scores, curves = zip(*progress(trials), strict=True)
     area, qnc, peak = np.moveaxis(np.array(scores), -1, 0)
-    return Comparison(list(routers), area, qnc, peak, np.array(curves), grid, list(splits))
-
-
-def mean_interval(values, confidence=0.95):
-    """Mean over trials and half the width of its Student t interval; NaN for a single trial."""
-    mean = values.mean(axis=0)
-    if len(values) == 1:
-        return mean, np.full_like(mean, np.nan)
-    error = values.std(axis=0, ddof=1) / np.sqrt(len(values))
-    return mean, student_t.ppf((1 + confidence) / 2, len(values) - 1) * error
+    return RouterComparison(
+        routers=[*routers, *baselines],
+        n_baselines=len(baselines),
+        area=area,
+        qnc=qnc,
+        peak=peak,
+        curves=np.array(curves),
+        grid=grid,
+        splits=list(splits),
+        model_cost=model_costs,
+        model_quality=np.nanmean(y, axis=0),
+    )
 
 
 def check_comparable(data, n_trials, n_validation, model_share, share_before_test):
@@ -145,16 +162,17 @@ def check_comparable(data, n_trials, n_validation, model_share, share_before_tes
     return model_costs, n_validation, n_training_models
 
 
-def _run_trial(X, y, costs, model_costs, routers, n_validation, n_training_models, grid, seed):
-    split = draw_split(
-        np.random.RandomState(seed), len(X), model_costs, n_validation, n_training_models
-    )
+def _run_trial(
+    X, y, costs, model_costs, routers, baselines, n_validation, n_training_models, grid, seed
+):
+    rng = np.random.RandomState(seed)
+    split = draw_split(rng, len(X), model_costs, n_validation, n_training_models)
     known, unseen = split.training_models, split.unseen_models
     per_call = costs.ndim == 2
     training_costs = costs[np.ix_(split.training, known)] if per_call else costs[known]
     test_costs = costs[np.ix_(split.test, unseen)] if per_call else costs[unseen]
-    y_test = y[np.ix_(split.test, unseen)]
-    scores, curves = [], []
+    y_val, y_test = y[np.ix_(split.validation, unseen)], y[np.ix_(split.test, unseen)]
+    inputs = []
     # Sums in several threads would differ with their number, and with it the clusters.
     with threadpool_limits(1):
         for router in routers.values():
@@ -169,18 +187,29 @@ def _run_trial(X, y, costs, model_costs, routers, n_validation, n_training_model
             for name, model in zip(pool, unseen, strict=True):
                 cost = costs[split.validation, model] if per_call else costs[model]
                 router.add_model(1 - y[split.validation, model], name=name, cost=cost)
-            inputs = router._curve_inputs(X[split.test], y_test, test_costs, pool, None)
-            names = ("y_true", "error_pred", "costs", "routing_costs")
-            metric = dict(zip(names, inputs, strict=True))
-            scores.append(
-                [
-                    deferral_area_score(**metric),
-                    quality_neutral_cost(**metric),
-                    peak_quality_score(**metric),
-                ]
-            )
-            cost, quality, _ = curve_points(*check_curve_inputs(**metric, sample_weight=None))
-            # Where calls differ in cost, the average may fall between two points.
-            curve = np.interp(grid, np.maximum.accumulate(cost), quality)
-            curves.append(np.where(grid >= cost[0], curve, np.nan))
+            inputs.append(router._curve_inputs(X[split.test], y_test, test_costs, pool, None))
+    for name in baselines:
+        error, routing_costs = baseline_inputs(
+            name, y_val, y_test, test_costs, model_costs[unseen], rng
+        )
+        inputs.append((y_test, error, test_costs, routing_costs))
+    scores, curves = [], []
+    for name, (y_test, error, paid, routing_costs) in zip(
+        [*routers, *baselines], inputs, strict=True
+    ):
+        curve = check_curve_inputs(y_test, error, paid, routing_costs, sample_weight=None)
+        metric = curve._asdict()
+        # A single model has no curve, and so no area.
+        single = name in baselines and name == "best"
+        scores.append(
+            [
+                np.nan if single else deferral_area_score(**metric),
+                quality_neutral_cost(**metric),
+                peak_quality_score(**metric),
+            ]
+        )
+        cost, quality, _ = curve_points(*curve)
+        # Where calls differ in cost, the average may fall between two points.
+        heights = np.interp(grid, np.maximum.accumulate(cost), quality)
+        curves.append(np.where(grid >= cost[0], heights, np.nan))
     return split, scores, curves

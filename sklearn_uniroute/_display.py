@@ -1,9 +1,14 @@
 """Pictures of deferral curves."""
 
+import numpy as np
+from sklearn.utils import _safe_indexing
+
 from sklearn_uniroute._cost_validation import check_drawable
 from sklearn_uniroute._curve import check_curve_inputs, curve_points, is_wide, model_means
 from sklearn_uniroute._optional import import_optional
 from sklearn_uniroute._scorers import last_router
+from sklearn_uniroute._statistics import pointwise_interval
+from sklearn_uniroute._validation import check_cv_results
 
 
 class DeferralCurveDisplay:
@@ -22,6 +27,8 @@ class DeferralCurveDisplay:
         Mean cost of each single model, to be drawn as a cross.
     model_quality : ndarray of shape (n_models,), default=None
         Mean quality of each single model.
+    quality_low, quality_high : ndarray of shape (n_points,), default=None
+        Ends of intervals around the qualities, to be drawn as a band.
     name : str, default=None
         Name of the curve in the legend.
 
@@ -33,6 +40,8 @@ class DeferralCurveDisplay:
         Figure of the axes.
     line_ : matplotlib Line2D
         The curve.
+    band_ : matplotlib PolyCollection or None
+        The band.
     models_ : matplotlib PathCollection or None
         The single models.
 
@@ -47,11 +56,23 @@ class DeferralCurveDisplay:
     'KMeansRouter'
     """
 
-    def __init__(self, cost, quality, *, model_cost=None, model_quality=None, name=None):
+    def __init__(
+        self,
+        cost,
+        quality,
+        *,
+        model_cost=None,
+        model_quality=None,
+        quality_low=None,
+        quality_high=None,
+        name=None,
+    ):
         self.cost = cost
         self.quality = quality
         self.model_cost = model_cost
         self.model_quality = model_quality
+        self.quality_low = quality_low
+        self.quality_high = quality_high
         self.name = name
 
     @classmethod
@@ -171,6 +192,74 @@ class DeferralCurveDisplay:
         )
         return display.plot(ax, curve_kwargs=curve_kwargs)
 
+    @classmethod
+    def from_cv_results(
+        cls, cv_results, X, y, *, costs=None, confidence=0.95, ax=None, name=None, curve_kwargs=None
+    ):
+        """Draw the mean deferral curve of the routers of a cross-validation.
+
+        Parameters
+        ----------
+        cv_results : dict
+            What :func:`sklearn.model_selection.cross_validate` returns with
+            ``return_estimator=True, return_indices=True``.
+        X : array-like of shape (n_prompts, n_features)
+            Prompts of the cross-validation.
+        y : array-like or DataFrame of shape (n_prompts, n_models)
+            Quality of each model on each prompt.
+        costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or \
+                DataFrame, default=None
+            Costs to account with, by default those that each router was fitted with.
+        confidence : float, default=0.95
+            Coverage of the pointwise intervals over folds, by Student's t; 0 draws none.
+        ax : matplotlib Axes, default=None
+            Axes to draw on; new ones by default.
+        name : str, default=None
+            Name of the curve in the legend.
+        curve_kwargs : dict, default=None
+            Keyword arguments for matplotlib's `plot`.
+
+        Returns
+        -------
+        display : DeferralCurveDisplay
+
+        Raises
+        ------
+        ValueError
+            If `cv_results` has no estimators or indices, and for the reasons of
+            :meth:`from_estimator`.
+        """
+        check_cv_results(cv_results)
+        curves, means = [], []
+        for estimator, test in zip(
+            cv_results["estimator"], cv_results["indices"]["test"], strict=True
+        ):
+            router, X_test = last_router(estimator, _safe_indexing(X, test))
+            check_drawable(costs is not None or router.costs_ is not None)
+            paid = _safe_indexing(costs, test) if np.ndim(costs) == 2 else costs
+            y_test, error, paid, routing_costs = router._curve_inputs(
+                X_test, _safe_indexing(y, test), paid, None, None
+            )
+            inputs = check_curve_inputs(y_test, error, paid, routing_costs, None)
+            curves.append(curve_points(*inputs)[:2])
+            means.append(
+                [
+                    model_means(cells, inputs.sample_weight)
+                    for cells in (inputs.costs, inputs.y_true)
+                ]
+            )
+        cost, quality = np.mean(means, axis=0)
+        grid = np.unique(np.concatenate([points for points, _ in curves]))
+        grid = grid[(grid >= cost.min()) & (grid <= cost.max())]
+        curves = [
+            np.interp(grid, np.maximum.accumulate(points), heights) for points, heights in curves
+        ]
+        mean, low, high = pointwise_interval(np.array(curves), confidence)
+        band = {} if confidence == 0 else {"quality_low": low, "quality_high": high}
+        models = {"model_cost": cost, "model_quality": quality}
+        display = cls(grid, mean, **models, **band, name=name)
+        return display.plot(ax, curve_kwargs=curve_kwargs)
+
     def plot(self, ax=None, *, name=None, curve_kwargs=None):
         """Draw the curve and the single models.
 
@@ -196,7 +285,16 @@ class DeferralCurveDisplay:
             _, ax = import_optional("matplotlib.pyplot", "plot").subplots()
         name = self.name if name is None else name
         (self.line_,) = ax.plot(self.cost, self.quality, **{"label": name, **(curve_kwargs or {})})
-        self.models_ = None
+        self.band_ = self.models_ = None
+        if self.quality_low is not None:
+            self.band_ = ax.fill_between(
+                self.cost,
+                self.quality_low,
+                self.quality_high,
+                color=self.line_.get_color(),
+                alpha=0.15,
+                linewidth=0,
+            )
         if self.model_cost is not None:
             self.models_ = ax.scatter(
                 self.model_cost,

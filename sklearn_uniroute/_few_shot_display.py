@@ -1,7 +1,7 @@
 """Picture of how many validation prompts a new model needs."""
 
-from sklearn_uniroute._compare import mean_interval
 from sklearn_uniroute._optional import import_optional
+from sklearn_uniroute._statistics import mean_interval
 from sklearn_uniroute.model_selection import few_shot_curve
 
 

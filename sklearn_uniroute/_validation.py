@@ -345,6 +345,16 @@ def check_validation_prompts(router, X_val):
         raise ValueError(f"`X_val` does not fit the prompts of this router. {error}") from error
 
 
+def check_cv_results(cv_results):
+    """Check that a cross-validation kept its estimators and indices."""
+    missing = [name for name in ("estimator", "indices") if name not in cv_results]
+    if missing:
+        raise ValueError(
+            f"`cv_results` has no {' and no '.join(missing)}; call cross_validate with "
+            "return_estimator=True and return_indices=True."
+        )
+
+
 def check_enough_prompts(n_test, n_prompts):
     """Refuse a split without training or test prompts."""
     if not 1 <= n_test < n_prompts:

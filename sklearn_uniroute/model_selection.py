@@ -1,5 +1,7 @@
 """Choosing and evaluating routers: scorers, and models that they have not seen."""
 
+from sklearn_uniroute._compare import compare_routers
+from sklearn_uniroute._comparison import RouterComparison
 from sklearn_uniroute._dynamic import DynamicPoolSplit, PoolFold, dynamic_cross_validate
 from sklearn_uniroute._few_shot_curve import few_shot_curve
 from sklearn_uniroute._scorers import (
@@ -14,6 +16,8 @@ __all__ = [
     "DeferralScorer",
     "DynamicPoolSplit",
     "PoolFold",
+    "RouterComparison",
+    "compare_routers",
     "deferral_area_scorer",
     "dynamic_cross_validate",
     "few_shot_curve",

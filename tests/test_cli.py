@@ -55,8 +55,8 @@ def test_table(path, capsys):
         "data.npz: 150 prompts, 5 training and 3 unseen models, 15 validation prompts, 3 trials"
     )
     header, _, first, second = (line.split() for line in out.splitlines()[2:6])
-    assert header == ["router", "area", "gain", "QNC", "reached", "peak", "saved"]
-    assert (first[0], first[4]) == ("ZeroRouter", "-")
+    assert header == ["router", "area", "gain", "p", "QNC", "reached", "peak", "saved"]
+    assert (first[0], *first[4:6]) == ("ZeroRouter", "-", "-")
     assert second[:2] == ["KMeansRouter(4,", "cost_weight=0.5)"]
     assert "area less that of ZeroRouter" in out
     assert (path.parent / "new" / "deferral_curves.png").exists()
@@ -72,7 +72,10 @@ def test_json_has_the_trials_and_their_summary(path, capsys):
     areas = np.array([first["trials"]["area"], second["trials"]["area"]])
     assert first["area"][0] == pytest.approx(areas[0].mean())
     assert second["gain"][0] == pytest.approx((areas[1] - areas[0]).mean())
-    assert first["gain"] == [0, 0]
+    assert first["gain"] == [0, 0, 0]
+    assert first["p_value"] is None
+    assert second["gain"][1] <= second["gain"][0] <= second["gain"][2]
+    assert second["p_holm"] == second["p_value"] > 0
     qnc = np.array([np.inf if value is None else value for value in first["trials"]["qnc"]])
     assert first["qnc_reached"] == np.isfinite(qnc).mean()
     assert first["cost_saved"][0] == pytest.approx((1 - np.minimum(qnc, 1)).mean())

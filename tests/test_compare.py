@@ -5,16 +5,17 @@ from sklearn.base import clone
 from sklearn.utils import Bunch
 
 from sklearn_uniroute import KMeansRouter, KNeighborsRouter, ZeroRouter
-from sklearn_uniroute._compare import compare, mean_interval
 from sklearn_uniroute._splits import draw_split
+from sklearn_uniroute._statistics import mean_interval
 from sklearn_uniroute.datasets import load_routing_data, make_routing_data
 from sklearn_uniroute.metrics import deferral_area_score, quality_neutral_cost
+from sklearn_uniroute.model_selection import compare_routers
 
 ROUTERS = {"zero": ZeroRouter(), "kmeans": KMeansRouter(6), "neighbors": KNeighborsRouter(15)}
 
 
 def test_a_trial_by_hand(data):
-    comparison = compare(data, {"kmeans": KMeansRouter(6)}, n_trials=2, n_validation=30)
+    comparison = compare_routers({"kmeans": KMeansRouter(6)}, data, n_trials=2, n_validation=30)
     seed = np.random.SeedSequence(0).generate_state(2)[1]
     split = comparison.splits[1]
     rows, known, unseen = split.training, split.training_models, split.unseen_models
@@ -47,23 +48,24 @@ def test_splits_share_nothing():
 
 def test_numbers_do_not_depend_on_the_number_of_jobs(data):
     one, two = (
-        compare(data, ROUTERS, n_trials=3, n_validation=30, n_jobs=n_jobs) for n_jobs in (1, 2)
+        compare_routers(ROUTERS, data, n_trials=3, n_validation=30, n_jobs=n_jobs)
+        for n_jobs in (1, 2)
     )
     for name in ("area", "qnc", "peak", "curves"):
         np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
-    other = compare(data, ROUTERS, n_trials=3, n_validation=30, random_state=1)
+    other = compare_routers(ROUTERS, data, n_trials=3, n_validation=30, random_state=1)
     assert not np.array_equal(one.area, other.area)
 
 
 def test_trials_do_not_depend_on_their_number(data):
-    few, more = (compare(data, ROUTERS, n_trials=n, n_validation=30) for n in (2, 4))
+    few, more = (compare_routers(ROUTERS, data, n_trials=n, n_validation=30) for n in (2, 4))
     np.testing.assert_array_equal(few.area, more.area[:2])
 
 
 def test_splits_without_a_range_of_costs_are_redrawn():
     data = make_routing_data(n_prompts=100, n_models=6, random_state=0)
     data.costs = np.array([1.0, 1, 1, 1, 1, 2])
-    comparison = compare(data, {"zero": ZeroRouter()}, n_trials=8, model_share=0.5)
+    comparison = compare_routers({"zero": ZeroRouter()}, data, n_trials=8, model_share=0.5)
     assert sum(split.n_redrawn for split in comparison.splits) > 0
     assert all(5 in split.unseen_models for split in comparison.splits)
     assert np.isfinite(comparison.area).all()
@@ -72,7 +74,7 @@ def test_splits_without_a_range_of_costs_are_redrawn():
 def test_costs_per_call(data):
     calls = data.costs * np.random.RandomState(0).uniform(0.5, 1.5, size=data.y.shape)
     data = Bunch(**{**data, "costs": calls})
-    comparison = compare(data, ROUTERS, n_trials=2, n_validation=30)
+    comparison = compare_routers(ROUTERS, data, n_trials=2, n_validation=30)
     assert comparison.grid[[0, -1]] == pytest.approx(np.sort(calls.mean(axis=0))[[0, -1]])
     # One trial by hand: what is paid is seen on validation prompts only, and accounted in full.
     seed = np.random.SeedSequence(0).generate_state(2)[1]
@@ -100,7 +102,7 @@ def test_costs_per_call(data):
 
 
 def test_curves_start_at_the_cheapest_unseen_model(data):
-    comparison = compare(data, ROUTERS, n_trials=3, n_validation=30)
+    comparison = compare_routers(ROUTERS, data, n_trials=3, n_validation=30)
     for split, curves in zip(comparison.splits, comparison.curves, strict=True):
         below = comparison.grid < data.costs[split.unseen_models].min()
         assert np.isnan(curves[:, below]).all()
@@ -132,11 +134,11 @@ def test_intervals_are_those_of_student():
 def test_bad_input(data, changes, params, message):
     data = Bunch(**{**data, **changes})
     with pytest.raises(ValueError, match=message):
-        compare(data, ROUTERS, **{"n_trials": 1, **params})
+        compare_routers(ROUTERS, data, **{"n_trials": 1, **params})
 
 
 @pytest.mark.slow
 def test_routing_pays_on_real_data(real_path):
     routers = {"zero": ZeroRouter(), "kmeans": KMeansRouter(8)}
-    comparison = compare(load_routing_data(real_path), routers, n_trials=10, n_jobs=2)
+    comparison = compare_routers(routers, load_routing_data(real_path), n_trials=10, n_jobs=2)
     assert np.diff(comparison.area, axis=1).mean() > 0
