@@ -76,7 +76,7 @@ def report(name, data):
     model_costs = np.atleast_2d(data.costs).mean(axis=0).astype(float)
     router, training, _ = fitted(data, model_costs, 0)
     kept_on = router._calibration(np.arange(len(model_costs)))
-    error, costs, weights = kept_on
+    error, costs, _ = kept_on
     budgets = spread(model_costs, *kept_on)
     print(f"\n{name}: {N_BUDGETS} budgets from {budgets[0]:.3g} to {budgets[-1]:.3g}")
     known = [
@@ -94,8 +94,8 @@ def report(name, data):
         results.append(on_new_prompts(other, data.X[test], spread(model_costs, *terms), terms))
     deviations, within = np.moveaxis(np.array(results), 1, 0)
     print(
-        f"  new prompts, {N_SPLITS} splits: off by {deviations.mean():+.2%} on average, 95 % of the "
-        f"time from {np.quantile(deviations, 0.025):+.2%} to {np.quantile(deviations, 0.975):+.2%};"
+        f"  new prompts, {N_SPLITS} splits: off by {deviations.mean():+.2%} on average, 95 % of "
+        f"the time from {np.quantile(deviations, 0.025):+.2%} to {np.quantile(deviations, 0.975):+.2%};"
     )
     print(f"    within the 95 % interval {within.mean():.0%} of the time")
     moves = hull_walk(error, costs).cost_weight
