@@ -93,10 +93,9 @@ def report(name, data):
         terms = other._calibration(np.arange(len(model_costs)))
         results.append(on_new_prompts(other, data.X[test], spread(model_costs, *terms), terms))
     deviations, within = np.moveaxis(np.array(results), 1, 0)
-    print(
-        f"  new prompts, {N_SPLITS} splits: off by {deviations.mean():+.2%} on average, 95 % of "
-        f"the time from {np.quantile(deviations, 0.025):+.2%} to {np.quantile(deviations, 0.975):+.2%};"
-    )
+    low, high = np.quantile(deviations, [0.025, 0.975])
+    print(f"  new prompts, {N_SPLITS} splits: off by {deviations.mean():+.2%} on average, 95 % of")
+    print(f"    the time from {low:+.2%} to {high:+.2%};")
     print(f"    within the 95 % interval {within.mean():.0%} of the time")
     moves = hull_walk(error, costs).cost_weight
     line = np.geomspace(moves.max() * 1.01, moves.min() * 0.99, N_LINE)
