@@ -35,7 +35,10 @@ def baseline_inputs(name, y_val, y_test, costs, model_costs, rng):
         worst = 1 + np.nanmax(1 - y_test)
         error = np.where(np.isnan(y_test), worst, 1 - y_test)
         return error, np.where(np.isnan(paid), routing_costs, paid)
-    means = np.nanmean(y_val, axis=0) if name == "best" else -model_costs
-    error = np.tile(np.arange(len(means)) != means.argmax(), (len(y_test), 1)).astype(float)
+    quality = np.nanmean(y_val, axis=0)
+    # The last key counts first; the other settles ties.
+    keys = (model_costs, -quality) if name == "best" else (-quality, model_costs)
+    chosen = np.lexsort(keys)[0]
+    error = np.tile(np.arange(len(quality)) != chosen, (len(y_test), 1)).astype(float)
     # Of models that cost the same, the one without error is chosen at every cost weight.
     return error, np.ones(y_test.shape)

@@ -54,7 +54,8 @@ class BudgetMixin:
             The models, all that the router knows by default.
         X : array-like of shape (n_prompts, n_features), default=None
             Prompts to keep the budget on. By default those that the router knows: the training
-            prompts, or the validation prompts where the router does not cluster.
+            prompts, or the validation prompts where the router does not cluster. To a
+            KNeighborsRouter these are their own neighbours, so that others are better.
 
         Returns
         -------
@@ -89,7 +90,8 @@ class BudgetMixin:
         pool : sequence of model names, default=None
             The models, all that the router knows by default.
         X : array-like of shape (n_prompts, n_features), default=None
-            Prompts to reach it on, by default as for :meth:`cost_weight_for_budget`.
+            Prompts to reach it on, by default as for :meth:`cost_weight_for_budget`. A
+            KNeighborsRouter is far too sure of these; pass others to it.
         confidence : float, default=None
             Probability that the mean quality is reached, in view of how little is known of the
             models' errors; for routers that give standard errors. A sample of prompts is off by
@@ -121,7 +123,7 @@ class BudgetMixin:
         check_is_fitted(self)
         check_target(quality, confidence, has_costs=self.costs_ is not None)
         if confidence is not None:
-            check_has_std(getattr(self, "representation_std_", None))
+            check_has_std(getattr(self, "representation_std_", None), "confidence")
         index = np.sort(check_pool(pool, self.models_))
         if X is not None:
             X = validate_data(self, X, reset=False, dtype=FLOATS)

@@ -10,6 +10,7 @@ from sklearn_uniroute._comparison import RouterComparison
 from sklearn_uniroute._curve import check_curve_inputs, curve_points, is_wide
 from sklearn_uniroute._parameters import check_choice, check_count
 from sklearn_uniroute._splits import TEST_SHARE, count_training_models, draw_split
+from sklearn_uniroute._validation import listing, repeated
 from sklearn_uniroute.metrics import (
     deferral_area_score,
     peak_quality_score,
@@ -71,7 +72,7 @@ def compare_routers(
     ------
     ValueError
         If the data has no embeddings or costs, all models have one cost, there are too few
-        prompts or models to split, or a baseline is unknown.
+        prompts or models to split, a baseline is unknown, or two rows have one name.
 
     References
     ----------
@@ -91,6 +92,7 @@ def compare_routers(
     """
     for name in baselines:
         check_choice(name, "baselines", BASELINES)
+    check_names([*routers, *baselines])
     X, y = data.X, data.y
     model_costs, n_validation, n_training_models = check_comparable(
         data, n_trials, n_validation, model_share, 1 - TEST_SHARE
@@ -129,6 +131,16 @@ def compare_routers(
         model_cost=model_costs,
         model_quality=np.nanmean(y, axis=0),
     )
+
+
+def check_names(names):
+    """Refuse a comparison of nothing, and names that stand for two things."""
+    twice = repeated(names)
+    if twice or not names:
+        raise ValueError(
+            "a comparison needs routers and baselines of different names; got "
+            f"{listing(names) or 'none'}."
+        )
 
 
 def check_comparable(data, n_trials, n_validation, model_share, share_before_test):
@@ -188,19 +200,17 @@ def _run_trial(
                 cost = costs[split.validation, model] if per_call else costs[model]
                 router.add_model(1 - y[split.validation, model], name=name, cost=cost)
             inputs.append(router._curve_inputs(X[split.test], y_test, test_costs, pool, None))
+    paid_before = costs[np.ix_(split.validation, unseen)] if per_call else costs[unseen]
+    known_costs = np.nanmean(np.atleast_2d(paid_before), axis=0)
     for name in baselines:
-        error, routing_costs = baseline_inputs(
-            name, y_val, y_test, test_costs, model_costs[unseen], rng
-        )
+        error, routing_costs = baseline_inputs(name, y_val, y_test, test_costs, known_costs, rng)
         inputs.append((y_test, error, test_costs, routing_costs))
     scores, curves = [], []
-    for name, (y_test, error, paid, routing_costs) in zip(
-        [*routers, *baselines], inputs, strict=True
-    ):
+    singles = [False] * len(routers) + [name == "best" for name in baselines]
+    for single, (y_test, error, paid, routing_costs) in zip(singles, inputs, strict=True):
         curve = check_curve_inputs(y_test, error, paid, routing_costs, sample_weight=None)
         metric = curve._asdict()
         # A single model has no curve, and so no area.
-        single = name in baselines and name == "best"
         scores.append(
             [
                 np.nan if single else deferral_area_score(**metric),

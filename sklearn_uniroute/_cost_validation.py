@@ -152,7 +152,7 @@ def check_amount(value, name, *, has_costs):
 
 def check_randomize(randomize, budget):
     """Check that there is a budget to spend in full."""
-    if randomize not in (True, False):
+    if not isinstance(randomize, bool | np.bool_):
         raise TypeError(f"`randomize` must be True or False; got {randomize!r}.")
     if randomize and budget is None:
         raise ValueError("`randomize` spends a budget in full; pass `budget` too.")
@@ -231,7 +231,12 @@ def check_two_models(costs, quality):
     return strong
 
 
-def check_charged(cost):
-    """Refuse to save anything of a cost of 0."""
+def check_charged(cost, quality):
+    """Refuse to save anything of a cost of 0, or to ask for a share of what is not above 0."""
     if cost == 0:
         raise ValueError("the best model is free, so that none of its cost can be saved.")
+    if quality <= 0:
+        raise ValueError(
+            "a share of the best model's quality makes sense where that is above 0; got "
+            f"{quality:g}."
+        )

@@ -84,6 +84,15 @@ def mean_height(cost, quality, lowest, highest):
     return float(area / (highest - lowest))
 
 
+def best_single_model(inputs):
+    """Highest mean quality of a model, what the cheapest such model costs, and rounding of both."""
+    quality = model_means(inputs.y_true, inputs.sample_weight)
+    rounding = ROUNDING * np.abs(quality).max()
+    costs = model_means(inputs.costs, inputs.sample_weight)
+    best = quality.max()
+    return best, costs[quality >= best - rounding].min(), rounding
+
+
 def least_cost(cost, quality, target, near):
     """Least cost at which a curve is at `target`; of points, those not below `near` are."""
     reached = quality >= near

@@ -3,7 +3,7 @@
 import numpy as np
 
 from sklearn_uniroute._curve import (
-    ROUNDING,
+    best_single_model,
     check_curve_inputs,
     check_range,
     curve_points,
@@ -175,12 +175,9 @@ def quality_neutral_cost(y_true, error_pred, costs, *, routing_costs=None, sampl
     0.6
     """
     inputs = check_curve_inputs(y_true, error_pred, costs, routing_costs, sample_weight)
-    model_quality = model_means(inputs.y_true, inputs.sample_weight)
-    target = model_quality.max()
-    near = target - ROUNDING * np.abs(model_quality).max()
-    reference = model_means(inputs.costs, inputs.sample_weight)[model_quality >= near].min()
+    target, reference, rounding = best_single_model(inputs)
     cost, quality, _ = curve_points(*inputs)
-    least = least_cost(cost, quality, target, near)
+    least = least_cost(cost, quality, target, target - rounding)
     if reference == 0:
         return 1.0 if least == 0 else np.inf
     return float(least / reference)

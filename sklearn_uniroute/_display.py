@@ -249,8 +249,8 @@ class DeferralCurveDisplay:
                 ]
             )
         cost, quality = np.mean(means, axis=0)
-        grid = np.unique(np.concatenate([points for points, _ in curves]))
-        grid = grid[(grid >= cost.min()) & (grid <= cost.max())]
+        ends = cost.min(), cost.max()
+        grid = np.unique(np.clip(np.concatenate([ends, *(points for points, _ in curves)]), *ends))
         curves = [
             np.interp(grid, np.maximum.accumulate(points), heights) for points, heights in curves
         ]

@@ -18,7 +18,13 @@ from sklearn_uniroute._curve import model_means
 from sklearn_uniroute._parameters import check_count, check_open_share
 from sklearn_uniroute._scorers import deferral_area_scorer
 from sklearn_uniroute._splits import count_training_models, draw_models
-from sklearn_uniroute._validation import check_enough_prompts, check_quality, model_labels
+from sklearn_uniroute._validation import (
+    check_enough_prompts,
+    check_folds,
+    check_quality,
+    check_settings,
+    model_labels,
+)
 
 
 class PoolFold(NamedTuple):
@@ -171,7 +177,8 @@ def dynamic_cross_validate(
     Raises
     ------
     ValueError
-        If shapes or names disagree, or there are too few prompts or models to split.
+        If shapes or names disagree, there are too few prompts or models to split, or `param_grid`
+        sets `n_validation`.
 
     References
     ----------
@@ -199,8 +206,9 @@ def dynamic_cross_validate(
         costs, np.arange(quality.shape[1]) if labels is None else labels, quality=quality
     )
     cv = DynamicPoolSplit(random_state=0) if cv is None else cv
-    folds = list(cv.split(X, quality, costs) if hasattr(cv, "split") else cv)
+    folds = check_folds(cv, X, quality, costs)
     settings = list(ParameterGrid({} if param_grid is None else param_grid))
+    check_settings(settings)
     tried = Parallel(n_jobs=n_jobs)(
         delayed(_try)(
             clone(estimator).set_params(**clone(setting, safe=False)),

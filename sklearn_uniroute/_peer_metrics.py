@@ -5,6 +5,7 @@ import numpy as np
 from sklearn_uniroute._cost_validation import check_charged, check_two_models
 from sklearn_uniroute._curve import (
     ROUNDING,
+    best_single_model,
     check_curve_inputs,
     check_range,
     curve_points,
@@ -81,9 +82,10 @@ def apgr_score(y_true, error_pred, costs, *, routing_costs=None, sample_weight=N
     quality of a router is on the way from the weak to the strong one, and is averaged over all
     shares of calls that go to the strong model.
 
-    It differs from :func:`deferral_area_score` by its units: calls instead of costs, and the gap
-    instead of quality. For two models with one cost for all calls each, it is the area, moved and
-    scaled.
+    It differs from :func:`deferral_area_score` by its units, calls instead of costs, and the gap
+    instead of quality; and by going on, in the order of the difference in predicted error, until
+    all calls go to the strong model, also where that is predicted to do worse. So costs only say
+    which of the two models is strong.
 
     Parameters
     ----------
@@ -131,8 +133,9 @@ def cpt_score(y_true, error_pred, costs, *, recovered=0.5, routing_costs=None, s
     The least share of calls to the strong model, the dear one of two, at which a share of the gap
     in quality between the weak and the strong model is recovered.
 
-    It differs from :func:`quality_neutral_cost` by counting calls instead of costs, and by what is
-    to be reached; with ``recovered=1`` that is the quality of the strong model.
+    It differs from :func:`quality_neutral_cost` by counting calls instead of costs, by what is to
+    be reached (with ``recovered=1`` the quality of the strong model), and by going on until all
+    calls go to the strong model, as :func:`apgr_score` does.
 
     Parameters
     ----------
@@ -153,7 +156,7 @@ def cpt_score(y_true, error_pred, costs, *, recovered=0.5, routing_costs=None, s
     Returns
     -------
     share : float
-        Lower is better. Interpolated between points of the curve; infinity if it never gets there.
+        Lower is better. Interpolated between points of the curve.
 
     Raises
     ------
@@ -211,8 +214,8 @@ def cost_saving_score(
     Raises
     ------
     ValueError
-        If `quality_share` is not between 0 and 1, the best model is free, and for the reasons of
-        :func:`deferral_curve`.
+        If `quality_share` is not between 0 and 1, the best model is free or its quality not above
+        0, and for the reasons of :func:`deferral_curve`.
 
     Examples
     --------
@@ -223,12 +226,8 @@ def cost_saving_score(
     """
     check_share(quality_share, "quality_share")
     inputs = check_curve_inputs(y_true, error_pred, costs, routing_costs, sample_weight)
-    model_quality = model_means(inputs.y_true, inputs.sample_weight)
-    best = model_quality.max()
-    rounding = ROUNDING * np.abs(model_quality).max()
-    model_costs = model_means(inputs.costs, inputs.sample_weight)
-    reference = model_costs[model_quality >= best - rounding].min()
-    check_charged(reference)
+    best, reference, rounding = best_single_model(inputs)
+    check_charged(reference, best)
     cost, quality, _ = curve_points(*inputs)
     target = quality_share * best
     return float(1 - least_cost(cost, quality, target, target - rounding) / reference)
@@ -237,14 +236,15 @@ def cost_saving_score(
 def _gap_curve(y_true, error_pred, costs, routing_costs, sample_weight):
     """Points of the curve: the share of calls to the strong model, and of the gap recovered."""
     inputs = check_curve_inputs(y_true, error_pred, costs, routing_costs, sample_weight)
-    strong = check_two_models(
-        model_means(inputs.costs, inputs.sample_weight),
-        model_means(inputs.y_true, inputs.sample_weight),
-    )
-    calls = np.array([0.0, 0.0])
+    model_quality = model_means(inputs.y_true, inputs.sample_weight)
+    strong = check_two_models(model_means(inputs.costs, inputs.sample_weight), model_quality)
+    weak = 1 - strong
+    calls = np.zeros(2)
     calls[strong] = 1.0
-    share, quality, _ = curve_points(*inputs._replace(costs=calls))
-    weak_quality, strong_quality = model_means(inputs.y_true, inputs.sample_weight)[
-        [1 - strong, strong]
-    ]
-    return share, (quality - weak_quality) / (strong_quality - weak_quality)
+    # Such that the strong model is worth a call everywhere, if least where it helps least.
+    error = inputs.error_pred.astype(np.float64)
+    error[:, weak] += 1 + np.max(error[:, strong] - error[:, weak])
+    share, quality, _ = curve_points(
+        *inputs._replace(costs=calls, routing_costs=calls, error_pred=error)
+    )
+    return share, (quality - model_quality[weak]) / (model_quality[strong] - model_quality[weak])

@@ -22,7 +22,8 @@ def last_router(estimator, X):
     if hasattr(estimator, "best_estimator_"):
         return last_router(estimator.best_estimator_, X)
     if isinstance(estimator, Pipeline):
-        return last_router(estimator[-1], estimator[:-1].transform(X))
+        before = estimator[:-1]
+        return last_router(estimator[-1], before.transform(X) if len(before) else X)
     return estimator, X
 
 
@@ -96,8 +97,9 @@ class DeferralScorer:
         sample_weight : array-like of shape (n_prompts,), default=None
             Weights of the prompts.
         pool : sequence of model names, default=None
-            The models to score on, by default as constructed. `y` and `costs` then have a column
-            for each of the router's models, or for each of these.
+            The models to score on, by default as constructed. `y` and `costs` have a column for
+            each of the router's models, in its order, or, where the pool is smaller, for each
+            model of the pool.
 
         Returns
         -------
@@ -121,7 +123,7 @@ class DeferralScorer:
         return float(self._sign * score)
 
     def __repr__(self):
-        parameters = [self._metric.__name__]
+        parameters = [getattr(self._metric, "__name__", repr(self._metric))]
         if self._pool is not None:
             parameters.append(f"pool={self._pool!r}")
         if self._sign < 0:

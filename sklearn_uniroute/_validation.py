@@ -49,12 +49,12 @@ def check_selection(clusters, covariance, noise, shares):
     return clusters, covariance, noise, shares
 
 
-def check_has_std(std):
+def check_has_std(std, argument="return_std"):
     """Refuse standard errors where the representation has none."""
     if std is None:
         raise ValueError(
-            "`return_std` needs standard errors, which this router does not estimate; use a "
-            'KMeansRouter or a LearnedMapRouter with representation="posterior".'
+            f"`{argument}` needs standard errors, which this router does not estimate; use a "
+            'HybridRouter, or a KMeansRouter or LearnedMapRouter with representation="posterior".'
         )
 
 
@@ -352,6 +352,33 @@ def check_cv_results(cv_results):
         raise ValueError(
             f"`cv_results` has no {' and no '.join(missing)}; call cross_validate with "
             "return_estimator=True and return_indices=True."
+        )
+
+
+def check_folds(cv, X, y, costs):
+    """Get the splits of models and prompts."""
+    folds = cv
+    if hasattr(cv, "get_n_splits"):
+        folds = cv.split(X, y, costs)
+    if not np.iterable(folds) or isinstance(folds, str):
+        raise TypeError(f"`cv` must be a DynamicPoolSplit or a list of PoolFold; got {cv!r}.")
+    folds = list(folds)
+    if not folds or any(len(fold) != 4 for fold in folds):
+        raise ValueError(
+            "`cv` must split prompts and models: pass a DynamicPoolSplit, or one PoolFold or more; "
+            f"got {cv!r}."
+        )
+    return folds
+
+
+def check_settings(settings):
+    """Refuse settings of what the evaluation itself sets."""
+    names = {name for setting in settings for name in setting}
+    taken = sorted(name for name in names if name.split("__")[-1] == "n_validation")
+    if taken:
+        raise ValueError(
+            f"`param_grid` sets {listing(taken)}, which is the argument `n_validation` here; call "
+            "this once for each number of validation prompts."
         )
 
 

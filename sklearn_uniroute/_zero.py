@@ -107,7 +107,7 @@ class ZeroRouter(ClusterRouter):
         hull_costs = costs[hull]
         check_reachable(budget, hull_costs[0], hull_costs[-1])
         # Share of the prompts that go beyond each vertex but the last.
-        lower = np.searchsorted(hull_costs, budget, side="right") - 1
+        lower = max(np.searchsorted(hull_costs, budget, side="right") - 1, 0)
         if lower == len(hull) - 1:
             return np.full(len(X), hull[lower])
         upper_share = (budget - hull_costs[lower]) / (hull_costs[lower + 1] - hull_costs[lower])

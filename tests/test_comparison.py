@@ -5,6 +5,7 @@ from sklearn.model_selection import cross_validate
 from sklearn.utils import Bunch
 
 from sklearn_uniroute import DeferralCurveDisplay, KMeansRouter, ZeroRouter
+from sklearn_uniroute._baselines import baseline_inputs
 from sklearn_uniroute._statistics import bootstrap_interval, mean_interval, sign_test
 from sklearn_uniroute.metrics import deferral_curve
 from sklearn_uniroute.model_selection import compare_routers
@@ -93,9 +94,46 @@ def test_picture_has_the_mean_curves_and_their_intervals(comparison):
     plt.close("all")
 
 
+def test_baselines_settle_ties_by_cost_and_quality():
+    y = np.tile([[1.0, 1.0, 0.2, 0.9]], (6, 1))
+    costs = np.array([9.0, 5.0, 1.0, 1.0])
+    rng = np.random.RandomState(0)
+    for name, chosen in (("best", 1), ("cheapest", 3)):
+        error, prices = baseline_inputs(name, y, y, costs, costs, rng)
+        assert set(error.argmin(axis=1)) == {chosen}
+        assert np.ptp(prices) == 0
+
+
+@pytest.mark.parametrize(
+    ("routers", "baselines"),
+    [({"best": ZeroRouter()}, ["best"]), ({}, []), (ROUTERS, ["best"] * 2)],
+)
+def test_rows_have_names_of_their_own(data, routers, baselines):
+    with pytest.raises(ValueError, match="routers and baselines of different names; got"):
+        compare_routers(routers, data, baselines=baselines)
+
+
 def test_an_unknown_baseline(data):
     with pytest.raises(ValueError, match="`baselines` must be one of 'random', 'cheapest'"):
         compare_routers(ROUTERS, data, baselines=["luck"])
+
+
+def test_curve_of_routers_that_ignore_the_prompt(data):
+    """Their curves begin and end at the range of costs, but for rounding."""
+    costs = np.array([0.1, 0.3, 0.5, 0.7, 0.9, 1.1, 1.2, 1.3])
+    results = cross_validate(
+        ZeroRouter(random_state=0),
+        data.X,
+        data.y,
+        params={"costs": costs},
+        cv=3,
+        return_estimator=True,
+        return_indices=True,
+    )
+    display = DeferralCurveDisplay.from_cv_results(results, data.X, data.y)
+    assert display.cost[[0, -1]] == pytest.approx([0.1, 1.3])
+    assert display.quality[0] == pytest.approx(data.y[:, 0].mean(), abs=0.01)
+    plt.close("all")
 
 
 @pytest.mark.parametrize("per_call", [False, True])

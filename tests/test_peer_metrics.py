@@ -28,9 +28,8 @@ def problems(draw, n_models=None):
     return y, error, costs
 
 
-def curve(y, error, costs, paid=None):
-    paid = costs if paid is None else paid
-    return reference.curve(y, error, paid, costs, np.ones(len(y)))
+def curve(y, error, costs):
+    return reference.curve(y, error, costs, costs, np.ones(len(y)))
 
 
 @given(problems())
@@ -50,9 +49,16 @@ def strong_and_weak(problem):
 
 
 def gap_points(y, error, costs):
-    """Share of calls to the strong model, and of the gap recovered, one prompt after the other."""
+    """Shares of calls to the strong model, by how much better it is predicted to do, and the gap
+    recovered; prompts that are predicted alike go together."""
     weak, strong = y.mean(axis=0)
-    return [(c, (q - weak) / (strong - weak)) for c, q in curve(y, error, costs, [0.0, 1.0])]
+    gain = error[:, 0] - error[:, 1]
+    points = []
+    for threshold in [gain.max() + 1, *sorted(set(gain), reverse=True)]:
+        calls = gain >= threshold
+        quality = np.where(calls, y[:, 1], y[:, 0]).mean()
+        points.append((calls.mean(), (quality - weak) / (strong - weak)))
+    return points
 
 
 @given(problems(n_models=2).map(strong_and_weak))
@@ -76,6 +82,7 @@ def test_cpt_is_the_least_share_of_calls(problem, recovered):
 @given(problems(), st.sampled_from([0.5, 0.9, 0.95, 1.0]))
 def test_saving_is_what_a_share_of_the_quality_costs_less(problem, quality_share):
     y, error, costs = problem
+    y = y + 0.125
     points = curve(y, error, costs)
     best = y.mean(axis=0).max()
     price = min(c for c, q in zip(costs, y.mean(axis=0), strict=True) if q >= best - 1e-12)
@@ -94,8 +101,7 @@ def test_saving_is_what_a_share_of_the_quality_costs_less(problem, quality_share
 def test_choosing_at_random_recovers_half_of_the_gap():
     rng = np.random.RandomState(0)
     y = (rng.uniform(size=(20000, 2)) < [0.3, 0.8]).astype(float)
-    # The strong model is chosen for a random part, the larger the less cost counts.
-    error = rng.uniform(size=y.shape) * [1, 0]
+    error = rng.uniform(size=y.shape)
     assert apgr_score(y, error, [1, 9]) == pytest.approx(0.5, abs=0.01)
     assert cpt_score(y, error, [1, 9], recovered=0.4) == pytest.approx(0.4, abs=0.02)
 
@@ -107,6 +113,13 @@ def test_perfect_foresight_recovers_the_gap_with_the_calls_that_help():
     assert apgr_score(y, 1 - y, [1, 9]) == pytest.approx(0.75)
     # The order of the models does not matter, nor does the unit of the costs.
     assert apgr_score(y[:, ::-1], 1 - y[:, ::-1], [0.9, 0.1]) == pytest.approx(0.75)
+
+
+def test_all_calls_go_to_the_strong_model_in_the_end():
+    # Predicted to do worse on one prompt, and right on both.
+    arrays = {"y_true": [[0, 1], [0, 1]], "error_pred": [[0.1, 0.2], [0.9, 0.1]], "costs": [1, 2]}
+    assert cpt_score(**arrays, recovered=0.8) == pytest.approx(0.8)
+    assert apgr_score(**arrays) == pytest.approx(0.5)
 
 
 def test_costs_of_calls_and_weights():
@@ -142,6 +155,7 @@ THREE = {"y_true": [[0, 1, 1]], "error_pred": [[0, 1, 1]], "costs": [1, 2, 3]}
         (cpt_score, {"recovered": 1.5}, "recovered == 1.5, must be <= 1"),
         (cost_saving_score, {"quality_share": -1}, "quality_share == -1, must be >= 0"),
         (cost_saving_score, {"costs": [1, 0]}, "the best model is free"),
+        (cost_saving_score, {"y_true": [[-2, -1]]}, "where that is above 0; got -1"),
     ],
 )
 def test_bad_input(score, changes, message):

@@ -1,4 +1,5 @@
 import warnings
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -18,12 +19,13 @@ from sklearn.model_selection import (
     cross_validate,
     learning_curve,
 )
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import Bunch
 
 from sklearn_uniroute import AttributeEncoder, KMeansRouter
 from sklearn_uniroute.metrics import (
+    cost_saving_score,
     deferral_area_score,
     peak_quality_score,
     quality_neutral_cost,
@@ -183,6 +185,19 @@ def test_metrics_with_parameters():
     assert scorer(router, X, y) == -3
     assert repr(scorer) == "make_deferral_scorer(share, greater_is_better=False, factor=3)"
     assert repr(make_deferral_scorer(share, pool=[1])) == "make_deferral_scorer(share, pool=[1])"
+
+
+def test_metrics_without_a_name_and_pipelines_of_one_step(data):
+    pipeline = Pipeline([("router", KMeansRouter(6, random_state=0))])
+    scorer = make_deferral_scorer(partial(cost_saving_score, quality_share=0.8))
+    assert "cost_saving_score" in repr(scorer.get_metadata_routing().score.owner)
+    with config_context(enable_metadata_routing=True):
+        search = GridSearchCV(pipeline, {"router__n_clusters": [6]}, scoring=scorer, cv=FOLDS)
+        search.fit(data.X, data.y, costs=data.costs)
+    expected = cost_saving_score(
+        data.y, search.best_estimator_[-1].predict_error(data.X), data.costs, quality_share=0.8
+    )
+    assert scorer(search, data.X, data.y) == pytest.approx(expected)
 
 
 def test_requests_can_be_set_on_a_copy(data):
