@@ -87,7 +87,7 @@ def few(data):
 @pytest.mark.parametrize("costs", ["1-D", "2-D", "mapping"])
 @pytest.mark.parametrize("routing", [False, True], ids=["plain", "routing"])
 @pytest.mark.parametrize("frame", [False, True], ids=["array", "frame"])
-@pytest.mark.parametrize("form", ["router", "pipeline", "search", "search over pipeline"])
+@pytest.mark.parametrize("form", ["router", "pipeline", "search over pipeline"])
 @pytest.mark.parametrize(
     "router",
     [
