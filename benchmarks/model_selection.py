@@ -79,8 +79,8 @@ def main(n_trials=20):
                 for rule in RULES:
                     short, error = paired(area["hindsight"], area[rule])
                     print(
-                        f"{label} {rule:<16} median K {np.median(chosen[rule]):>4g}   "
-                        f"area {area[rule].mean():.4f}   short of hindsight {short:.4f} ± {error:.4f}"
+                        f"{label} {rule:<16} median K {np.median(chosen[rule]):>4g}   area "
+                        f"{area[rule].mean():.4f}   short of hindsight {short:.4f} ± {error:.4f}"
                     )
                 gain, error = paired(area["held-out models"], area["training models"])
                 print(f"{label} held-out less training models {gain:+.4f} ± {error:.4f}")

@@ -14,7 +14,7 @@ from sklearn.utils import _safe_indexing, check_random_state, indexable
 from threadpoolctl import threadpool_limits
 
 from sklearn_uniroute._cost_validation import check_costs
-from sklearn_uniroute._curve import model_means
+from sklearn_uniroute._curve import has_range, model_means
 from sklearn_uniroute._parameters import check_count, check_open_share
 from sklearn_uniroute._scorers import deferral_area_scorer
 from sklearn_uniroute._splits import count_training_models, draw_models
@@ -172,7 +172,9 @@ def dynamic_cross_validate(
         As that of a :class:`sklearn.model_selection.GridSearchCV`, with an entry for each setting:
         `params`, `param_...`; `split0_test_score` and so on, `mean_test_score`, `std_test_score`
         and `rank_test_score`, of the unseen models; the same with `known` instead of `test`, of
-        the training models; and `mean_fit_time`, `mean_add_time` and `mean_score_time`, in seconds.
+        the training models, NaN in splits where these are all of one cost, which means and
+        deviations leave out; and `mean_fit_time`, `mean_add_time` and `mean_score_time`, in
+        seconds.
 
     Raises
     ------
@@ -251,7 +253,11 @@ def _try(estimator, X, y, costs, fold, n_validation, scoring):
         scores = []
         for models, pool in zip((unseen, known), pools, strict=True):
             y_test, paid = part(fold.test, models)
-            scores.append(scoring(estimator, X_test, y_test, costs=paid, pool=pool))
+            if models is known and not has_range(router.costs_[pool]):
+                # Of these there is no trade-off to score, but of the unseen models there is.
+                scores.append(np.nan)
+            else:
+                scores.append(scoring(estimator, X_test, y_test, costs=paid, pool=pool))
         scored = perf_counter()
     return *scores, fitted - start, added - fitted, scored - added
 
@@ -277,9 +283,13 @@ def _cv_results(settings, table):
         scores = table[:, :, column]
         for fold in range(scores.shape[1]):
             results[f"split{fold}_{kind}_score"] = scores[:, fold]
-        results[f"mean_{kind}_score"] = mean = scores.mean(axis=1)
-        results[f"std_{kind}_score"] = scores.std(axis=1)
-        results[f"rank_{kind}_score"] = rankdata(-mean, method="min").astype(np.int32)
+        scored = scores[:, ~np.isnan(scores).all(axis=0)]
+        if not scored.size:
+            scored = np.full((len(settings), 1), np.nan)
+        results[f"mean_{kind}_score"] = mean = scored.mean(axis=1)
+        results[f"std_{kind}_score"] = scored.std(axis=1)
+        falling = -np.nan_to_num(mean, nan=-np.inf)
+        results[f"rank_{kind}_score"] = rankdata(falling, method="min").astype(np.int32)
     for column, step in enumerate(("fit", "add", "score"), start=2):
         results[f"mean_{step}_time"] = table[:, :, column].mean(axis=1)
     return results

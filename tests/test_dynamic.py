@@ -12,6 +12,7 @@ from sklearn_uniroute import KMeansRouter
 from sklearn_uniroute.metrics import deferral_area_score, peak_quality_score
 from sklearn_uniroute.model_selection import (
     DynamicPoolSplit,
+    PoolFold,
     dynamic_cross_validate,
     make_deferral_scorer,
 )
@@ -159,6 +160,26 @@ def test_it_tells_what_suits_unseen_models(data):
     )
     unseen, known = results["mean_test_score"], results["mean_known_score"]
     assert known[1] - known[0] > unseen[1] - unseen[0] + 0.01
+
+
+def test_training_models_of_one_cost_are_not_scored(data):
+    costs = np.array([1.0, 1, 1, 1, 1, 2, 3, 4])
+    rows = np.arange(400)
+    alike, mixed = np.arange(5), np.array([0, 1, 5])
+    folds = [
+        PoolFold(rows[:300], rows[300:], known, np.setdiff1d(np.arange(8), known))
+        for known in (alike, mixed)
+    ]
+    grid = {"n_clusters": [1, 4]}
+    router = KMeansRouter(random_state=0)
+    results = dynamic_cross_validate(router, data.X, data.y, costs, param_grid=grid, cv=folds)
+    assert np.isnan(results["split0_known_score"]).all()
+    np.testing.assert_array_equal(results["mean_known_score"], results["split1_known_score"])
+    assert sorted(results["rank_known_score"]) == [1, 2]
+    assert np.isfinite(results["mean_test_score"]).all()
+    results = dynamic_cross_validate(router, data.X, data.y, costs, param_grid=grid, cv=folds[:1])
+    assert np.isnan(results["mean_known_score"]).all()
+    assert results["rank_known_score"].tolist() == [1, 1]
 
 
 def test_splits_that_are_none(data):
