@@ -117,7 +117,7 @@ def time_everything(n_prompts=12_000, n_features=384, n_models=20, n_clusters=24
             repeats=1001 if rows == 1 else 21,
         )
         errors_too = ratio(
-            lambda part=part: router._predict_error(part, np.arange(n_models)),
+            lambda part=part: router._predictor(np.arange(n_models)).errors(part),
             lambda part=part: bare_chain(part - means, layers) @ weights,
             repeats=1001 if rows == 1 else 21,
         )

@@ -5,19 +5,18 @@ from typing import ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state, gen_batches
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklearn_uniroute._budget import BudgetMixin
 from sklearn_uniroute._cost_validation import (
     check_costs,
     check_has_costs,
-    check_randomize,
+    check_operating_point,
 )
 from sklearn_uniroute._curve import model_means
 from sklearn_uniroute._parameters import check_count
 from sklearn_uniroute._pool import PoolMixin
-from sklearn_uniroute._routing import choose
 from sklearn_uniroute._score import curve_score
 from sklearn_uniroute._validation import (
     FLOATS,
@@ -29,9 +28,6 @@ from sklearn_uniroute._validation import (
     model_labels,
     select_columns,
 )
-
-# Cells of one (prompts, models) block of predicted errors while choices are made.
-_BLOCK_CELLS = 2**20
 
 
 class BaseRouter(PoolMixin, BudgetMixin, BaseEstimator):
@@ -46,8 +42,7 @@ class BaseRouter(PoolMixin, BudgetMixin, BaseEstimator):
     - ``_evidence(val_errors, X_val, position)``: the rows of one model, as a mapping from array
       name to row. Added to what the model at `position` has, unless that is None. `X_val` is None
       for the router's own validation prompts;
-    - ``_predict_error(X, index)``: predicted errors of the models at the positions `index`, in
-      double precision whatever the dtype of `X`, so that all methods decide alike.
+    - ``_predictor(index)``: the :class:`Predictor` of the models at the positions `index`.
 
     It never validates again what the public methods have checked.
     """
@@ -165,16 +160,9 @@ class BaseRouter(PoolMixin, BudgetMixin, BaseEstimator):
         check_is_fitted(self)
         # Registration order, so that the pool's own order never decides a tie.
         index = np.sort(check_pool(pool, self.models_))
-        cost_weight, budget = self._operating_point(
-            cost_weight, budget, has_costs=self.costs_ is not None
-        )
-        check_randomize(randomize, budget)
+        point = self._operating_point(index, cost_weight, budget, randomize)
         X = validate_data(self, X, reset=False, dtype=FLOATS)
-        if budget is not None:
-            chosen = self._choose_within_budget(X, index, budget, randomize)
-        else:
-            chosen = self._choose(X, index, cost_weight)
-        return self.models_[index[chosen]]
+        return self.models_[index[point.choose(self._predictor(index), X)]]
 
     def predict_error(self, X, pool=None, *, return_std=False):
         """Predict the error of each model on each prompt.
@@ -211,7 +199,7 @@ class BaseRouter(PoolMixin, BudgetMixin, BaseEstimator):
         if return_std:
             check_has_std(getattr(self, "representation_std_", None))
         X = validate_data(self, X, reset=False, dtype=FLOATS)
-        error = self._predict_error(X, index).astype(X.dtype, copy=False)
+        error = self._predictor(index).errors(X).astype(X.dtype, copy=False)
         if return_std:
             return error, self._predict_std(X, index).astype(X.dtype, copy=False)
         return error
@@ -241,7 +229,8 @@ class BaseRouter(PoolMixin, BudgetMixin, BaseEstimator):
         check_has_costs(self.costs_)
         index = check_pool(pool, self.models_)
         X = validate_data(self, X, reset=False, dtype=FLOATS)
-        return np.array(np.broadcast_to(self._predict_cost(X, index), (len(X), len(index))))
+        cost = self._predictor(index).costs(X)
+        return np.array(np.broadcast_to(cost, (len(X), len(index))))
 
     def decision_function(self, X, pool=None, *, cost_weight=None):
         """Compute the score whose highest value names the chosen model, but for ties.
@@ -270,14 +259,13 @@ class BaseRouter(PoolMixin, BudgetMixin, BaseEstimator):
             As :meth:`predict` does.
         """
         check_is_fitted(self)
-        cost_weight, budget = self._operating_point(
-            cost_weight, None, has_costs=self.costs_ is not None
-        )
+        index = check_pool(pool, self.models_)
+        cost_weight, budget = self._settle(cost_weight, None)
+        check_operating_point(cost_weight, budget, has_costs=self.costs_ is not None)
         if budget is not None:
             cost_weight = self.cost_weight_for_budget(budget, pool)
-        index = check_pool(pool, self.models_)
         X = validate_data(self, X, reset=False, dtype=FLOATS)
-        error, costs = self._routing_terms(X, index)
+        error, costs = self._predictor(index).terms(X)
         return -(error + cost_weight * costs)
 
     def score(self, X, y, costs=None, pool=None, sample_weight=None):
@@ -319,7 +307,7 @@ class BaseRouter(PoolMixin, BudgetMixin, BaseEstimator):
 
     def _check_params(self):
         """Check the parameters set at construction; subclasses check theirs as well."""
-        self._operating_point(None, None, has_costs=True)
+        check_operating_point(*self._settle(None, None), has_costs=True)
         if self.n_validation is not None:
             check_count(self.n_validation, "n_validation")
 
@@ -358,23 +346,6 @@ class BaseRouter(PoolMixin, BudgetMixin, BaseEstimator):
     def _prices(self, index):
         return np.zeros(len(index)) if self.costs_ is None else self.costs_[index]
 
-    def _predict_cost(self, X, index):
-        """Costs by model, or by prompt and model where the router tells prompts apart."""
-        return self._prices(index)
-
-    def _routing_terms(self, X, index, costs=None):
-        """Errors and costs to choose by; other costs than the router's own may be given."""
-        own = costs is None
-        return self._predict_error(X, index), self._predict_cost(X, index) if own else costs
-
-    def _choose(self, X, index, cost_weight):
-        """Positions within `index`, in blocks of prompts."""
-        chosen = np.empty(len(X), dtype=np.intp)
-        for rows in gen_batches(len(X), max(1, _BLOCK_CELLS // len(index))):
-            error, costs = self._routing_terms(X[rows], index)
-            chosen[rows] = choose(error, costs, cost_weight)
-        return chosen
-
     def _curve_inputs(self, X, y, costs, pool, sample_weight):
         """Bring what `score` takes into what the metrics take, with zeros for missing costs."""
         check_is_fitted(self)
@@ -399,7 +370,7 @@ class BaseRouter(PoolMixin, BudgetMixin, BaseEstimator):
         y, costs = y[:, order], costs[..., order]
         if given is not None:
             given = given[order]
-        error, routing_costs = self._routing_terms(X, index[order], given)
+        error, routing_costs = self._predictor(index[order]).terms(X, given)
         return y, error, costs, routing_costs
 
 

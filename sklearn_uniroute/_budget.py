@@ -11,8 +11,11 @@ from sklearn_uniroute._cost_validation import (
     check_amount,
     check_operating_point,
     check_quality_reachable,
+    check_randomize,
     check_target,
 )
+from sklearn_uniroute._operating_point import OperatingPoint
+from sklearn_uniroute._predictors import Predictor
 from sklearn_uniroute._routing import (
     ROUNDING,
     hull_walk,
@@ -20,7 +23,6 @@ from sklearn_uniroute._routing import (
     walk_points,
     weight_within_budget,
 )
-from sklearn_uniroute._row_uniform import row_uniform
 from sklearn_uniroute._validation import FLOATS, check_has_std, check_pool
 
 
@@ -34,10 +36,9 @@ class BudgetMixin:
     cost_weight: float
     budget: Any
     mixing_seed_: int
-    _choose: Callable[..., np.ndarray]
-    _predict_error: Callable[..., np.ndarray]
-    _routing_terms: Callable[..., tuple]
+    _predictor: Callable[..., Predictor]
     _mean_error_std: Callable[..., np.ndarray]
+    _always_mixes = False
 
     def cost_weight_for_budget(self, budget, pool=None, X=None):
         """Find the least cost weight that keeps the mean cost within a budget.
@@ -128,7 +129,7 @@ class BudgetMixin:
         if X is not None:
             X = validate_data(self, X, reset=False, dtype=FLOATS)
         error, costs, weights = self._terms_to_keep(X, index)
-        expected = self._calibration_error(index) if X is None else self._predict_error(X, index)
+        expected = self._calibration_error(index) if X is None else self._predictor(index).errors(X)
         walk = hull_walk(error, costs)
         points, cost_weight = walk_points(walk)
         rise = weights[walk.row] * (
@@ -146,32 +147,33 @@ class BudgetMixin:
         """Errors and costs to choose by on some prompts, and the weights of these."""
         if X is None:
             return self._calibration(index)
-        return *self._routing_terms(X, index), np.full(len(X), 1 / len(X))
+        return *self._predictor(index).terms(X), np.full(len(X), 1 / len(X))
 
-    def _operating_point(self, cost_weight, budget, *, has_costs):
+    def _settle(self, cost_weight, budget):
         """Settle on a cost weight or a budget: what the call says, else what was constructed."""
         if cost_weight is None and budget is None:
             cost_weight, budget = self.cost_weight, self.budget
             if cost_weight == 0 and budget is not None:
                 cost_weight = None
-        check_operating_point(cost_weight, budget, has_costs=has_costs)
         return cost_weight, budget
+
+    def _operating_point(self, index, cost_weight, budget, randomize):
+        """Find what models to choose by, among those at the positions `index`."""
+        cost_weight, budget = self._settle(cost_weight, budget)
+        check_operating_point(cost_weight, budget, has_costs=self.costs_ is not None)
+        check_randomize(randomize, budget)
+        if budget is None:
+            return OperatingPoint(cost_weight)
+        if randomize or self._always_mixes:
+            within, beyond, share = mix_for_budget(budget, *self._calibration(index))
+            return OperatingPoint(within, beyond, share, self.mixing_seed_)
+        return OperatingPoint(self.cost_weight_for_budget(budget, self.models_[index]))
 
     def _calibration(self, index):
         """Predicted errors and costs on the prompts to keep budgets on, and their weights."""
         weights = self.validation_weights_ / self.validation_weights_.sum()
-        return *self._routing_terms(self.X_val_, index), weights
+        return *self._predictor(index).terms(self.X_val_), weights
 
     def _calibration_error(self, index):
         """Predicted errors on these prompts."""
-        return self._predict_error(self.X_val_, index)
-
-    def _choose_within_budget(self, X, index, budget, randomize):
-        if not randomize:
-            return self._choose(X, index, self.cost_weight_for_budget(budget, self.models_[index]))
-        within, beyond, share = mix_for_budget(budget, *self._calibration(index))
-        chosen = self._choose(X, index, within)
-        goes_beyond = row_uniform(X, self.mixing_seed_) < share
-        if goes_beyond.any():
-            chosen[goes_beyond] = self._choose(X[goes_beyond], index, beyond)
-        return chosen
+        return self._predictor(index).errors(self.X_val_)

@@ -7,7 +7,6 @@ import numpy as np
 from sklearn_uniroute._cluster_router import ClusterRouter
 from sklearn_uniroute._clusters import cluster_sums, mean_errors
 from sklearn_uniroute._cost_validation import check_costs_by_call
-from sklearn_uniroute._estimates import estimate_errors
 from sklearn_uniroute._parameters import check_choice
 
 
@@ -74,13 +73,8 @@ class ClusterCostRouter(ClusterRouter):
             mean = weights @ (features[:, : self._n_clusters].astype(np.float64) @ means)
         return cost * means / mean if mean > 0 else np.full(len(means), cost)
 
-    def _predict_cost(self, X, index):
-        if self.cost_representation_ is None:
-            return super()._predict_cost(X, index)
-        return self._costs_at(self._features(X), index)
-
-    def _costs_at(self, features, index):
-        if self.cost_representation_ is None:
-            return super()._costs_at(features, index)
-        clusters = features if features.ndim == 1 else features[:, : self._n_clusters]
-        return estimate_errors(clusters, self.cost_representation_[index])
+    def _predictor(self, index):
+        predictor = super()._predictor(index)
+        if self.cost_representation_ is not None:
+            predictor.cost_representation = self.cost_representation_[index]
+        return predictor

@@ -7,18 +7,15 @@ import numpy as np
 from sklearn_uniroute._base import BaseRouter
 from sklearn_uniroute._clusters import cluster_sums, mean_errors
 from sklearn_uniroute._estimates import estimate_errors
-from sklearn_uniroute._routing import choose
+from sklearn_uniroute._predictors import FeaturePredictor
 
 
 class ClusterRouter(BaseRouter):
     """Base class of routers that estimate errors on clusters of prompts.
 
-    A subclass sets `_n_clusters`, and implements ``_fit_clusters(X, rng)`` and ``_assign(X)``, the
-    one cluster of each prompt for which an error observed on it counts. Models are represented by
-    their mean errors.
-
-    Errors are predicted from ``_features(X)``: those same clusters, of shape (n_prompts,), unless
-    a subclass overrides it by responsibilities of shape (n_prompts, n_clusters).
+    A subclass sets `_n_clusters`, and implements ``_fit_clusters(X, rng)``; ``_assign(X)``, the one
+    cluster of each prompt for which an error observed on it counts; and ``_phi()``, the
+    :class:`Phi` by which errors are predicted. Models are represented by their mean errors.
     """
 
     representation_: np.ndarray
@@ -29,9 +26,6 @@ class ClusterRouter(BaseRouter):
         "representation_",
         "representation_std_",
     )
-
-    def _features(self, X):
-        return self._assign(X)
 
     def _fit_features(self, X, errors, rng):
         self._fit_clusters(X, rng)
@@ -52,7 +46,8 @@ class ClusterRouter(BaseRouter):
         self.calibration_weights_ = self.cluster_shares_
 
     def _calibration(self, index):
-        return *self._terms(self.calibration_features_, index), self.calibration_weights_
+        terms = self._predictor(index).terms_at(self.calibration_features_)
+        return *terms, self.calibration_weights_
 
     def _calibration_error(self, index):
         return estimate_errors(self.calibration_features_, self.representation_[index])
@@ -70,28 +65,5 @@ class ClusterRouter(BaseRouter):
             "representation_": mean_errors(sums, counts, self.cluster_shares_),
         }
 
-    def _predict_error(self, X, index):
-        return estimate_errors(self._features(X), self.representation_[index])
-
-    def _routing_terms(self, X, index, costs=None):
-        return self._terms(self._features(X), index, costs)
-
-    def _terms(self, features, index, costs=None):
-        """Errors and costs to choose by, of prompts of such features."""
-        if costs is None:
-            costs = self._costs_at(features, index)
-        return estimate_errors(features, self.representation_[index]), costs
-
-    def _costs_at(self, features, index):
-        return self._prices(index)
-
-    def _choose(self, X, index, cost_weight):
-        if not self._shares_choices:
-            return super()._choose(X, index, cost_weight)
-        error, costs = self._terms(np.arange(self._n_clusters), index)
-        return choose(error, costs, cost_weight)[self._assign(X)]
-
-    @property
-    def _shares_choices(self):
-        """Whether all prompts of a cluster go to one model."""
-        return self.calibration_features_.ndim == 1
+    def _predictor(self, index):
+        return FeaturePredictor(self._phi(), self.representation_[index], self._prices(index))

@@ -1,77 +1,11 @@
-"""Numerics of clusters: nearest centres, responsibilities, and per-cluster errors of models."""
+"""Numerics of clusters: distances to their centres, and per-cluster errors of models."""
 
 import numpy as np
 
 from sklearn_uniroute._estimates import row_blocks
 
-# Responsibilities below this share of the largest count for nothing, so that clusters far away
-# decide no tie.
-_TRACE = 1e-7
 # Relative size of what single precision may get wrong about a distance.
 _SINGLE_ROUNDING = 1e-6
-
-
-def nearest_centers(X, centers):
-    """Find the nearest centre, in Euclidean distance, for each row.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_prompts, n_features)
-    centers : ndarray of shape (n_clusters, n_features)
-
-    Returns
-    -------
-    labels : ndarray of shape (n_prompts,), dtype intp
-        The first of the nearest centres.
-    """
-    labels = np.empty(len(X), dtype=np.intp)
-    for rows, distance in _relative_distances(X, centers):
-        distance.argmin(axis=1, out=labels[rows])
-    return labels
-
-
-def responsibilities(X, centers, temperature):
-    """Spread each row over the clusters by its squared distances to their centres.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_prompts, n_features)
-    centers : ndarray of shape (n_clusters, n_features)
-    temperature : float
-        In units of squared distance; 0 is the nearest centre alone.
-
-    Returns
-    -------
-    responsibilities : ndarray of shape (n_prompts, n_clusters)
-        ``softmax(-distance ** 2 / temperature)``, in the dtype of `X`, with zeros for traces.
-    """
-    features = np.empty((len(X), len(centers)), dtype=X.dtype)
-    for rows, distance in _relative_distances(X, centers):
-        distance -= distance.min(axis=1, keepdims=True)
-        if temperature == 0:
-            features[rows] = np.arange(len(centers)) == distance.argmin(axis=1)[:, None]
-        else:
-            distance /= -temperature
-            normalised_exp(distance, out=features[rows])
-    return features
-
-
-def normalised_exp(logits, out):
-    """Take the softmax of rows whose largest entry is 0, without traces."""
-    np.exp(logits, out=out)
-    out[out < _TRACE] = 0
-    out /= out.sum(axis=1, keepdims=True)
-
-
-def _relative_distances(X, centers):
-    """Squared distances to the centres, less the squared norm of the row, block by block."""
-    centers = centers.astype(X.dtype, copy=False)
-    projection = -2 * centers.T
-    offset = np.einsum("kd,kd->k", centers, centers)
-    for rows in row_blocks(len(X)):
-        distance = X[rows] @ projection
-        distance += offset
-        yield rows, distance
 
 
 def squared_distances(X, centers, labels):
@@ -83,16 +17,21 @@ def squared_distances(X, centers, labels):
     return distances
 
 
-def center_distances(X, centers):
+def center_distances(X, nearest):
     """Compute the distance of each row to its nearest centre, and which that is.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_prompts, n_features)
+    nearest : NearestCluster
 
     Returns
     -------
     distances : ndarray of shape (n_prompts,), dtype float64
     labels : ndarray of shape (n_prompts,), dtype intp
     """
-    labels = nearest_centers(X, centers)
-    return np.sqrt(squared_distances(X, centers, labels)), labels
+    labels = nearest.features(X)
+    return np.sqrt(squared_distances(X, nearest.centers, labels)), labels
 
 
 def far_distance(X, quantiles, alpha):

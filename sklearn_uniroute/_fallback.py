@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 
 from sklearn_uniroute._cluster_router import ClusterRouter
-from sklearn_uniroute._clusters import center_distances, far_distance
+from sklearn_uniroute._clusters import far_distance
 from sklearn_uniroute._parameters import check_fallback
-from sklearn_uniroute._routing import leave_one_choice
+from sklearn_uniroute._phi import NearestCluster
+from sklearn_uniroute._predictors import Fallback
 from sklearn_uniroute._validation import check_fallback_stays, find_fallback
 
 
@@ -22,6 +23,7 @@ class FallbackRouter(ClusterRouter):
     alpha: float
     cluster_centers_: np.ndarray
     distance_quantiles_: np.ndarray
+    fallback_distance_: Any
     calibration_far_: Any
 
     def _check_params(self):
@@ -44,30 +46,22 @@ class FallbackRouter(ClusterRouter):
         if self.fallback is not None:
             self.fallback_distance_ = far_distance(X, self.distance_quantiles_, self.alpha)
 
-    def _is_far(self, X):
-        return center_distances(X, self.cluster_centers_)[0] > self.fallback_distance_
-
-    def _calibration(self, index):
-        error, costs, weights = super()._calibration(index)
+    def _predictor(self, index):
+        predictor = super()._predictor(index)
         if self.fallback_ is not None:
-            error, costs = self._fall_back(error, costs, self.calibration_far_, index)
-        return error, costs, weights
+            predictor.fallback = self._fallback_among(index)
+        return predictor
 
-    def _routing_terms(self, X, index, costs=None):
-        error, costs = super()._routing_terms(X, index, costs)
-        if self.fallback_ is not None:
-            error, costs = self._fall_back(error, costs, self._is_far(X), index)
-        return error, costs
-
-    def _fall_back(self, error, costs, far, index):
-        prices = None if self.costs_ is None else self.costs_[index]
+    def _fallback_among(self, index):
         # By registration order, so that the pool's own order decides no tie.
         order = np.argsort(index)
-        if prices is not None:
-            prices = prices[order]
-        position = find_fallback(self.fallback_, self.models_[index[order]], prices)
-        return leave_one_choice(error, costs, far, order[position])
+        known = index[order]
+        prices = None if self.costs_ is None else self.costs_[known]
+        position = order[find_fallback(self.fallback_, self.models_[known], prices)]
+        nearest = NearestCluster(self.cluster_centers_)
+        return Fallback(nearest, self.fallback_distance_, int(position))
 
-    @property
-    def _shares_choices(self):
-        return super()._shares_choices and self.fallback_ is None
+    def _calibration(self, index):
+        predictor = self._predictor(index)
+        terms = predictor.terms_at(self.calibration_features_, self.calibration_far_)
+        return *terms, self.calibration_weights_

@@ -10,13 +10,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklearn_uniroute._cluster_costs import ClusterCostRouter
 from sklearn_uniroute._clusters import (
-    nearest_centers,
     squared_deviations,
     squared_distances,
 )
 from sklearn_uniroute._cost_validation import check_new_costs
 from sklearn_uniroute._fallback import FallbackRouter
 from sklearn_uniroute._parameters import check_choice, check_count, check_enough
+from sklearn_uniroute._phi import NearestCluster
 from sklearn_uniroute._posterior import (
     Prior,
     condition,
@@ -48,7 +48,7 @@ class FewShotRouter(FallbackRouter, ClusterCostRouter):
     A subclass has the parameters `n_clusters` and `clusterer`, `representation`, "posterior" or
     "mean", and `validation`, how the prompts to run models on are chosen, "greedy" or "random",
     beside those of its base classes. It implements ``_fit_map(X, errors, representation)``, to
-    learn what its ``_features(X)`` needs beyond the clusters. For the posterior, an observed error
+    learn what its ``_phi()`` needs beyond the clusters. For the posterior, an observed error
     counts by these features, for the mean by the nearest cluster.
     """
 
@@ -113,7 +113,10 @@ class FewShotRouter(FallbackRouter, ClusterCostRouter):
         return len(self.cluster_centers_)
 
     def _assign(self, X):
-        return nearest_centers(X, self.cluster_centers_)
+        return NearestCluster(self.cluster_centers_).features(X)
+
+    def _features(self, X):
+        return self._phi().features(X)
 
     def _sum_up(self, X, errors, noise):
         n_models, n_features = errors.shape[1], len(noise)
@@ -128,14 +131,15 @@ class FewShotRouter(FallbackRouter, ClusterCostRouter):
     def _fit_evidence(self, X, errors):
         super()._fit_evidence(X, errors)
         self.calibration_far_ = None
-        if self._features(X[:1]).ndim > 1 or self.fallback_ is not None:
+        if not isinstance(self._phi(), NearestCluster) or self.fallback_ is not None:
             # Choices differ from prompt to prompt: budgets are kept on so many of them.
             order = np.random.RandomState(self.selection_seed_).permutation(len(X))
             drawn = np.sort(order[:_CALIBRATION_PROMPTS])
             self.calibration_features_ = self._features(X[drawn])
             self.calibration_weights_ = np.full(len(drawn), 1 / len(drawn))
             if self.fallback_ is not None:
-                self.calibration_far_ = self._is_far(X[drawn])
+                fallback = self._fallback_among(np.arange(len(self.models_)))
+                self.calibration_far_ = fallback.is_far(X[drawn])
 
     def _mean_error_std(self, X, index, walk, weights):
         features = self.calibration_features_ if X is None else self._features(X)

@@ -5,6 +5,7 @@ from sklearn.decomposition import PCA
 
 from sklearn_uniroute._kmeans import KMeansRouter
 from sklearn_uniroute._parameters import check_count
+from sklearn_uniroute._phi import SharesAndComponents
 from sklearn_uniroute._posterior import Prior, refine_prior
 from sklearn_uniroute._validation import check_trainable
 
@@ -209,15 +210,10 @@ class HybridRouter(KMeansRouter):
         total += sum(covariance[linear, linear] for _, covariance in posteriors)
         return _joined(refined, mean, total / (len(posteriors) + 1))
 
-    def _features(self, X):
-        phi = super()._features(X)
-        if phi.ndim == 1:
-            phi = np.arange(self._n_clusters) == phi[:, None]
-        features = np.empty((len(X), self._n_clusters + len(self.components_)), dtype=X.dtype)
-        features[:, : self._n_clusters] = phi
-        components = self.components_.astype(X.dtype, copy=False)
-        features[:, self._n_clusters :] = (X - self.center_.astype(X.dtype)) @ components.T
-        return features
+    def _phi(self):
+        return SharesAndComponents(
+            self.cluster_centers_, self.temperature_, self.center_, self.components_
+        )
 
 
 def _joined(prior, mean, covariance):

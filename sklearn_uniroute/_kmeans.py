@@ -1,8 +1,8 @@
 """Routing by K-means clusters of prompts."""
 
-from sklearn_uniroute._clusters import responsibilities
 from sklearn_uniroute._few_shot_router import FewShotRouter
 from sklearn_uniroute._parameters import check_nonnegative
+from sklearn_uniroute._phi import ClusterShares, NearestCluster
 
 
 class KMeansRouter(FewShotRouter):
@@ -183,7 +183,7 @@ class KMeansRouter(FewShotRouter):
     def _fit_map(self, X, errors, representation):
         self.temperature_ = float(self.temperature * self.mean_squared_distance_)
 
-    def _features(self, X):
+    def _phi(self):
         if self.temperature_ == 0:
-            return self._assign(X)
-        return responsibilities(X, self.cluster_centers_, self.temperature_)
+            return NearestCluster(self.cluster_centers_)
+        return ClusterShares(self.cluster_centers_, self.temperature_)

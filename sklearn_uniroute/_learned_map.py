@@ -4,9 +4,7 @@ import numpy as np
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import gen_batches
 
-from sklearn_uniroute._clusters import responsibilities
 from sklearn_uniroute._few_shot_router import FewShotRouter
-from sklearn_uniroute._network import softmax_map
 from sklearn_uniroute._optional import import_training
 from sklearn_uniroute._parameters import (
     check_choice,
@@ -16,6 +14,7 @@ from sklearn_uniroute._parameters import (
     check_share,
     check_sizes,
 )
+from sklearn_uniroute._phi import NetworkShares
 from sklearn_uniroute._validation import check_loss, check_map_shape, check_trainable
 
 # As the default of KMeansRouter.
@@ -282,11 +281,12 @@ class LearnedMapRouter(FewShotRouter):
         self.temperature_ = float(_TEMPERATURE * self.mean_squared_distance_)
         self.cluster_weight_ = float(self.cluster_weight)
 
-    def _features(self, X):
-        features = softmax_map(X, self.map_means_, self.coefs_, self.intercepts_)
-        if self.cluster_weight_ > 0:
-            features *= 1 - self.cluster_weight_
-            features += self.cluster_weight_ * responsibilities(
-                X, self.cluster_centers_, self.temperature_
-            )
-        return features
+    def _phi(self):
+        return NetworkShares(
+            self.map_means_,
+            self.coefs_,
+            self.intercepts_,
+            self.cluster_weight_,
+            self.cluster_centers_,
+            self.temperature_,
+        )

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from sklearn_uniroute._phi import Affine
 from sklearn_uniroute._ridge_router import RidgeRouter
 
 
@@ -98,5 +99,5 @@ class LinearRouter(RidgeRouter):
         self.center_ = X.mean(axis=0, dtype=np.float64)
         self.penalty_ = np.diag(np.append(0.0, np.full(X.shape[1], float(self.alpha))))
 
-    def _features(self, X):
-        return self._centered(X)
+    def _phi(self):
+        return Affine(self.center_)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from sklearn_uniroute._parameters import check_count, check_enough
+from sklearn_uniroute._phi import Affine
 from sklearn_uniroute._ridge import gram_sums, low_rank_factors, ridge_coefficients
 from sklearn_uniroute._ridge_router import RidgeRouter
 
@@ -131,7 +132,7 @@ class MatrixFactorizationRouter(RidgeRouter):
 
     def _factorize(self, X, errors):
         """Levels of the models, and the factors of their ridge coefficients."""
-        grams, moments = gram_sums(X, errors, self._centered)
+        grams, moments = gram_sums(X, errors, Affine(self.center_).block)
         penalty = np.diag(np.append(0.0, np.full(X.shape[1], float(self.alpha))))
         coefficients = ridge_coefficients(grams, moments, penalty)
         metric = (sum(grams) / len(grams) + penalty)[1:, 1:]
@@ -143,7 +144,7 @@ class MatrixFactorizationRouter(RidgeRouter):
         # A model that was run on prompts held out alone tells nothing of the rank.
         errors = errors[:, ~np.isnan(errors[training]).all(axis=0)]
         levels, models, projection = self._factorize(X[training], errors[training])
-        features = self._centered(X[held_out])[:, 1:] @ projection.T
+        features = Affine(self.center_, projection).block(X[held_out])[:, 1:]
         residual = errors[held_out] - levels.T
         losses = []
         for feature, weights in zip(features.T, models.T, strict=True):
@@ -151,8 +152,5 @@ class MatrixFactorizationRouter(RidgeRouter):
             losses.append(np.nansum(residual**2))
         return int(np.argmin(losses)) + 1
 
-    def _features(self, X):
-        features = np.empty((len(X), 1 + len(self.projection_)), dtype=X.dtype)
-        features[:, 0] = 1
-        features[:, 1:] = self._centered(X)[:, 1:] @ self.projection_.T
-        return features
+    def _phi(self):
+        return Affine(self.center_, self.projection_)

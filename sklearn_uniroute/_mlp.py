@@ -4,14 +4,12 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from scipy.special import expit
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_uniroute._base import BaseRouter
-from sklearn_uniroute._estimates import estimate_errors, row_blocks
-from sklearn_uniroute._network import hidden_features
 from sklearn_uniroute._optional import import_training
 from sklearn_uniroute._parameters import check_choice, check_count, check_positive, check_sizes
+from sklearn_uniroute._predictors import NetworkOutputs, NetworkPredictor
 from sklearn_uniroute._row_uniform import row_uniform
 from sklearn_uniroute._score import curve_score
 from sklearn_uniroute._validation import check_loss
@@ -224,21 +222,14 @@ class MLPRouter(BaseRouter):
         output[:, 0] += center
         return network, output
 
-    def _predict_error(self, X, index):
-        error = np.empty((len(X), len(index)))
+    def _predictor(self, index):
         networks = [self.networks_[model] for model in index]
+        outputs = []
         for network in {id(one): one for one in networks}.values():
-            members = [place for place, one in enumerate(networks) if one is network]
-            representation = self.representation_[index[members]]
-            for rows in row_blocks(len(X)):
-                hidden = hidden_features(
-                    X[rows], self.input_means_, network["coefs"], network["intercepts"]
-                )
-                features = np.column_stack([np.ones(len(hidden)), hidden])
-                error[rows, members] = estimate_errors(features, representation)
-            if not network["squared"]:
-                error[:, members] = expit(error[:, members])
-        return error
+            members = np.array([place for place, one in enumerate(networks) if one is network])
+            output = self.representation_[index[members]]
+            outputs.append(NetworkOutputs(**network, output=output, members=members))
+        return NetworkPredictor(self.input_means_, outputs, self._prices(index))
 
 
 def _worth(outputs, errors, costs, squared):

@@ -2,13 +2,10 @@
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
-from threadpoolctl import threadpool_limits
 
 from sklearn_uniroute._base import BaseRouter
 from sklearn_uniroute._parameters import check_choice, check_count
-
-# Prompts looked at beyond the k-th neighbour, among which there may be others at its distance.
-_TIES = 16
+from sklearn_uniroute._predictors import NeighborPredictor
 
 
 class KNeighborsRouter(BaseRouter):
@@ -153,40 +150,12 @@ class KNeighborsRouter(BaseRouter):
         not_run = np.full((len(self.models_), len(X)), np.nan, dtype=self.representation_.dtype)
         self.representation_ = np.concatenate([self.representation_, not_run], axis=1)
 
-    def _predict_error(self, X, index):
-        error = np.empty((len(X), len(index)))
-        X = X.astype(self.reference_prompts_.dtype, copy=False)
-        # Models that were run on the same prompts share their neighbours.
-        was_run, group = np.unique(
-            ~np.isnan(self.representation_[index]), axis=0, return_inverse=True
+    def _predictor(self, index):
+        return NeighborPredictor(
+            self.reference_prompts_,
+            self.representation_[index],
+            self._prices(index),
+            self.n_neighbors,
+            self.weights,
+            self.metric,
         )
-        for number, prompts in enumerate(was_run):
-            members = np.flatnonzero(group == number)
-            known = self.representation_[np.ix_(index[members], prompts)]
-            error[:, members] = self._neighbor_means(X, self.reference_prompts_[prompts], known)
-        return error
-
-    def _neighbor_means(self, X, reference, errors):
-        """Mean over the neighbours in `reference` of each model's `errors` on them."""
-        k = min(self.n_neighbors, len(reference))
-        n_found = min(k + _TIES, len(reference))
-        neighbors = NearestNeighbors(n_neighbors=k, metric=self.metric, algorithm="brute")
-        # Several threads would settle equal distances differently from batch to batch.
-        with threadpool_limits(1, user_api="openmp"):
-            distance, neighbor = neighbors.fit(reference).kneighbors(X, n_found)
-        # Distances that differ by rounding are equal, and equal ones go to the first prompts.
-        distance = distance.astype(np.float32)
-        order = np.lexsort((neighbor, distance))[:, :k]
-        distance = np.take_along_axis(distance, order, axis=1).astype(np.float64)
-        neighbor = np.take_along_axis(neighbor, order, axis=1)
-        if self.weights == "uniform":
-            weight = np.ones_like(distance)
-        else:
-            same = distance == 0
-            with np.errstate(divide="ignore"):
-                weight = np.where(same.any(axis=1, keepdims=True), same, 1 / distance)
-        # Summed one neighbour after the other and divided last: equal evidence gives equal errors.
-        total = np.zeros((len(errors), len(X)))
-        for place in range(k):
-            total += errors[:, neighbor[:, place]] * weight[:, place]
-        return (total / weight.sum(axis=1)).T

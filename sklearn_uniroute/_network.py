@@ -2,8 +2,16 @@
 
 import numpy as np
 
-from sklearn_uniroute._clusters import normalised_exp
-from sklearn_uniroute._estimates import row_blocks
+# Responsibilities below this share of the largest count for nothing, so that clusters far away
+# decide no tie.
+_TRACE = 1e-7
+
+
+def normalised_exp(logits, out):
+    """Take the softmax of rows whose largest entry is 0, without traces."""
+    np.exp(logits, out=out)
+    out[out < _TRACE] = 0
+    out /= out.sum(axis=1, keepdims=True)
 
 
 def hidden_features(X, means, coefs, intercepts):
@@ -51,10 +59,8 @@ def softmax_map(X, means, coefs, intercepts):
     if X.dtype != coefs[0].dtype:
         coefs = [coef.astype(X.dtype) for coef in coefs]
         intercepts = [intercept.astype(X.dtype) for intercept in intercepts]
-    features = np.empty((len(X), len(intercepts[-1])), dtype=X.dtype)
-    for rows in row_blocks(len(X)):
-        logits = hidden_features(X[rows], means, coefs[:-1], intercepts[:-1]) @ coefs[-1]
-        logits += intercepts[-1]
-        logits -= logits.max(axis=1, keepdims=True)
-        normalised_exp(logits, out=features[rows])
-    return features
+    logits = hidden_features(X, means, coefs[:-1], intercepts[:-1]) @ coefs[-1]
+    logits += intercepts[-1]
+    logits -= logits.max(axis=1, keepdims=True)
+    normalised_exp(logits, out=logits)
+    return logits

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from sklearn_uniroute._base import BaseRouter
-from sklearn_uniroute._estimates import estimate_errors, row_blocks
 from sklearn_uniroute._parameters import check_positive
+from sklearn_uniroute._predictors import FeaturePredictor
 from sklearn_uniroute._ridge import gram_sums, ridge_coefficients
 
 
@@ -14,8 +14,8 @@ class RidgeRouter(BaseRouter):
     """Base class of routers that estimate errors by ridge regression, model by model.
 
     A subclass has a parameter `alpha`. Its `_fit_features` sets `center_`, the mean prompt, and
-    `penalty_`, of shape (n_features, n_features), and its ``_features(X)`` are 1, without penalty,
-    and further columns.
+    `penalty_`, of shape (n_features, n_features), and its ``_phi()`` gives 1, without penalty, and
+    further columns.
     """
 
     alpha: float
@@ -30,28 +30,18 @@ class RidgeRouter(BaseRouter):
         super()._check_params()
         check_positive(self.alpha, "alpha")
 
-    def _centered(self, X):
-        """Prompts less the mean one, after a column of ones."""
-        features = np.empty((len(X), 1 + X.shape[1]), dtype=X.dtype)
-        features[:, 0] = 1
-        np.subtract(X, self.center_, out=features[:, 1:], casting="same_kind")
-        return features
-
     def _fit_evidence(self, X, errors):
-        self.grams_, self.moments_ = gram_sums(X, errors, self._features)
+        self.grams_, self.moments_ = gram_sums(X, errors, self._phi().block)
         self.representation_ = ridge_coefficients(self.grams_, self.moments_, self.penalty_)
 
     def _evidence(self, val_errors, X_val, position):
         prompts = self.X_val_ if X_val is None else X_val
-        (gram,), moments = gram_sums(prompts, val_errors[:, None], self._features)
+        (gram,), moments = gram_sums(prompts, val_errors[:, None], self._phi().block)
         if position is not None:
             gram = gram + self.grams_[position]
             moments = moments + self.moments_[position]
         (coefficients,) = ridge_coefficients([gram], moments, self.penalty_)
         return {"grams_": gram, "moments_": moments[0], "representation_": coefficients}
 
-    def _predict_error(self, X, index):
-        error = np.empty((len(X), len(index)))
-        for rows in row_blocks(len(X)):
-            error[rows] = estimate_errors(self._features(X[rows]), self.representation_[index])
-        return error
+    def _predictor(self, index):
+        return FeaturePredictor(self._phi(), self.representation_[index], self._prices(index))

@@ -3,9 +3,7 @@
 import numpy as np
 
 from sklearn_uniroute._cluster_router import ClusterRouter
-from sklearn_uniroute._cost_validation import check_reachable
-from sklearn_uniroute._routing import hull_walk
-from sklearn_uniroute._row_uniform import row_uniform
+from sklearn_uniroute._phi import NearestCluster
 
 
 class ZeroRouter(ClusterRouter):
@@ -77,6 +75,8 @@ class ZeroRouter(ClusterRouter):
     2.04
     """
 
+    _always_mixes = True
+
     def __init__(
         self,
         *,
@@ -97,19 +97,8 @@ class ZeroRouter(ClusterRouter):
     def _n_clusters(self):
         return 1
 
+    def _phi(self):
+        return NearestCluster(np.zeros((1, self.n_features_in_)))
+
     def _assign(self, X):
         return np.zeros(len(X), dtype=np.intp)
-
-    def _choose_within_budget(self, X, index, budget, randomize):
-        costs = self.costs_[index]
-        walk = hull_walk(self.representation_[index].T, costs)
-        hull = np.concatenate([walk.start, walk.target])
-        hull_costs = costs[hull]
-        check_reachable(budget, hull_costs[0], hull_costs[-1])
-        # Share of the prompts that go beyond each vertex but the last.
-        lower = max(np.searchsorted(hull_costs, budget, side="right") - 1, 0)
-        if lower == len(hull) - 1:
-            return np.full(len(X), hull[lower])
-        upper_share = (budget - hull_costs[lower]) / (hull_costs[lower + 1] - hull_costs[lower])
-        goes_up = row_uniform(X, self.mixing_seed_) < upper_share
-        return hull[lower + goes_up]

@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklearn_uniroute._clusters import center_distances, far_distance
 from sklearn_uniroute._parameters import check_count, check_share
+from sklearn_uniroute._phi import NearestCluster
 from sklearn_uniroute._similarity import model_similarity
 from sklearn_uniroute._similarity_display import ModelSimilarityDisplay
 from sklearn_uniroute._validation import (
@@ -86,7 +87,7 @@ def cluster_report(router, X=None, *, pool=None, n_typical=3, confidence=0.9):
         low, high = error - width, error + width
     if X is not None:
         X = validate_data(router, X, reset=False, dtype=FLOATS)
-        distances, labels = center_distances(X, router.cluster_centers_)
+        distances, labels = center_distances(X, NearestCluster(router.cluster_centers_))
         typical = []
         for cluster in range(n_clusters):
             rows = np.flatnonzero(labels == cluster)
@@ -226,7 +227,7 @@ def drift_report(router, X, *, alpha=0.01):
     check_has_clusters(router)
     check_share(alpha, "alpha")
     X = validate_data(router, X, reset=False, dtype=FLOATS)
-    distances, labels = center_distances(X, router.cluster_centers_)
+    distances, labels = center_distances(X, NearestCluster(router.cluster_centers_))
     sizes = router.cluster_sizes_
     counts = np.bincount(labels, minlength=len(sizes))
     seen = counts + sizes > 0

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from sklearn.cluster import KMeans
 
-from sklearn_uniroute._clusters import cluster_sums, mean_errors, nearest_centers
+from sklearn_uniroute._clusters import cluster_sums, mean_errors
+from sklearn_uniroute._phi import NearestCluster
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -11,12 +12,12 @@ def test_nearest_centers_are_those_of_kmeans(dtype, n_prompts):
     rng = np.random.RandomState(0)
     kmeans = KMeans(11, random_state=0).fit(rng.normal(size=(500, 7)).astype(dtype))
     X = rng.normal(size=(n_prompts, 7)).astype(dtype)
-    labels = nearest_centers(X, kmeans.cluster_centers_)
+    labels = NearestCluster(kmeans.cluster_centers_).features(X)
     np.testing.assert_array_equal(labels, kmeans.predict(X))
 
 
 def test_equally_near_centers_go_to_the_first():
-    assert nearest_centers(np.array([[0.0]]), np.array([[1.0], [-1.0]])).tolist() == [0]
+    assert NearestCluster(np.array([[1.0], [-1.0]])).features(np.array([[0.0]])).tolist() == [0]
 
 
 def test_sums_and_means_by_hand():

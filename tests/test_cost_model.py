@@ -8,7 +8,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
 from sklearn_uniroute import HybridRouter, KMeansRouter, LearnedMapRouter
-from sklearn_uniroute._clusters import responsibilities
+from sklearn_uniroute._phi import ClusterShares
 from sklearn_uniroute.metrics import deferral_area_score
 
 ROUTERS = [
@@ -92,7 +92,7 @@ def test_predicted_costs_follow_the_features_of_the_prompt(router, data, calls):
     elif router.temperature == 0:
         phi = np.eye(6)[nearest(router, X)]
     else:
-        phi = responsibilities(X, router.cluster_centers_, router.temperature_)
+        phi = ClusterShares(router.cluster_centers_, router.temperature_).features(X)
     expected = phi @ router.cost_representation_.T
     np.testing.assert_allclose(router.predict_cost(X), expected, rtol=1e-5)
     np.testing.assert_allclose(router.predict_cost(X, [7, 2]), expected[:, [7, 2]], rtol=1e-5)

@@ -1,0 +1,26 @@
+"""What a router goes by: a cost weight, or two of them, mixed to spend a budget in full."""
+
+from typing import NamedTuple
+
+from sklearn_uniroute._row_uniform import row_uniform
+
+
+class OperatingPoint(NamedTuple):
+    """A share of the prompts, picked by a hash of the prompt, goes by the cost weight `beyond`."""
+
+    cost_weight: float
+    beyond: float = 0.0
+    share: float = 0.0
+    seed: int = 0
+
+    def choose(self, predictor, X):
+        """Choose a model of the predictor for each prompt."""
+        chosen = predictor.choose(X, self.cost_weight)
+        goes_beyond = self.goes_beyond(X)
+        if goes_beyond is not None and goes_beyond.any():
+            chosen[goes_beyond] = predictor.choose(X[goes_beyond], self.beyond)
+        return chosen
+
+    def goes_beyond(self, X):
+        """Which prompts go by `beyond`; None if none ever do."""
+        return row_uniform(X, self.seed) < self.share if self.share > 0 else None
