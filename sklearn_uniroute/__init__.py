@@ -11,6 +11,7 @@ from sklearn_uniroute._linear import LinearRouter
 from sklearn_uniroute._matrix_factorization import MatrixFactorizationRouter
 from sklearn_uniroute._mlp import MLPRouter
 from sklearn_uniroute._neighbors import KNeighborsRouter
+from sklearn_uniroute._routing_table import RoutingTable
 from sklearn_uniroute._selection import select_validation_prompts
 from sklearn_uniroute._version import __version__
 from sklearn_uniroute._zero import ZeroRouter
@@ -26,6 +27,7 @@ __all__ = [
     "LinearRouter",
     "MLPRouter",
     "MatrixFactorizationRouter",
+    "RoutingTable",
     "ZeroRouter",
     "__version__",
     "datasets",

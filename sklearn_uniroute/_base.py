@@ -1,6 +1,7 @@
 """What every router shares: the public methods, the pool of models and its prices."""
 
 from contextlib import contextmanager
+from copy import deepcopy
 from typing import ClassVar
 
 import numpy as np
@@ -17,6 +18,7 @@ from sklearn_uniroute._cost_validation import (
 from sklearn_uniroute._curve import model_means
 from sklearn_uniroute._parameters import check_count
 from sklearn_uniroute._pool import PoolMixin
+from sklearn_uniroute._routing_table import RoutingTable
 from sklearn_uniroute._score import curve_score
 from sklearn_uniroute._validation import (
     FLOATS,
@@ -267,6 +269,41 @@ class BaseRouter(PoolMixin, BudgetMixin, BaseEstimator):
         X = validate_data(self, X, reset=False, dtype=FLOATS)
         error, costs = self._predictor(index).terms(X)
         return -(error + cost_weight * costs)
+
+    def routing_table(self, pool=None, *, cost_weight=None, budget=None, randomize=False):
+        """Freeze the router and a pool for the request path.
+
+        Parameters
+        ----------
+        pool : sequence of model names, default=None
+            The models to choose among, all that the router knows by default.
+        cost_weight : float, default=None
+            Error that a unit of cost is worth; by default as constructed.
+        budget : float, default=None
+            Mean cost per prompt to keep to instead, as in :meth:`predict`.
+        randomize : bool, default=False
+            Whether to spend a budget in full, as in :meth:`predict`.
+
+        Returns
+        -------
+        table : RoutingTable
+            It chooses as :meth:`predict` does now, whatever happens to the router later.
+
+        Raises
+        ------
+        ValueError
+            As :meth:`predict` does.
+        """
+        check_is_fitted(self)
+        index = np.sort(check_pool(pool, self.models_))
+        point = self._operating_point(index, cost_weight, budget, randomize)
+        by_cost = index[np.argsort(self._prices(index), kind="stable")]
+        return RoutingTable(
+            deepcopy(self._predictor(by_cost)),
+            self.models_[by_cost].tolist(),
+            has_costs=self.costs_ is not None,
+            operating_point=point,
+        )
 
     def score(self, X, y, costs=None, pool=None, sample_weight=None):
         """Compute the area under the deferral curve over the given prompts.

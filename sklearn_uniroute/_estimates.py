@@ -12,6 +12,10 @@ def row_blocks(n_rows):
         yield slice(start, start + _BLOCK_ROWS)
 
 
+# Representations of at least this length are faster multiplied one by one.
+_LONG = 64
+
+
 def estimate_errors(features, representation):
     """Multiply features of prompts by representations of models.
 
@@ -35,6 +39,29 @@ def estimate_errors(features, representation):
     # The order of a sum depends on the layout.
     representation = np.ascontiguousarray(representation)
     for rows in row_blocks(len(features)):
-        block = features[rows].astype(np.float64)
-        np.einsum("nk,mk->nm", block, representation, out=error[rows])
+        _products(features[rows].astype(np.float64), representation, out=error[rows])
     return error
+
+
+def estimate_row(features, representation):
+    """As :func:`estimate_errors`, for one prompt and a representation in one piece.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n_features,) or ()
+    representation : ndarray of shape (n_models, n_features)
+        In C order.
+
+    Returns
+    -------
+    error : ndarray of shape (n_models,), dtype float64
+    """
+    if features.ndim == 0:
+        return representation[:, features]
+    return _products(features[None].astype(np.float64), representation)[0]
+
+
+def _products(features, representation, out=None):
+    if representation.shape[1] < _LONG:
+        return np.einsum("nk,mk->nm", features, representation, out=out)
+    return np.vecdot(features[:, None], representation, out=out)

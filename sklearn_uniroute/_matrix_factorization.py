@@ -3,7 +3,7 @@
 import numpy as np
 
 from sklearn_uniroute._parameters import check_count, check_enough
-from sklearn_uniroute._phi import Affine
+from sklearn_uniroute._phi import Affine, AffineProjection
 from sklearn_uniroute._ridge import gram_sums, low_rank_factors, ridge_coefficients
 from sklearn_uniroute._ridge_router import RidgeRouter
 
@@ -144,7 +144,7 @@ class MatrixFactorizationRouter(RidgeRouter):
         # A model that was run on prompts held out alone tells nothing of the rank.
         errors = errors[:, ~np.isnan(errors[training]).all(axis=0)]
         levels, models, projection = self._factorize(X[training], errors[training])
-        features = Affine(self.center_, projection).block(X[held_out])[:, 1:]
+        features = AffineProjection(self.center_, projection).block(X[held_out])[:, 1:]
         residual = errors[held_out] - levels.T
         losses = []
         for feature, weights in zip(features.T, models.T, strict=True):
@@ -153,4 +153,4 @@ class MatrixFactorizationRouter(RidgeRouter):
         return int(np.argmin(losses)) + 1
 
     def _phi(self):
-        return Affine(self.center_, self.projection_)
+        return AffineProjection(self.center_, self.projection_)

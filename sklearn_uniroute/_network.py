@@ -7,11 +7,11 @@ import numpy as np
 _TRACE = 1e-7
 
 
-def normalised_exp(logits, out):
-    """Take the softmax of rows whose largest entry is 0, without traces."""
+def normalised_exp(logits, total, out):
+    """Take the softmax, times a total, of rows whose largest entry is 0, without traces."""
     np.exp(logits, out=out)
-    out[out < _TRACE] = 0
-    out /= out.sum(axis=1, keepdims=True)
+    out *= out >= _TRACE
+    out *= total / np.add.reduce(out, axis=-1, keepdims=True)
 
 
 def hidden_features(X, means, coefs, intercepts):
@@ -33,13 +33,13 @@ def hidden_features(X, means, coefs, intercepts):
     """
     hidden = X - means.astype(X.dtype, copy=False)
     for coef, intercept in zip(coefs, intercepts, strict=True):
-        hidden = hidden @ coef.astype(X.dtype, copy=False)
+        hidden = hidden.dot(coef)
         hidden += intercept
         np.maximum(hidden, 0, out=hidden)
     return hidden
 
 
-def softmax_map(X, means, coefs, intercepts):
+def softmax_map(X, means, coefs, intercepts, total=1.0):
     """Map embeddings to responsibilities: eq. 21 of the paper.
 
     Parameters
@@ -50,6 +50,8 @@ def softmax_map(X, means, coefs, intercepts):
     coefs : list of ndarray of shape (n_inputs, n_outputs)
         Weights of the layers, with scaling and batch normalisation multiplied in.
     intercepts : list of ndarray of shape (n_outputs,)
+    total : float, default=1.0
+        What the responsibilities of a prompt sum up to.
 
     Returns
     -------
@@ -59,8 +61,8 @@ def softmax_map(X, means, coefs, intercepts):
     if X.dtype != coefs[0].dtype:
         coefs = [coef.astype(X.dtype) for coef in coefs]
         intercepts = [intercept.astype(X.dtype) for intercept in intercepts]
-    logits = hidden_features(X, means, coefs[:-1], intercepts[:-1]) @ coefs[-1]
+    logits = hidden_features(X, means, coefs[:-1], intercepts[:-1]).dot(coefs[-1])
     logits += intercepts[-1]
-    logits -= logits.max(axis=1, keepdims=True)
-    normalised_exp(logits, out=logits)
+    logits -= np.maximum.reduce(logits, axis=-1, keepdims=True)
+    normalised_exp(logits, total, out=logits)
     return logits

@@ -13,12 +13,12 @@ class OperatingPoint(NamedTuple):
     share: float = 0.0
     seed: int = 0
 
-    def choose(self, predictor, X):
-        """Choose a model of the predictor for each prompt."""
-        chosen = predictor.choose(X, self.cost_weight)
+    def choose(self, predictor, X, among=None):
+        """Choose a model of the predictor for each prompt, among some positions or all."""
+        chosen = predictor.choose(X, self.cost_weight, among)
         goes_beyond = self.goes_beyond(X)
         if goes_beyond is not None and goes_beyond.any():
-            chosen[goes_beyond] = predictor.choose(X[goes_beyond], self.beyond)
+            chosen[goes_beyond] = predictor.choose(X[goes_beyond], self.beyond, among)
         return chosen
 
     def goes_beyond(self, X):

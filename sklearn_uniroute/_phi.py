@@ -1,7 +1,8 @@
 """Features of prompts, Phi of the paper, from arrays alone.
 
 A Phi keeps its arrays in the form that single prompts need, once for each dtype of prompts, so
-that one that is kept is fast. ``block(X)`` computes in one go, ``features(X)`` block by block.
+that one that is kept is fast. ``block(X)`` computes in one go, be it rows or a single prompt of
+shape (n_features,), and ``features(X)`` block by block.
 """
 
 from abc import ABC, abstractmethod
@@ -19,6 +20,7 @@ class Phi(ABC):
 
     n_features: int
     n_outputs: int
+    n_clusters: int = 0
     _cast: Callable[[np.dtype], Any]
 
     def __init__(self):
@@ -26,7 +28,7 @@ class Phi(ABC):
 
     @abstractmethod
     def block(self, X):
-        """Compute the features of some rows."""
+        """Compute the features of some prompts."""
 
     def features(self, X):
         """Compute the features of all rows, in the dtype of `X`; or their clusters."""
@@ -37,6 +39,13 @@ class Phi(ABC):
                 features = np.empty((len(X), *block.shape[1:]), dtype=block.dtype)
             features[rows] = block
         return features
+
+    def cluster(self, x):
+        """Find the cluster that one prompt belongs to most; None without clusters."""
+        if self.n_clusters == 0:
+            return None
+        features = self.block(x)
+        return int(features if features.ndim == 0 else features[: self.n_clusters].argmax())
 
     def _arrays(self, dtype):
         arrays = self._casts.get(dtype)
@@ -52,6 +61,7 @@ class NearestCluster(Phi):
         super().__init__()
         self.centers = centers
         self.n_outputs, self.n_features = centers.shape
+        self.n_clusters = self.n_outputs
 
     def _cast(self, dtype):
         centers = self.centers.astype(dtype, copy=False)
@@ -60,12 +70,13 @@ class NearestCluster(Phi):
     def distances(self, X):
         """Squared distances to the centres, less the squared norm of the row."""
         projection, offset = self._arrays(X.dtype)
-        distances = X @ projection
+        # For a single prompt, dot takes less time than the operator.
+        distances = X.dot(projection)
         distances += offset
         return distances
 
     def block(self, X):
-        return self.distances(X).argmin(axis=1)
+        return self.distances(X).argmin(axis=-1)
 
 
 class ClusterShares(Phi):
@@ -76,18 +87,20 @@ class ClusterShares(Phi):
 
     def __init__(self, centers, temperature):
         super().__init__()
+        self.centers = centers
         self.nearest = NearestCluster(centers)
         self.temperature = temperature
         self.n_outputs, self.n_features = centers.shape
+        self.n_clusters = self.n_outputs
 
-    def block(self, X):
+    def block(self, X, total=1.0):
         if self.temperature == 0:
-            nearest = self.nearest.block(X)
-            return (np.arange(self.n_outputs) == nearest[:, None]).astype(X.dtype)
+            nearest = self.nearest.block(X)[..., None]
+            return np.where(np.arange(self.n_outputs) == nearest, X.dtype.type(total), 0)
         distances = self.nearest.distances(X)
-        distances -= distances.min(axis=1, keepdims=True)
+        distances -= np.minimum.reduce(distances, axis=-1, keepdims=True)
         distances /= -self.temperature
-        normalised_exp(distances, out=distances)
+        normalised_exp(distances, total, out=distances)
         return distances
 
 
@@ -98,23 +111,24 @@ class NetworkShares(Phi):
         super().__init__()
         self.means, self.coefs, self.intercepts = means, coefs, intercepts
         self.cluster_weight = cluster_weight
+        self.centers, self.temperature = centers, temperature
         self.shares = ClusterShares(centers, temperature)
         self.n_outputs, self.n_features = centers.shape
+        self.n_clusters = self.n_outputs
 
     def _cast(self, dtype):
         return (
             self.means.astype(dtype, copy=False),
-            [coef.astype(dtype, copy=False) for coef in self.coefs],
+            # In Fortran order, products with single prompts are faster.
+            [coef.astype(dtype, order="F", copy=False) for coef in self.coefs],
             [intercept.astype(dtype, copy=False) for intercept in self.intercepts],
         )
 
     def block(self, X):
-        features = softmax_map(X, *self._arrays(X.dtype))
+        means, coefs, intercepts = self._arrays(X.dtype)
+        features = softmax_map(X, means, coefs, intercepts, 1 - self.cluster_weight)
         if self.cluster_weight > 0:
-            features *= 1 - self.cluster_weight
-            by_distance = self.shares.block(X)
-            by_distance *= self.cluster_weight
-            features += by_distance
+            features += self.shares.block(X, self.cluster_weight)
         return features
 
 
@@ -124,8 +138,10 @@ class SharesAndComponents(Phi):
     def __init__(self, centers, temperature, center, components):
         super().__init__()
         self.shares = ClusterShares(centers, temperature)
+        self.centers, self.temperature = centers, temperature
         self.center, self.components = center, components
         self.n_features = centers.shape[1]
+        self.n_clusters = len(centers)
         self.n_outputs = len(centers) + len(components)
 
     def _cast(self, dtype):
@@ -133,26 +149,36 @@ class SharesAndComponents(Phi):
 
     def block(self, X):
         center, components = self._arrays(X.dtype)
-        features = np.empty((len(X), self.n_outputs), dtype=X.dtype)
-        features[:, : self.shares.n_outputs] = self.shares.block(X)
-        np.matmul(X - center, components, out=features[:, self.shares.n_outputs :])
-        return features
+        return np.concatenate([self.shares.block(X), (X - center) @ components], axis=-1)
 
 
 class Affine(Phi):
-    """One, then the embedding less a centre, or projections of it."""
+    """One, then the embedding less a centre."""
 
-    def __init__(self, center, projection=None):
+    def __init__(self, center):
+        super().__init__()
+        self.center = center
+        self.n_features = len(center)
+        self.n_outputs = 1 + len(center)
+
+    def block(self, X):
+        features = np.empty((*X.shape[:-1], self.n_outputs), dtype=X.dtype)
+        features[..., 0] = 1
+        np.subtract(X, self.center, out=features[..., 1:], casting="same_kind")
+        return features
+
+
+class AffineProjection(Phi):
+    """One, then a projection of the embedding less a centre."""
+
+    def __init__(self, center, projection):
         super().__init__()
         self.center, self.projection = center, projection
         self.n_features = len(center)
-        self.n_outputs = 1 + len(center if projection is None else projection)
+        self.n_outputs = 1 + len(projection)
 
     def block(self, X):
-        features = np.empty((len(X), self.n_outputs), dtype=X.dtype)
-        features[:, 0] = 1
-        if self.projection is None:
-            np.subtract(X, self.center, out=features[:, 1:], casting="same_kind")
-        else:
-            features[:, 1:] = (X - self.center).astype(X.dtype, copy=False) @ self.projection.T
+        features = np.empty((*X.shape[:-1], self.n_outputs), dtype=X.dtype)
+        features[..., 0] = 1
+        features[..., 1:] = (X - self.center).astype(X.dtype, copy=False) @ self.projection.T
         return features

@@ -166,12 +166,14 @@ class PoolMixin:
         check_is_fitted(self)
         position = find_model(name, self.models_)
         self._check_removal(name)
+        arrays = {}
         for array in ("models_", "costs_", *self._evidence_arrays):
             rows = getattr(self, array)
             if isinstance(rows, list):
-                setattr(self, array, [*rows[:position], *rows[position + 1 :]])
+                arrays[array] = [*rows[:position], *rows[position + 1 :]]
             elif rows is not None:
-                setattr(self, array, np.delete(rows, position, axis=0))
+                arrays[array] = np.delete(rows, position, axis=0)
+        vars(self).update(arrays)
         return self
 
     def _check_removal(self, name):

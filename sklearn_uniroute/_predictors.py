@@ -14,7 +14,7 @@ from sklearn.utils import gen_batches
 from threadpoolctl import threadpool_limits
 
 from sklearn_uniroute._clusters import center_distances
-from sklearn_uniroute._estimates import estimate_errors, row_blocks
+from sklearn_uniroute._estimates import estimate_errors, estimate_row, row_blocks
 from sklearn_uniroute._network import hidden_features
 from sklearn_uniroute._phi import NearestCluster, Phi
 from sklearn_uniroute._routing import choose, leave_one_choice
@@ -35,8 +35,19 @@ class Predictor(ABC):
     n_features: int
 
     @abstractmethod
+    def block(self, X):
+        """Predicted errors of shape (n_prompts, n_models), in double precision, in one go."""
+
     def errors(self, X):
-        """Predicted errors of shape (n_prompts, n_models), in double precision."""
+        """Predicted errors, block by block."""
+        error = np.empty((len(X), len(self.prices)))
+        for rows in row_blocks(len(X)):
+            error[rows] = self.block(X[rows])
+        return error
+
+    def row(self, x):
+        """Predicted errors of shape (n_models,) of one prompt."""
+        return self.block(x[None])[0]
 
     def costs(self, X):
         """Costs by model, or by prompt and model where prompts are told apart."""
@@ -46,13 +57,21 @@ class Predictor(ABC):
         """Errors and costs to choose by; other costs than the predictor's own may be given."""
         return self.errors(X), self.costs(X) if costs is None else costs
 
-    def choose(self, X, cost_weight):
-        """Positions of the chosen models, prompt by prompt, in blocks."""
+    def choose(self, X, cost_weight, among=None):
+        """Positions of the chosen models, among some or all, prompt by prompt, in blocks."""
         chosen = np.empty(len(X), dtype=np.intp)
         for rows in gen_batches(len(X), max(1, _BLOCK_CELLS // len(self.prices))):
-            error, costs = self.terms(X[rows])
-            chosen[rows] = choose(error, costs, cost_weight)
+            if among is None:
+                error, costs = self.terms(X[rows])
+                chosen[rows] = choose(error, costs, cost_weight)
+            else:
+                error, costs = self._terms_without(X[rows], among)
+                chosen[rows] = among[choose(error[:, among], costs[..., among], cost_weight)]
         return chosen
+
+    def _terms_without(self, X, among):
+        """Errors and costs to choose by while only some models are there."""
+        return self.terms(X)
 
 
 class Fallback(NamedTuple):
@@ -78,11 +97,11 @@ class FeaturePredictor(Predictor):
         self.fallback: Fallback | None = fallback
         self.n_features = phi.n_features
 
-    def errors(self, X):
-        error = np.empty((len(X), len(self.prices)))
-        for rows in row_blocks(len(X)):
-            error[rows] = estimate_errors(self.phi.block(X[rows]), self.representation)
-        return error
+    def block(self, X):
+        return estimate_errors(self.phi.block(X), self.representation)
+
+    def row(self, x):
+        return estimate_row(self.phi.block(x), self.representation)
 
     def costs(self, X):
         if self.cost_representation is None:
@@ -104,10 +123,15 @@ class FeaturePredictor(Predictor):
             error, costs = leave_one_choice(error, costs, far, self.fallback.position)
         return error, costs
 
-    def choose(self, X, cost_weight):
-        by_cluster = self.choices_by_cluster(cost_weight)
+    def _terms_without(self, X, among):
+        if self.fallback is not None and self.fallback.position not in among:
+            return self.errors(X), self.costs(X)
+        return self.terms(X)
+
+    def choose(self, X, cost_weight, among=None):
+        by_cluster = self.choices_by_cluster(cost_weight) if among is None else None
         if by_cluster is None:
-            return super().choose(X, cost_weight)
+            return super().choose(X, cost_weight, among)
         return by_cluster[self.phi.features(X)]
 
     def choices_by_cluster(self, cost_weight):
@@ -146,16 +170,13 @@ class NetworkPredictor(Predictor):
         self.means, self.networks, self.prices = means, networks, prices
         self.n_features = len(means)
 
-    def errors(self, X):
+    def block(self, X):
         error = np.empty((len(X), len(self.prices)))
         for network in self.networks:
-            members = network.members
-            for rows in row_blocks(len(X)):
-                hidden = hidden_features(X[rows], self.means, network.coefs, network.intercepts)
-                features = np.column_stack([np.ones(len(hidden)), hidden])
-                error[rows, members] = estimate_errors(features, network.output)
-            if not network.squared:
-                error[:, members] = expit(error[:, members])
+            hidden = hidden_features(X, self.means, network.coefs, network.intercepts)
+            features = np.column_stack([np.ones(len(hidden)), hidden])
+            outputs = estimate_errors(features, network.output)
+            error[:, network.members] = outputs if network.squared else expit(outputs)
         return error
 
 
@@ -177,6 +198,10 @@ class NeighborPredictor(Predictor):
             self._searches.append((members, errors[np.ix_(members, run)], search.fit(prompts[run])))
 
     def errors(self, X):
+        # scikit-learn searches block by block itself.
+        return self.block(X)
+
+    def block(self, X):
         error = np.empty((len(X), len(self.prices)))
         X = X.astype(self.prompts.dtype, copy=False)
         for members, known, search in self._searches:

@@ -1,0 +1,23 @@
+"""Files that are written whole or not at all."""
+
+import os
+from pathlib import Path
+from uuid import uuid4
+
+
+def write_whole(path, content):
+    """Write bytes to a file beside the target, then rename it.
+
+    A reader, or a crash at any moment, finds the old file or the new one.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

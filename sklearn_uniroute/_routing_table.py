@@ -1,0 +1,318 @@
+"""Routing tables: routers frozen for the request path."""
+
+import math
+from typing import Any
+
+import numpy as np
+from sklearn.utils import Bunch, check_array
+
+from sklearn_uniroute._operating_point import OperatingPoint
+from sklearn_uniroute._predictors import FeaturePredictor, Predictor
+from sklearn_uniroute._routing import choose, hull_walk
+from sklearn_uniroute._table_file import read_table, write_table
+from sklearn_uniroute._table_validation import (
+    check_excluded,
+    check_prompt,
+    check_prompt_width,
+    check_recorded,
+)
+from sklearn_uniroute._validation import FLOATS
+
+
+class RoutingTable:
+    """A fitted router and a pool, frozen for the request path.
+
+    Made by ``router.routing_table(...)`` or read by :meth:`load`. It holds arrays of its own and
+    never changes, so that threads can share it while the router goes on changing.
+
+    Attributes
+    ----------
+    models : tuple of str or int
+        Names of the models of the pool, by rising mean cost.
+    costs : ndarray of shape (n_models,) or None
+        Their mean costs; read-only.
+    cost_weight : float
+        Error that a unit of cost is worth. With ``randomize=True``, and from a ZeroRouter with a
+        budget, a share of the prompts goes by another cost weight.
+    n_features : int
+        Number of features of an embedding.
+    embedder, fingerprint : str or None
+        What the embeddings come from, as it was passed to :meth:`save`.
+
+    See Also
+    --------
+    KMeansRouter.routing_table : Makes a table.
+
+    Examples
+    --------
+    >>> from sklearn_uniroute import KMeansRouter
+    >>> from sklearn_uniroute.datasets import make_routing_data
+    >>> data = make_routing_data(n_prompts=500, n_models=5, random_state=0)
+    >>> router = KMeansRouter(n_clusters=4, random_state=0).fit(data.X, data.y, costs=data.costs)
+    >>> table = router.routing_table(cost_weight=0.01)
+    >>> table.route(data.X[0])
+    1
+    >>> table.route(data.X[0], exclude={1})
+    2
+    >>> bool((table.route_many(data.X) == router.predict(data.X, cost_weight=0.01)).all())
+    True
+    """
+
+    models: tuple
+    costs: np.ndarray | None
+    cost_weight: float
+    n_features: int
+    embedder: str | None
+    fingerprint: str | None
+    _predictor: Predictor
+    _point: OperatingPoint
+    # Whether prompts go by errors and mean costs at one cost weight, whatever they are.
+    _plain: bool
+    # The clusters of prompts and the models for them, where that is all there is to it.
+    _nearest: Any
+    _by_cluster: list | None
+    _positions: dict
+    _shape: tuple
+    _weighted: np.ndarray
+    _may_tie: bool
+
+    def __init__(
+        self, predictor, models, *, has_costs, operating_point, embedder=None, fingerprint=None
+    ):
+        prices = predictor.prices.view()
+        prices.flags.writeable = False
+        plain = operating_point.share == 0
+        nearest = by_cluster = None
+        if isinstance(predictor, FeaturePredictor):
+            plain &= predictor.cost_representation is None and predictor.fallback is None
+            choices = predictor.choices_by_cluster(operating_point.cost_weight)
+            if choices is not None and operating_point.share == 0:
+                nearest, by_cluster = predictor.phi.block, [models[place] for place in choices]
+        vars(self).update(
+            models=tuple(models),
+            costs=prices if has_costs else None,
+            cost_weight=operating_point.cost_weight,
+            n_features=predictor.n_features,
+            embedder=embedder,
+            fingerprint=fingerprint,
+            _predictor=predictor,
+            _point=operating_point,
+            _plain=plain,
+            _nearest=nearest,
+            _by_cluster=by_cluster,
+            _positions={model: place for place, model in enumerate(models)},
+            _shape=(predictor.n_features,),
+            _weighted=operating_point.cost_weight * prices,
+            _may_tie=bool(np.any(np.diff(prices) == 0)),
+        )
+
+    def __setattr__(self, name, value):
+        raise AttributeError(f"a RoutingTable never changes; cannot set {name!r}.")
+
+    def __delattr__(self, name):
+        raise AttributeError(f"a RoutingTable never changes; cannot delete {name!r}.")
+
+    def __repr__(self):
+        return (
+            f"<RoutingTable of {len(self.models)} models, {self.n_features} features, "
+            f"cost_weight={self.cost_weight:g}>"
+        )
+
+    def route(self, x, *, exclude=()):
+        """Choose a model for one prompt.
+
+        Parameters
+        ----------
+        x : array-like of shape (n_features,)
+            The prompt's embedding.
+        exclude : collection of model names, default=()
+            Models not to choose, such as those that are down.
+
+        Returns
+        -------
+        model : str or int
+            Name of the chosen model. Ties are settled as by the router's `predict`.
+
+        Raises
+        ------
+        ValueError
+            If `x` is not one finite number per feature, a name is unknown, or all models are
+            excluded.
+        """
+        x = check_prompt(x, self._shape)
+        if self._by_cluster is not None and not exclude:
+            return self._by_cluster[self._nearest(x)]
+        excluded = check_excluded(exclude, self._positions) if exclude else None
+        if not self._plain:
+            return self.models[self._choose(x[None], excluded)[0]]
+        scores = self._predictor.row(x) + self._weighted
+        if excluded:
+            scores[excluded] = np.inf
+        # Models stand by rising cost: the first of the least scores is the cheapest.
+        place = scores.argmin()
+        if self._may_tie and np.count_nonzero(scores == scores[place]) > 1:
+            place = self._choose(x[None], excluded)[0]
+        return self.models[place]
+
+    def route_many(self, X, *, exclude=()):
+        """Choose a model for each of many prompts.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_prompts, n_features)
+            Prompt embeddings.
+        exclude : collection of model names, default=()
+            Models not to choose.
+
+        Returns
+        -------
+        models : ndarray of shape (n_prompts,)
+            Names of the chosen models.
+
+        Raises
+        ------
+        ValueError
+            As :meth:`route` does.
+        """
+        X = check_array(X, dtype=FLOATS, input_name="X")
+        check_prompt_width(X, self.n_features)
+        names = np.array(self.models)
+        excluded = check_excluded(exclude, self._positions) if exclude else None
+        return names[self._choose(X, excluded)]
+
+    def explain(self, x):
+        """Tell why a prompt goes where it goes.
+
+        Parameters
+        ----------
+        x : array-like of shape (n_features,)
+            The prompt's embedding.
+
+        Returns
+        -------
+        explanation : Bunch
+            With `model`, the chosen one, and `runner_up`, the one that would be chosen without it,
+            or None; `cost_weight`, by which it was chosen, and `low` and `high`: the choice stays
+            the same between these cost weights; `cluster`, the cluster that the prompt belongs to
+            most, or None; `far`, whether the prompt is so unlike those of training that it went to
+            the fallback; and, in the order of `models`, `error`, `cost` and `score`, the predicted
+            error plus weighted cost, of shape (n_models,), in the dtype of `x`. `cost` is 0 where
+            costs play no part.
+
+        Raises
+        ------
+        ValueError
+            If `x` is not one finite number per feature.
+
+        Examples
+        --------
+        >>> from sklearn_uniroute import ZeroRouter
+        >>> X, y = [[0.0], [1.0]], [[0, 1], [1, 1]]
+        >>> router = ZeroRouter(random_state=0).fit(X, y, costs=[1, 5])
+        >>> explanation = router.routing_table(cost_weight=0.2).explain([3.0])
+        >>> explanation.model, explanation.runner_up, explanation.low
+        (0, 1, 0.125)
+        """
+        x = check_prompt(x, self._shape)
+        X = x[None]
+        predictor, point = self._predictor, self._point
+        error, costs = predictor.errors(X), predictor.costs(X)
+        beyond = point.goes_beyond(X)
+        cost_weight = point.cost_weight if beyond is None or not beyond[0] else point.beyond
+        fallback = getattr(predictor, "fallback", None)
+        far = fallback is not None and bool(fallback.is_far(X)[0])
+        by_error, by_cost = predictor.terms(X)
+        place = int(choose(by_error, by_cost, cost_weight)[0])
+        others = np.delete(np.arange(len(self.models)), place)
+        runner_up = None
+        if len(others):
+            runner_up = self.models[
+                others[choose(error[:, others], costs[..., others], cost_weight)[0]]
+            ]
+        walk = hull_walk(by_error, by_cost)
+        left, entered = (
+            walk.cost_weight[walk.source == place],
+            walk.cost_weight[walk.target == place],
+        )
+        costs = np.broadcast_to(costs, error.shape)
+        phi = getattr(predictor, "phi", None)
+        return Bunch(
+            model=self.models[place],
+            runner_up=runner_up,
+            cost_weight=cost_weight,
+            low=float(left[0]) if len(left) else 0.0,
+            high=float(entered[0]) if len(entered) else math.inf,
+            cluster=None if phi is None else phi.cluster(x),
+            far=far,
+            models=self.models,
+            error=error[0].astype(X.dtype),
+            cost=costs[0].astype(X.dtype),
+            score=(error + cost_weight * costs)[0].astype(X.dtype),
+        )
+
+    def save(self, path, *, embedder=None, fingerprint=None):
+        """Write the table to a file.
+
+        The file is an .npz archive of arrays and a JSON header, and nothing in it is ever run. It
+        is written beside the target and renamed, so that a reader finds the old file or the new.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file; one that is there is replaced.
+        embedder : str, default=None
+            Name of what the embeddings come from, by default the table's own.
+        fingerprint : str, default=None
+            Anything that changes with the embedder, such as its revision or a hash of its weights;
+            by default the table's own.
+
+        Raises
+        ------
+        TypeError
+            If `embedder` or `fingerprint` is no string, or the router's metric is a function.
+        """
+        write_table(
+            path,
+            self._predictor,
+            self._point,
+            models=self.models,
+            has_costs=self.costs is not None,
+            embedder=self.embedder if embedder is None else embedder,
+            fingerprint=self.fingerprint if fingerprint is None else fingerprint,
+        )
+
+    @classmethod
+    def load(cls, path, *, n_features=None, embedder=None, fingerprint=None):
+        """Read a table from a file.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file.
+        n_features : int, default=None
+            Number of features of the embeddings to route; not checked by default.
+        embedder, fingerprint : str, default=None
+            What the embeddings to route come from; not checked by default.
+
+        Returns
+        -------
+        table : RoutingTable
+            It chooses as the saved one does.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If the file is damaged, no routing table or of a newer version, or says otherwise than
+            the arguments.
+        """
+        content = read_table(path)
+        check_recorded(content.predictor.n_features, n_features, "n_features", path)
+        check_recorded(content.embedder, embedder, "embedder", path)
+        check_recorded(content.fingerprint, fingerprint, "fingerprint", path)
+        return cls(**content._asdict())
+
+    def _choose(self, X, excluded):
+        among = np.delete(np.arange(len(self.models)), excluded) if excluded else None
+        return self._point.choose(self._predictor, X, among)

@@ -1,0 +1,338 @@
+"""The file format of routing tables: an .npz archive of arrays, a JSON header and a checksum.
+
+Nothing in a file is run, and nothing is read from it before its checksum holds. What the header
+names decides which arrays there must be; their shapes are checked against one another.
+"""
+
+import hashlib
+import io
+import json
+import zipfile
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sklearn_uniroute import _phi
+from sklearn_uniroute._atomic import write_whole
+from sklearn_uniroute._operating_point import OperatingPoint
+from sklearn_uniroute._predictors import (
+    Fallback,
+    FeaturePredictor,
+    NeighborPredictor,
+    NetworkOutputs,
+    NetworkPredictor,
+    Predictor,
+)
+from sklearn_uniroute._version import __version__
+
+# Raised with every change that older versions cannot read.
+FORMAT = 1
+_HEADER, _CHECKSUM = "header.json", "sha256"
+# Arrays and numbers of each Phi, as its constructor names them. Letters stand for sizes that must
+# agree: D features, K clusters, M models, F outputs of Phi.
+_PHI: dict[str, tuple[type[_phi.Phi], dict[str, str], tuple[str, ...]]] = {
+    "nearest": (_phi.NearestCluster, {"centers": "KD"}, ()),
+    "shares": (_phi.ClusterShares, {"centers": "KD"}, ("temperature",)),
+    "network": (
+        _phi.NetworkShares,
+        {"means": "D", "centers": "KD"},
+        ("cluster_weight", "temperature"),
+    ),
+    "components": (
+        _phi.SharesAndComponents,
+        {"centers": "KD", "center": "D", "components": "CD"},
+        ("temperature",),
+    ),
+    "affine": (_phi.Affine, {"center": "D"}, ()),
+    "projection": (_phi.AffineProjection, {"center": "D", "projection": "RD"}, ()),
+}
+
+
+class TableContent(NamedTuple):
+    """What a file holds."""
+
+    predictor: Predictor
+    operating_point: OperatingPoint
+    models: list[str] | list[int]
+    has_costs: bool
+    embedder: str | None
+    fingerprint: str | None
+
+
+def write_table(path, predictor, operating_point, *, models, has_costs, embedder, fingerprint):
+    """Write a table; see `RoutingTable.save`."""
+    for name, text in (("embedder", embedder), ("fingerprint", fingerprint)):
+        if not (text is None or isinstance(text, str)):
+            raise TypeError(f"`{name}` must be a string; got {text!r}.")
+    arrays = {"prices": predictor.prices}
+    if isinstance(predictor, FeaturePredictor):
+        kind, settings = "features", _pack_features(predictor, arrays)
+    elif isinstance(predictor, NetworkPredictor):
+        kind, settings = "networks", _pack_networks(predictor, arrays)
+    else:
+        kind, settings = "neighbors", _pack_neighbors(predictor, arrays)
+    header = {
+        "format": FORMAT,
+        "package_version": __version__,
+        "n_features": predictor.n_features,
+        "models": models,
+        "has_costs": has_costs,
+        "operating_point": operating_point._asdict(),
+        "embedder": embedder,
+        "fingerprint": fingerprint,
+        "kind": kind,
+        "settings": settings,
+    }
+    members = {_HEADER: json.dumps(header, indent=1).encode()}
+    for name, array in arrays.items():
+        buffer = io.BytesIO()
+        np.lib.format.write_array(buffer, np.asarray(array), allow_pickle=False)
+        members[f"{name}.npy"] = buffer.getvalue()
+    members[_CHECKSUM] = _checksum(members)
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        for name, content in members.items():
+            # One date for all: the same table gives the same file.
+            file.writestr(zipfile.ZipInfo(name), content)
+    write_whole(path, archive.getvalue())
+
+
+def read_table(path):
+    """Read a table; see `RoutingTable.load`."""
+    content = Path(path).read_bytes()
+    try:
+        members = _read_members(content)
+        header = json.loads(members.pop(_HEADER))
+        if header["format"] > FORMAT:
+            raise _NewerError(
+                f"{path} was written by version {header['package_version']}, in a format that "
+                f"this version, {__version__}, does not know; upgrade sklearn_uniroute."
+            )
+        arrays = {name.removesuffix(".npy"): _read_array(part) for name, part in members.items()}
+        return _unpack(header, _Arrays(arrays, D=header["n_features"], M=len(header["models"])))
+    except _NewerError as error:
+        raise ValueError(str(error)) from None
+    # Whatever is wrong with a file, its bytes are to blame, and nothing was read from it.
+    except Exception as error:
+        raise ValueError(
+            f"{path} is damaged, or no routing table ({type(error).__name__}: {error}); save the "
+            "table again."
+        ) from error
+
+
+class _NewerError(Exception):
+    """The file is sound, and of a later format."""
+
+
+def _checksum(members):
+    digest = hashlib.sha256()
+    for name, content in sorted(members.items()):
+        digest.update(f"{name}:{len(content)}:".encode())
+        digest.update(content)
+    return digest.hexdigest().encode()
+
+
+def _read_members(content):
+    with zipfile.ZipFile(io.BytesIO(content)) as file:
+        infos = file.infolist()
+        if any(info.compress_type != zipfile.ZIP_STORED for info in infos):
+            raise ValueError("parts are compressed")
+        # Reading checks a CRC as well.
+        members = {info.filename: file.read(info) for info in infos}
+    if len(members) < len(infos) or members.pop(_CHECKSUM) != _checksum(members):
+        raise ValueError("the checksum does not hold")
+    return members
+
+
+def _read_array(content):
+    buffer = io.BytesIO(content)
+    array = np.lib.format.read_array(buffer, allow_pickle=False)
+    if buffer.read(1):
+        raise ValueError("an array is followed by more")
+    return array
+
+
+class _Arrays:
+    """Arrays of a file, taken one by one, with sizes that must agree."""
+
+    def __init__(self, arrays, **sizes):
+        self.arrays, self.sizes = arrays, sizes
+
+    def __contains__(self, name):
+        return name in self.arrays
+
+    def take(self, name, letters, *, dtypes=("float32", "float64"), missing=False):
+        array = self.arrays.pop(name)
+        if array.dtype.name not in dtypes:
+            raise ValueError(f"{name} is of {array.dtype}")
+        if len(letters) != array.ndim:
+            raise ValueError(f"{name} is of shape {array.shape}")
+        for letter, size in zip(letters, array.shape, strict=True):
+            if self.sizes.setdefault(letter, size) != size or size == 0:
+                raise ValueError(
+                    f"{name} is of shape {array.shape}, where {self.sizes[letter]} was expected"
+                )
+        if np.isinf(array).any() or (not missing and np.isnan(array).any()):
+            raise ValueError(f"{name} is not finite")
+        return array
+
+
+def _unpack(header, arrays):
+    models = header["models"]
+    if len({type(model) for model in models}) != 1 or len(set(models)) != len(models):
+        raise ValueError("models have no names of one kind")
+    if not isinstance(models[0], str | int):
+        raise ValueError("models are named by neither strings nor integers")
+    prices = arrays.take("prices", "M", dtypes=["float64"])
+    if np.any(prices < 0) or np.any(np.diff(prices) < 0):
+        raise ValueError("models do not stand by rising cost")
+    unpack = {"features": _unpack_features, "networks": _unpack_networks}
+    unpack["neighbors"] = _unpack_neighbors
+    predictor = unpack[header["kind"]](header["settings"], arrays, prices)
+    if arrays.arrays:
+        raise ValueError(f"there are further arrays: {sorted(arrays.arrays)}")
+    point = OperatingPoint(**header["operating_point"])
+    if not (point.cost_weight >= 0 and point.beyond >= 0 and 0 <= point.share <= 1):
+        raise ValueError("the operating point is out of range")
+    return TableContent(
+        predictor,
+        point,
+        models,
+        bool(header["has_costs"]),
+        header["embedder"],
+        header["fingerprint"],
+    )
+
+
+# Errors from features
+
+
+def _pack_features(predictor, arrays):
+    phi = predictor.phi
+    arrays["representation"] = predictor.representation
+    if predictor.cost_representation is not None:
+        arrays["cost_representation"] = predictor.cost_representation
+    name = next(name for name, (kind, _, _) in _PHI.items() if type(phi) is kind)
+    _, shapes, numbers = _PHI[name]
+    arrays.update({array: getattr(phi, array) for array in shapes})
+    settings: dict[str, Any] = {"phi": name}
+    settings |= {number: float(getattr(phi, number)) for number in numbers}
+    if name == "network":
+        settings["n_layers"] = len(phi.coefs)
+        _pack_layers("", phi.coefs, phi.intercepts, arrays)
+    if predictor.fallback is not None:
+        arrays["fallback_centers"] = predictor.fallback.nearest.centers
+        settings["fallback_distance"] = float(predictor.fallback.distance)
+        settings["fallback_position"] = int(predictor.fallback.position)
+    return settings
+
+
+def _unpack_features(settings, arrays, prices):
+    kind, shapes, numbers = _PHI[settings["phi"]]
+    values = {name: arrays.take(name, letters) for name, letters in shapes.items()}
+    values |= {name: _number(settings[name]) for name in numbers}
+    if settings["phi"] == "network":
+        sizes = ["D", *(f"hidden{layer}" for layer in range(1, settings["n_layers"])), "K"]
+        values["coefs"], values["intercepts"] = _unpack_layers("", sizes, arrays)
+    phi = kind(**values)
+    arrays.sizes["F"] = phi.n_outputs
+    cost_representation = None
+    if "cost_representation" in arrays:
+        arrays.sizes["K"] = phi.n_clusters
+        cost_representation = arrays.take("cost_representation", "MK")
+    fallback = None
+    if "fallback_centers" in arrays:
+        position = settings["fallback_position"]
+        if not 0 <= position < len(prices):
+            raise ValueError("the fallback is no model")
+        fallback = Fallback(
+            _phi.NearestCluster(arrays.take("fallback_centers", "KD")),
+            _number(settings["fallback_distance"]),
+            position,
+        )
+    representation = arrays.take("representation", "MF")
+    return FeaturePredictor(phi, representation, prices, cost_representation, fallback)
+
+
+# Errors from networks
+
+
+def _pack_networks(predictor, arrays):
+    arrays["means"] = predictor.means
+    networks = []
+    for number, network in enumerate(predictor.networks):
+        prefix = f"network{number}_"
+        _pack_layers(prefix, network.coefs, network.intercepts, arrays)
+        arrays[f"{prefix}output"] = network.output
+        arrays[f"{prefix}members"] = network.members
+        networks.append({"n_layers": len(network.coefs), "squared": bool(network.squared)})
+    return {"networks": networks}
+
+
+def _unpack_networks(settings, arrays, prices):
+    means = arrays.take("means", "D")
+    networks = []
+    for number, network in enumerate(settings["networks"]):
+        prefix = f"network{number}_"
+        n_layers = network["n_layers"]
+        sizes = ["D", *(f"{prefix}{layer}" for layer in range(1, n_layers + 1))]
+        coefs, intercepts = _unpack_layers(prefix, sizes, arrays)
+        members = arrays.take(f"{prefix}members", [f"{prefix}models"], dtypes=["int64"])
+        output = arrays.take(f"{prefix}output", [f"{prefix}models", f"{prefix}outputs"])
+        if output.shape[1] != 1 + arrays.sizes[sizes[-1]]:
+            raise ValueError(f"{prefix}output is of shape {output.shape}")
+        networks.append(NetworkOutputs(coefs, intercepts, output, network["squared"], members))
+    known = np.concatenate([network.members for network in networks])
+    if sorted(known) != list(range(len(prices))):
+        raise ValueError("networks do not give one output for each model")
+    return NetworkPredictor(means, networks, prices)
+
+
+def _pack_layers(prefix, coefs, intercepts, arrays):
+    for layer, (coef, intercept) in enumerate(zip(coefs, intercepts, strict=True)):
+        arrays[f"{prefix}coef{layer}"] = coef
+        arrays[f"{prefix}intercept{layer}"] = intercept
+
+
+def _unpack_layers(prefix, sizes, arrays):
+    coefs, intercepts = [], []
+    for layer, ends in enumerate(pairwise(sizes)):
+        coefs.append(arrays.take(f"{prefix}coef{layer}", ends))
+        intercepts.append(arrays.take(f"{prefix}intercept{layer}", ends[1:]))
+    return coefs, intercepts
+
+
+# Errors from neighbours
+
+
+def _pack_neighbors(predictor, arrays):
+    if not isinstance(predictor.metric, str):
+        raise TypeError(
+            f"`metric` is the function {predictor.metric!r}, which no file can hold; fit with one "
+            "of scikit-learn's metrics, by name."
+        )
+    arrays["prompts"], arrays["errors"] = predictor.prompts, predictor.known
+    return {
+        "n_neighbors": int(predictor.n_neighbors),
+        "weights": predictor.weights,
+        "metric": predictor.metric,
+    }
+
+
+def _unpack_neighbors(settings, arrays, prices):
+    prompts = arrays.take("prompts", "ND")
+    errors = arrays.take("errors", "MN", missing=True)
+    if np.isnan(errors).all(axis=1).any():
+        raise ValueError("errors has a model that was never run")
+    if not (settings["n_neighbors"] >= 1 and settings["weights"] in ("uniform", "distance")):
+        raise ValueError("neighbours are out of range")
+    return NeighborPredictor(prompts, errors, prices, **settings)
+
+
+def _number(value):
+    value = float(value)
+    if not np.isfinite(value):
+        raise ValueError("a number is not finite")
+    return value

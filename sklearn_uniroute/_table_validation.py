@@ -1,0 +1,64 @@
+"""Checks of what routing tables are given."""
+
+import math
+
+import numpy as np
+
+from sklearn_uniroute._validation import listing
+
+
+def check_prompt(x, shape):
+    """Check one embedding."""
+    x = np.asarray(x)
+    if x.dtype.char not in "fd":
+        try:
+            x = x.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"`x` must be numbers, one per feature; got {x.dtype}.") from error
+    if x.shape != shape:
+        raise ValueError(
+            f"`x` must be one embedding of shape {shape}; got shape {x.shape}. For many prompts, "
+            "call route_many."
+        )
+    # Far faster than looking at each number; vdot gives no warnings.
+    if not math.isfinite(np.vdot(x, x)):
+        raise ValueError(
+            "`x` must be finite, and not so large that its squares overflow; it has NaN, infinity "
+            "or huge numbers."
+        )
+    return x
+
+
+def check_prompt_width(X, n_features):
+    """Check embeddings against those that the router was fitted on."""
+    if X.shape[1] != n_features:
+        raise ValueError(
+            f"`X` has {X.shape[1]} features, but this table was made for {n_features}; pass "
+            "embeddings of the same kind as those that the router was fitted on."
+        )
+
+
+def check_excluded(exclude, positions):
+    """Positions of models not to choose, which others are left beside."""
+    if isinstance(exclude, str):
+        raise TypeError(f"`exclude` must be a collection of model names; got {exclude!r}.")
+    unknown = [name for name in exclude if name not in positions]
+    if unknown:
+        raise ValueError(
+            f"`exclude` has models that this table does not know: {listing(unknown)}. Known "
+            f"models: {listing(positions)}."
+        )
+    excluded = {positions[name] for name in exclude}
+    if len(excluded) == len(positions):
+        raise ValueError(f"`exclude` leaves no model of {listing(positions)}; keep one at least.")
+    return list(excluded)
+
+
+def check_recorded(recorded, expected, argument, path):
+    """Compare what a file says of itself with what its reader expects."""
+    if expected is not None and recorded != expected:
+        said = "does not say" if recorded is None else f"says {recorded!r}"
+        raise ValueError(
+            f"`{argument}` should be {expected!r}, but {path} {said}; load the table that was made "
+            "for these embeddings."
+        )

@@ -1,0 +1,325 @@
+import threading
+import time
+import tracemalloc
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+
+from sklearn_uniroute import (
+    HybridRouter,
+    KMeansRouter,
+    KNeighborsRouter,
+    LearnedMapRouter,
+    ZeroRouter,
+)
+from tests.router_checks import N_TRAINING, grown, validation_errors
+from tests.routers import ROUTERS
+
+POINTS = (
+    {"cost_weight": 0.0},
+    {"cost_weight": 0.01},
+    {"cost_weight": 10.0},
+    {"budget": 20.0},
+    {"budget": 20.0, "randomize": True},
+)
+
+
+@pytest.fixture(scope="session")
+def calls(data):
+    return data.costs * np.random.RandomState(0).uniform(0.5, 1.5, size=data.y.shape)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("router", ROUTERS, ids=str)
+def test_tables_choose_as_their_routers(router, data, dtype):
+    router = grown(router, data, dtype=dtype)
+    X = data.X[N_TRAINING:].astype(dtype)
+    pool = [7, 0, 4, 2]
+    for settings in POINTS:
+        for subset in (None, pool):
+            expected = router.predict(X, subset, **settings)
+            table = router.routing_table(subset, **settings)
+            assert sorted(table.models) == sorted(subset or router.models_)
+            chosen = table.route_many(X)
+            np.testing.assert_array_equal(chosen, expected)
+            assert [table.route(x) for x in X] == chosen.tolist()
+            assert [table.explain(x).model for x in X[:20]] == chosen[:20].tolist()
+
+
+@pytest.mark.parametrize("per_call", [False, True])
+@pytest.mark.parametrize("temperature", [0, 0.5])
+@pytest.mark.parametrize("fallback", [None, "dearest", 2])
+def test_costs_of_calls_and_fallbacks(data, calls, per_call, temperature, fallback):
+    router = KMeansRouter(
+        6,
+        temperature=temperature,
+        cost_model="cluster" if per_call else "mean",
+        fallback=fallback,
+        alpha=0.2,
+        random_state=0,
+    )
+    router.fit(data.X[:300], data.y[:300], costs=calls[:300])
+    X = data.X[300:] * 1.2
+    far = 0
+    for settings in (*POINTS[:3], {"budget": 40.0}, {"budget": 40.0, "randomize": True}):
+        table = router.routing_table(**settings)
+        expected = router.predict(X, **settings)
+        np.testing.assert_array_equal(table.route_many(X), expected)
+        assert [table.route(x) for x in X] == expected.tolist()
+        for x, model in zip(X[:20], expected[:20], strict=True):
+            explanation = table.explain(x)
+            assert explanation.model == model
+            if explanation.far:
+                far += 1
+                assert model == (table.models[-1] if fallback == "dearest" else fallback)
+                assert (explanation.low, explanation.high) == (0, np.inf)
+    assert (far > 0) == (fallback is not None)
+
+
+def test_a_fallback_that_is_down_counts_for_nothing(data):
+    router = KMeansRouter(6, fallback=2, alpha=0.3, cost_weight=0.01, random_state=0)
+    router.fit(data.X[:300], data.y[:300], costs=data.costs)
+    plain = clone(router).set_params(fallback=None)
+    plain.fit(data.X[:300], data.y[:300], costs=data.costs)
+    X = data.X[300:]
+    table, others = router.routing_table(), [0, 1, 3, 4, 5, 6, 7]
+    assert (table.route_many(X) == 2).sum() > 10
+    expected = plain.predict(X, others)
+    np.testing.assert_array_equal(table.route_many(X, exclude={2}), expected)
+    assert [table.route(x, exclude=[2]) for x in X] == expected.tolist()
+    np.testing.assert_array_equal(
+        table.route_many(X, exclude={3}), router.predict(X, [0, 1, 2, 4, 5, 6, 7])
+    )
+
+
+@pytest.mark.parametrize("router", ROUTERS, ids=str)
+def test_excluding_is_choosing_among_the_others(router, data):
+    router = grown(router, data)
+    X = data.X[N_TRAINING:]
+    table = router.routing_table(cost_weight=0.001)
+    for exclude in ({0}, [1, 5, 7], (2, 2)):
+        others = [model for model in range(8) if model not in exclude]
+        expected = router.predict(X, others, cost_weight=0.001)
+        np.testing.assert_array_equal(table.route_many(X, exclude=exclude), expected)
+        assert [table.route(x, exclude=exclude) for x in X[:40]] == expected[:40].tolist()
+
+
+def test_excluding_where_a_budget_is_spent_in_full(data):
+    router = KMeansRouter(6, random_state=0).fit(data.X[:300], data.y[:300], costs=data.costs)
+    X = data.X[300:]
+    table = router.routing_table(budget=20, randomize=True)
+    point = table._point
+    assert 0 < point.share < 1
+    by_either = [
+        router.predict(X, [0, 1, 2, 4, 5, 6, 7], cost_weight=weight)
+        for weight in (point.cost_weight, point.beyond)
+    ]
+    chosen = table.route_many(X, exclude={3})
+    assert np.all((chosen == by_either[0]) | (chosen == by_either[1]))
+    assert [table.route(x, exclude={3}) for x in X] == chosen.tolist()
+
+
+@pytest.mark.parametrize("router", ROUTERS, ids=str)
+def test_explanations_say_when_the_choice_flips(router, data):
+    router = grown(router, data)
+    table = router.routing_table(cost_weight=0.003)
+    for x in data.X[N_TRAINING:][:40]:
+        told = table.explain(x)
+        row = x[None]
+        np.testing.assert_allclose(told.error, router.predict_error(row, told.models)[0])
+        np.testing.assert_allclose(
+            told.score, -router.decision_function(row, told.models, cost_weight=0.003)[0]
+        )
+        assert told.models[told.score.argmin()] == told.model
+        assert told.runner_up == table.route(x, exclude={told.model})
+        assert told.low <= told.cost_weight <= told.high
+
+        def choice(weight, row=row):
+            return router.predict(row, cost_weight=weight)[0]
+
+        high = min(told.high, 1e6)
+        assert choice((told.low + high) / 2) == told.model
+        if told.high < np.inf:
+            assert choice(told.high * 1.001) != told.model
+        if told.low > 0:
+            assert choice(told.low * 0.999) != told.model
+
+
+def test_explanations_by_hand():
+    X = np.array([[0.0], [0.2], [10.0], [10.2]])
+    y = np.array([[1, 1, 0.5], [1, 1, 0.5], [0, 1, 0.5], [0, 1, 0.5]])
+    router = KMeansRouter(2, representation="mean", temperature=0, random_state=0)
+    router.fit(X, y, costs=[1, 5, 3])
+    table = router.routing_table(cost_weight=0.1)
+    assert table.models == (0, 2, 1)
+    np.testing.assert_array_equal(table.costs, [1, 3, 5])
+    told = table.explain([9.0])
+    assert told.cluster == router.cluster_centers_.argmax()
+    np.testing.assert_allclose(told.error, [1, 0.5, 0])
+    np.testing.assert_allclose(told.score, [1.1, 0.8, 0.5])
+    # The three lie on one line, so that the choice jumps from the dearest to the cheapest.
+    assert (told.model, told.runner_up, told.low, told.high) == (1, 2, 0, 0.25)
+    assert not told.far
+    told = table.explain([0.3])
+    assert (told.model, told.runner_up, told.low, told.high) == (0, 1, 0, np.inf)
+    told = router.routing_table([2]).explain([0.3])
+    assert (told.model, told.runner_up) == (2, None)
+
+
+def test_numbers_come_in_the_precision_of_the_prompt(data):
+    for router in (KMeansRouter(4, random_state=0), KNeighborsRouter(random_state=0)):
+        table = router.fit(data.X, data.y, costs=data.costs).routing_table()
+        for dtype in (np.float32, np.float64):
+            told = table.explain(data.X[0].astype(dtype))
+            assert told.error.dtype == told.cost.dtype == told.score.dtype == dtype
+        assert table.route(data.X[0].tolist()) == table.route(data.X[0])
+        assert table.route(np.ones(data.X.shape[1], dtype=int)) in table.models
+
+
+def test_names_and_ties(data):
+    names = [f"model-{number}" for number in range(8)]
+    y = pd.DataFrame(data.y, columns=names)
+    router = KMeansRouter(4, random_state=0).fit(data.X, y, costs=data.costs)
+    errors = validation_errors(router, data, 3)
+    for name in ("first", "second", "cheap"):
+        router.add_model(errors * 0, name=name, cost=0.5 if name == "cheap" else 1.0)
+    table = router.routing_table(["second", "first"])
+    assert {table.route(x) for x in data.X[:20]} == {"first"}
+    assert set(table.route_many(data.X)) == {"first"}
+    assert {table.route(x, exclude={"first"}) for x in data.X[:20]} == {"second"}
+    table = router.routing_table(["second", "first", "cheap"], cost_weight=0)
+    assert {table.route(x) for x in data.X[:20]} == {"cheap"}
+    assert isinstance(table.route(data.X[0]), str)
+    # Where the cost of two models rounds all errors away, the lower error still counts.
+    router.add_model(np.ones_like(errors), name="bad", cost=7.0)
+    router.add_model(errors * 0, name="good", cost=7.0)
+    for setting in (1e20, 0.0):
+        table = router.routing_table(["bad", "good"], cost_weight=setting)
+        assert {table.route(x) for x in data.X[:20]} == {"good"}
+
+
+def test_without_costs(data):
+    router = KMeansRouter(4, random_state=0).fit(data.X, data.y)
+    table = router.routing_table()
+    assert table.costs is None
+    np.testing.assert_array_equal(table.route_many(data.X), router.predict(data.X))
+    assert table.explain(data.X[0]).cost.tolist() == [0] * 8
+    with pytest.raises(ValueError, match="needs costs"):
+        router.routing_table(cost_weight=1)
+
+
+@pytest.mark.parametrize("router", ROUTERS, ids=str)
+def test_tables_never_change(router, data):
+    router = grown(router, data)
+    table = router.routing_table(cost_weight=0.003)
+    X = data.X[N_TRAINING:]
+    before = table.route_many(X), table.explain(X[0])
+    router.set_cost(1, 0.0).remove_model(0).update_model(2, validation_errors(router, data, 3))
+    router.add_model(0 * validation_errors(router, data, 3), cost=0.0)
+    for array in vars(router).values():
+        if isinstance(array, np.ndarray) and array.dtype.kind == "f":
+            array[...] = 0
+    after = table.route_many(X), table.explain(X[0])
+    np.testing.assert_array_equal(before[0], after[0])
+    np.testing.assert_array_equal(before[1].score, after[1].score)
+    with pytest.raises(AttributeError, match="never changes"):
+        table.cost_weight = 1
+    with pytest.raises(AttributeError, match="never changes"):
+        del table.models
+    with pytest.raises(ValueError, match="read-only"):
+        table.costs[0] = 1
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda table: table.route([1.0, 2.0]), ValueError, "shape \\(5,\\); got shape \\(2,\\)"),
+        (lambda table: table.route(np.ones((1, 5))), ValueError, "call route_many"),
+        (lambda table: table.route(["a"] * 5), ValueError, "must be numbers"),
+        (lambda table: table.route([np.nan] * 5), ValueError, "must be finite"),
+        (lambda table: table.route([1, 2, 3, 4, -np.inf]), ValueError, "must be finite"),
+        (lambda table: table.route([1e200] * 5), ValueError, "squares overflow"),
+        (lambda table: table.explain([np.nan] * 5), ValueError, "must be finite"),
+        (lambda table: table.route_many(np.ones((3, 4))), ValueError, "has 4 features.*for 5"),
+        (lambda table: table.route_many(np.full((3, 5), np.nan)), ValueError, "NaN"),
+        (lambda table: table.route_many(np.ones((0, 5))), ValueError, "0 sample"),
+        (lambda table: table.route_many(np.ones(5)), ValueError, "2D array"),
+        (lambda table: table.route(np.ones(5), exclude={"x"}), ValueError, "know: 'x'. Known"),
+        (lambda table: table.route(np.ones(5), exclude="x"), TypeError, "collection"),
+        (lambda table: table.route(np.ones(5), exclude=range(8)), ValueError, "leaves no model"),
+        (lambda table: table.route_many(np.ones((1, 5)), exclude=[9]), ValueError, "Known"),
+    ],
+)
+@pytest.mark.parametrize("router", [KMeansRouter(4, temperature=0), KNeighborsRouter()], ids=str)
+def test_bad_input(data, router, call, error, message):
+    table = router.fit(data.X, data.y, costs=data.costs).routing_table()
+    with pytest.raises(error, match=message):
+        call(table)
+
+
+def test_routing_allocates_almost_nothing(data):
+    for router in (KMeansRouter(6, temperature=0), KMeansRouter(6), LearnedMapRouter(6)):
+        table = router.set_params(random_state=0).fit(data.X, data.y).routing_table()
+        x = data.X[0]
+        table.route(x)
+        tracemalloc.start()
+        before, _ = tracemalloc.get_traced_memory()
+        for _ in range(100):
+            table.route(x)
+        kept, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert kept - before < 1000
+        assert peak - before < 10_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "router",
+    [
+        KMeansRouter(6, temperature=0, random_state=0),
+        HybridRouter(6, random_state=0),
+        ZeroRouter(random_state=0),
+    ],
+    ids=str,
+)
+def test_threads_route_while_the_pool_changes(router, data):
+    """Every answer is that of one of the states that the pool was in."""
+    router.set_params(cost_weight=0.01).fit(data.X[:300], data.y[:300, :6], costs=data.costs[:6])
+    X = data.X[300:332]
+    tables = [router.routing_table()]
+    answers = [[] for _ in range(4)]
+    stop = threading.Event()
+
+    def route(own):
+        while not stop.is_set():
+            number = len(tables) - 1
+            own.append((number, [tables[number].route(x) for x in X]))
+
+    threads = [threading.Thread(target=route, args=(own,)) for own in answers]
+    for thread in threads:
+        thread.start()
+    expected = [router.predict(X).tolist()]
+    rng = np.random.RandomState(0)
+    end = time.monotonic() + 10 / 3
+    try:
+        while time.monotonic() < end:
+            added = router.models_.max() > 5
+            if added and rng.uniform() < 0.5:
+                router.remove_model(router.models_.max())
+            else:
+                errors = validation_errors(router, data, rng.randint(8))
+                router.add_model(errors, cost=rng.uniform(1, 50))
+            router.set_cost(rng.randint(6), rng.uniform(1, 50))
+            expected.append(router.predict(X).tolist())
+            tables.append(router.routing_table())
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert len({str(one) for one in expected}) > 10
+    for own in answers:
+        assert len({number for number, _ in own}) > 10
+        for number, chosen in own:
+            assert chosen == expected[number]
