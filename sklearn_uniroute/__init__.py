@@ -11,6 +11,7 @@ from sklearn_uniroute._linear import LinearRouter
 from sklearn_uniroute._matrix_factorization import MatrixFactorizationRouter
 from sklearn_uniroute._mlp import MLPRouter
 from sklearn_uniroute._neighbors import KNeighborsRouter
+from sklearn_uniroute._persistence import load_router, save_router
 from sklearn_uniroute._routing_table import RoutingTable
 from sklearn_uniroute._selection import select_validation_prompts
 from sklearn_uniroute._version import __version__
@@ -32,7 +33,9 @@ __all__ = [
     "__version__",
     "datasets",
     "inspection",
+    "load_router",
     "metrics",
     "model_selection",
+    "save_router",
     "select_validation_prompts",
 ]

@@ -7,11 +7,13 @@ import numpy as np
 _TRACE = 1e-7
 
 
-def normalised_exp(logits, total, out):
-    """Take the softmax, times a total, of rows whose largest entry is 0, without traces."""
-    np.exp(logits, out=out)
-    out *= out >= _TRACE
-    out *= total / np.add.reduce(out, axis=-1, keepdims=True)
+def normalised_exp(logits, total=1.0):
+    """Take the softmax, times a total, of each row, without traces. In place."""
+    logits -= np.maximum.reduce(logits, axis=-1, keepdims=True)
+    np.exp(logits, out=logits)
+    logits *= logits >= _TRACE
+    logits *= total / np.add.reduce(logits, axis=-1, keepdims=True)
+    return logits
 
 
 def hidden_features(X, means, coefs, intercepts):
@@ -63,6 +65,4 @@ def softmax_map(X, means, coefs, intercepts, total=1.0):
         intercepts = [intercept.astype(X.dtype) for intercept in intercepts]
     logits = hidden_features(X, means, coefs[:-1], intercepts[:-1]).dot(coefs[-1])
     logits += intercepts[-1]
-    logits -= np.maximum.reduce(logits, axis=-1, keepdims=True)
-    normalised_exp(logits, total, out=logits)
-    return logits
+    return normalised_exp(logits, total)

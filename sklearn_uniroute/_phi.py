@@ -93,15 +93,20 @@ class ClusterShares(Phi):
         self.n_outputs, self.n_features = centers.shape
         self.n_clusters = self.n_outputs
 
+    def _cast(self, dtype):
+        # What the log odds of the clusters are, but for a constant.
+        projection, offset = self.nearest._cast(np.dtype(np.float64))
+        scale = -1 / self.temperature
+        return (scale * projection).astype(dtype), (scale * offset).astype(dtype)
+
     def block(self, X, total=1.0):
         if self.temperature == 0:
             nearest = self.nearest.block(X)[..., None]
             return np.where(np.arange(self.n_outputs) == nearest, X.dtype.type(total), 0)
-        distances = self.nearest.distances(X)
-        distances -= np.minimum.reduce(distances, axis=-1, keepdims=True)
-        distances /= -self.temperature
-        normalised_exp(distances, total, out=distances)
-        return distances
+        projection, offset = self._arrays(X.dtype)
+        logits = X.dot(projection)
+        logits += offset
+        return normalised_exp(logits, total)
 
 
 class NetworkShares(Phi):

@@ -20,8 +20,8 @@ def check_prompt(x, shape):
             f"`x` must be one embedding of shape {shape}; got shape {x.shape}. For many prompts, "
             "call route_many."
         )
-    # Far faster than looking at each number; vdot gives no warnings.
-    if not math.isfinite(np.vdot(x, x)):
+    # Far faster than looking at each number.
+    if not math.isfinite(x.dot(x)):
         raise ValueError(
             "`x` must be finite, and not so large that its squares overflow; it has NaN, infinity "
             "or huge numbers."

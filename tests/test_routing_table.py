@@ -44,8 +44,8 @@ def test_tables_choose_as_their_routers(router, data, dtype):
             assert sorted(table.models) == sorted(subset or router.models_)
             chosen = table.route_many(X)
             np.testing.assert_array_equal(chosen, expected)
-            assert [table.route(x) for x in X] == chosen.tolist()
-            assert [table.explain(x).model for x in X[:20]] == chosen[:20].tolist()
+            assert [table.route(x) for x in X[:40]] == chosen[:40].tolist()
+            assert [table.explain(x).model for x in X[:9]] == chosen[:9].tolist()
 
 
 @pytest.mark.parametrize("per_call", [False, True])
@@ -103,7 +103,7 @@ def test_excluding_is_choosing_among_the_others(router, data):
         others = [model for model in range(8) if model not in exclude]
         expected = router.predict(X, others, cost_weight=0.001)
         np.testing.assert_array_equal(table.route_many(X, exclude=exclude), expected)
-        assert [table.route(x, exclude=exclude) for x in X[:40]] == expected[:40].tolist()
+        assert [table.route(x, exclude=exclude) for x in X[:20]] == expected[:20].tolist()
 
 
 def test_excluding_where_a_budget_is_spent_in_full(data):
@@ -125,7 +125,7 @@ def test_excluding_where_a_budget_is_spent_in_full(data):
 def test_explanations_say_when_the_choice_flips(router, data):
     router = grown(router, data)
     table = router.routing_table(cost_weight=0.003)
-    for x in data.X[N_TRAINING:][:40]:
+    for x in data.X[N_TRAINING:][:20]:
         told = table.explain(x)
         row = x[None]
         np.testing.assert_allclose(told.error, router.predict_error(row, told.models)[0])
@@ -253,6 +253,7 @@ def test_tables_never_change(router, data):
     ],
 )
 @pytest.mark.parametrize("router", [KMeansRouter(4, temperature=0), KNeighborsRouter()], ids=str)
+@pytest.mark.filterwarnings("ignore:overflow encountered in dot:RuntimeWarning")
 def test_bad_input(data, router, call, error, message):
     table = router.fit(data.X, data.y, costs=data.costs).routing_table()
     with pytest.raises(error, match=message):

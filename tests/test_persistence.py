@@ -1,0 +1,142 @@
+import json
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skops.io
+from sklearn.cluster import MiniBatchKMeans
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import sklearn_uniroute
+from sklearn_uniroute import (
+    AttributeEncoder,
+    KMeansRouter,
+    KNeighborsRouter,
+    LearnedMapRouter,
+    _persistence,
+    load_router,
+    save_router,
+)
+from sklearn_uniroute._base import BaseRouter
+from tests.damage import load_damaged
+from tests.router_checks import assert_same, grown, validation_errors
+from tests.routers import ROUTERS
+
+RELEASED = Path(__file__).parent / "files"
+
+
+@pytest.mark.parametrize("router", ROUTERS, ids=str)
+def test_what_is_read_is_what_was_written(router, data, tmp_path):
+    router = grown(router, data)
+    save_router(router, tmp_path / "router.skops")
+    other = load_router(str(tmp_path / "router.skops"))
+    assert_same(router, other, data.X)
+    errors = validation_errors(router, data, 2)
+    for one in (router, other):
+        one.add_model(errors, cost=3.0)
+    assert_same(router, other, data.X)
+
+
+def test_all_routers_are_trusted():
+    routers = [
+        kind
+        for kind in vars(sklearn_uniroute).values()
+        if isinstance(kind, type) and issubclass(kind, BaseRouter)
+    ]
+    assert {f"{kind.__module__}.{kind.__qualname__}" for kind in routers} < _persistence._TRUSTED
+
+
+def test_pipelines_clusterers_and_unfitted_routers(data, tmp_path):
+    path = tmp_path / "router.skops"
+    router = KMeansRouter(clusterer=MiniBatchKMeans(5, random_state=0), random_state=0)
+    pipeline = make_pipeline(StandardScaler(), PCA(3, random_state=0), router)
+    save_router(pipeline.fit(data.X, data.y), path)
+    np.testing.assert_array_equal(load_router(path).predict(data.X), pipeline.predict(data.X))
+    attributes = data.X[:, :2] > 0
+    encoder = AttributeEncoder().fit(data.X, attributes)
+    pipeline = make_pipeline(encoder, KMeansRouter(2, random_state=0)).fit(data.X, data.y)
+    save_router(pipeline, path)
+    np.testing.assert_array_equal(load_router(path).predict(data.X), pipeline.predict(data.X))
+    save_router(KMeansRouter(3), path)
+    assert load_router(path).get_params() == KMeansRouter(3).get_params()
+
+
+def test_what_would_not_be_trusted_is_not_written(data, tmp_path):
+    path = tmp_path / "router.skops"
+    for router in (KNeighborsRouter(metric=print), LearnedMapRouter(callbacks=[_Callback()])):
+        with pytest.raises(TypeError, match="holds what would not be trusted"):
+            save_router(router, path)
+    for other in (LogisticRegression(), make_pipeline(PCA()), None):
+        with pytest.raises(TypeError, match="must be a router"):
+            save_router(other, path)
+    assert not path.exists()
+
+
+class _Callback:
+    pass
+
+
+def test_what_is_not_trusted_is_not_read(data, tmp_path):
+    path = tmp_path / "router.skops"
+    skops.io.dump({"format": 1, "package_version": "1", "router": _Callback()}, path)
+    with pytest.raises(ValueError, match=r"not trusted: 'tests\.test_persistence\._Callback'"):
+        load_router(path)
+    skops.io.dump(PCA(), path)
+    with pytest.raises(ValueError, match="holds no router"):
+        load_router(path)
+    skops.io.dump({"format": 2, "package_version": "9.1", "router": KMeansRouter()}, path)
+    with pytest.raises(ValueError, match=r"by version 9\.1, .* upgrade sklearn_uniroute"):
+        load_router(path)
+    for content in (b"", b"PK", pickle.dumps(1)):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="is damaged, or holds no router"):
+            load_router(path)
+    with pytest.raises(FileNotFoundError):
+        load_router(tmp_path / "none.skops")
+
+
+def test_a_crash_leaves_the_old_file(data, tmp_path, monkeypatch):
+    path = tmp_path / "router.skops"
+    save_router(KMeansRouter(3), path)
+
+    def crash(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(os, "replace", crash)
+    with pytest.raises(OSError, match="no space"):
+        save_router(KMeansRouter(4), path)
+    assert load_router(path).n_clusters == 3
+    assert [file.name for file in tmp_path.iterdir()] == ["router.skops"]
+
+
+@pytest.mark.slow
+def test_damage_is_an_error_or_changes_nothing(data, tmp_path):
+    path = tmp_path / "router.skops"
+    router = KMeansRouter(3, n_validation=30, random_state=0)
+    save_router(router.fit(data.X[:100], data.y[:100], costs=data.costs), path)
+    outcomes = load_damaged(path, load_router, n_times=2000)
+    refused = [outcome for outcome in outcomes if isinstance(outcome, ValueError)]
+    assert 1000 < len(refused) < 2000
+    for outcome in outcomes:
+        if not isinstance(outcome, ValueError):
+            assert_same(router, outcome, data.X[:20])
+
+
+@pytest.mark.parametrize("path", sorted(RELEASED.glob("*.skops")), ids=lambda path: path.name)
+def test_routers_of_earlier_releases(path):
+    router = load_router(path)
+    expected = json.loads(path.with_suffix(".json").read_text())
+    X = np.array(expected["X"])
+    assert router.predict(X).tolist() == expected["models"]
+    np.testing.assert_allclose(router.predict_error(X), expected["error"], rtol=1e-12)
+    router.add_model(np.zeros(len(router.X_val_)), name="new", cost=0.5)
+    assert set(router.predict(X, cost_weight=10)) == {"new"}
+
+
+def test_there_are_routers_of_earlier_releases():
+    assert list(RELEASED.glob("*.skops"))
