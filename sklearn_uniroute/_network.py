@@ -4,14 +4,14 @@ import numpy as np
 
 # Responsibilities below this share of the largest count for nothing, so that clusters far away
 # decide no tie.
-_TRACE = 1e-7
+TRACE = 1e-7
 
 
 def normalised_exp(logits, total=1.0):
     """Take the softmax, times a total, of each row, without traces. In place."""
     logits -= np.maximum.reduce(logits, axis=-1, keepdims=True)
     np.exp(logits, out=logits)
-    logits *= logits >= _TRACE
+    logits *= logits >= TRACE
     logits *= total / np.add.reduce(logits, axis=-1, keepdims=True)
     return logits
 

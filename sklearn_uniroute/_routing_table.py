@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import Bunch, check_array
 
+from sklearn_uniroute._onnx import table_graph
 from sklearn_uniroute._operating_point import OperatingPoint
 from sklearn_uniroute._predictors import FeaturePredictor, Predictor
 from sklearn_uniroute._routing import choose, hull_walk
@@ -280,6 +281,29 @@ class RoutingTable:
             embedder=self.embedder if embedder is None else embedder,
             fingerprint=self.fingerprint if fingerprint is None else fingerprint,
         )
+
+    def to_onnx(self):
+        """Write the table as an ONNX graph, for gateways that are not in Python.
+
+        Its input `embeddings` has shape (n_prompts, n_features), in single precision and any number
+        of prompts; its output `model` has shape (n_prompts,), positions in `models`, and `scores`
+        shape (n_prompts, n_models), predicted errors plus weighted costs. The names of the models
+        stand in its metadata, as JSON under "models".
+
+        Returns
+        -------
+        model : onnx.ModelProto
+            Write it with ``onnx.save``.
+
+        Raises
+        ------
+        ImportError
+            If onnx is not installed.
+        NotImplementedError
+            For routers by neighbours or with outputs of networks, costs by cluster, fallbacks, and
+            budgets that are spent in full.
+        """
+        return table_graph(self._predictor, self._point, self.models)
 
     @classmethod
     def load(cls, path, *, n_features=None, embedder=None, fingerprint=None):

@@ -1,0 +1,61 @@
+import json
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from sklearn_uniroute import KMeansRouter, KNeighborsRouter, MLPRouter, ZeroRouter
+from tests.router_checks import N_TRAINING, grown
+from tests.routers import ROUTERS
+
+
+def run(model, X):
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    return session.run(["model", "scores"], {"embeddings": X})
+
+
+@pytest.mark.parametrize(
+    "router",
+    [router for router in ROUTERS if not isinstance(router, KNeighborsRouter | MLPRouter)],
+    ids=str,
+)
+def test_graphs_choose_as_their_tables(router, data):
+    router = grown(router, data, dtype=np.float32)
+    X = data.X[N_TRAINING:].astype(np.float32)
+    for settings in ({"cost_weight": 0.0}, {"cost_weight": 0.003, "pool": [7, 0, 4, 2]}):
+        table = router.routing_table(**settings)
+        model = table.to_onnx()
+        names = json.loads({entry.key: entry.value for entry in model.metadata_props}["models"])
+        assert names == list(table.models)
+        for rows in (X, X[:1]):
+            chosen, scores = run(model, rows)
+            assert (np.array(names)[chosen] == table.route_many(rows)).all()
+            expected = [table.explain(x).score for x in rows]
+            np.testing.assert_allclose(scores, expected, atol=2e-6)
+            assert scores.dtype == np.float32
+
+
+def test_ties_go_to_the_cheaper(data):
+    router = KMeansRouter(4, random_state=0).fit(data.X, data.y, costs=data.costs)
+    for name, cost in ((8, 9.0), (9, 3.0), (10, 3.0)):
+        router.add_model(np.zeros(len(router.X_val_)), name=name, cost=cost)
+    table = router.routing_table([10, 9, 8])
+    chosen, _ = run(table.to_onnx(), data.X.astype(np.float32))
+    assert {table.models[place] for place in chosen} == {9}
+
+
+def test_what_graphs_do_not_know(data):
+    calls = data.costs * np.ones_like(data.y)
+    routers = [
+        KNeighborsRouter(),
+        MLPRouter((4,), random_state=0),
+        KMeansRouter(2, cost_model="cluster"),
+        KMeansRouter(2, fallback=1),
+        ZeroRouter(budget=20),
+    ]
+    for router in routers:
+        table = router.fit(data.X, data.y, costs=calls).routing_table()
+        with pytest.raises(NotImplementedError, match="graphs"):
+            table.to_onnx()
