@@ -1,7 +1,7 @@
 """What every router shares: the public methods, the pool of models and its prices."""
 
-from contextlib import contextmanager
 from copy import deepcopy
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -16,16 +16,19 @@ from sklearn_uniroute._cost_validation import (
     check_operating_point,
 )
 from sklearn_uniroute._curve import model_means
+from sklearn_uniroute._dask import is_dask, map_rows
 from sklearn_uniroute._parameters import check_count
 from sklearn_uniroute._pool import PoolMixin
 from sklearn_uniroute._routing_table import RoutingTable
 from sklearn_uniroute._score import curve_score
+from sklearn_uniroute._unchanged import unchanged_on_error
 from sklearn_uniroute._validation import (
     FLOATS,
     check_has_std,
     check_pool,
     check_quality,
     check_sample_weight,
+    check_sums_over_blocks,
     check_validation_prompts,
     model_labels,
     select_columns,
@@ -73,8 +76,9 @@ class BaseRouter(PoolMixin, BudgetMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_prompts, n_features)
-            Prompt embeddings.
+        X : array-like or dask array of shape (n_prompts, n_features)
+            Prompt embeddings. Routers over clusters fit a dask array from sums over its blocks, of
+            which nothing else is gathered, and a sample of prompts; see :doc:`scaling`.
         y : array-like or DataFrame of shape (n_prompts, n_models)
             Correctness, or any quality of which more is better, of each training model on each
             prompt; NaN where a model was not run. The columns of a DataFrame name the models,
@@ -99,7 +103,9 @@ class BaseRouter(PoolMixin, BudgetMixin, BaseEstimator):
             If shapes or names disagree, a model has no observed quality, or costs are negative or
             not finite. A router that was fitted before then stays as it was.
         """
-        with _unchanged_on_error(self):
+        if is_dask(X):
+            return self._fit_blocks(X, y, costs, X_val)
+        with unchanged_on_error(self):
             self._check_params()
             labels = None if y is None else model_labels(y)
             # Without y, this raises what scikit-learn says of a missing y.
@@ -162,6 +168,11 @@ class BaseRouter(PoolMixin, BudgetMixin, BaseEstimator):
         check_is_fitted(self)
         # Registration order, so that the pool's own order never decides a tie.
         index = np.sort(check_pool(pool, self.models_))
+        if is_dask(X):
+            table = self.routing_table(
+                pool, cost_weight=cost_weight, budget=budget, randomize=randomize
+            )
+            return map_rows(table.route_many, X, dtype=self.models_.dtype)
         point = self._operating_point(index, cost_weight, budget, randomize)
         X = validate_data(self, X, reset=False, dtype=FLOATS)
         return self.models_[index[point.choose(self._predictor(index), X)]]
@@ -200,6 +211,17 @@ class BaseRouter(PoolMixin, BudgetMixin, BaseEstimator):
         index = check_pool(pool, self.models_)
         if return_std:
             check_has_std(getattr(self, "representation_std_", None))
+        if is_dask(X):
+            parts = [
+                map_rows(
+                    partial(_predicted_part, self, pool, return_std, part),
+                    X,
+                    dtype=X.dtype,
+                    n_columns=len(index),
+                )
+                for part in range(1 + return_std)
+            ]
+            return tuple(parts) if return_std else parts[0]
         X = validate_data(self, X, reset=False, dtype=FLOATS)
         error = self._predictor(index).errors(X).astype(X.dtype, copy=False)
         if return_std:
@@ -342,6 +364,12 @@ class BaseRouter(PoolMixin, BudgetMixin, BaseEstimator):
         y, error, costs, routing_costs = self._curve_inputs(X, y, costs, pool, sample_weight)
         return curve_score(y, error, costs, routing_costs, sample_weight)
 
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "representation_")
+
+    def _fit_blocks(self, X, y, costs, X_val):
+        check_sums_over_blocks(self)
+
     def _check_params(self):
         """Check the parameters set at construction; subclasses check theirs as well."""
         check_operating_point(*self._settle(None, None), has_costs=True)
@@ -411,13 +439,7 @@ class BaseRouter(PoolMixin, BudgetMixin, BaseEstimator):
         return y, error, costs, routing_costs
 
 
-@contextmanager
-def _unchanged_on_error(router):
-    """Undo what a failed fit has set."""
-    before = vars(router).copy()
-    try:
-        yield
-    except BaseException:
-        vars(router).clear()
-        vars(router).update(before)
-        raise
+def _predicted_part(router, pool, return_std, part, X):
+    """Errors or their standard errors, of one block."""
+    predicted = router.predict_error(X, pool, return_std=return_std)
+    return predicted[part] if return_std else predicted

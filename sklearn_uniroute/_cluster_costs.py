@@ -19,6 +19,8 @@ class ClusterCostRouter(ClusterRouter):
 
     cost_model: str
     cost_representation_: Any
+    cost_sums_: Any
+    cost_counts_: Any
     _evidence_arrays: tuple[str, ...] = (*ClusterRouter._evidence_arrays, "cost_representation_")
 
     def _check_params(self):
@@ -31,13 +33,20 @@ class ClusterCostRouter(ClusterRouter):
             check_costs_by_call(costs)
 
     def _fit_costs(self, X, costs):
-        self.cost_representation_ = None
+        self.cost_sums_ = self.cost_counts_ = self.cost_representation_ = None
+        if costs is not None and costs.ndim == 2:
+            self.cost_sums_, self.cost_counts_ = cluster_sums(
+                self._assign(X), costs, self._n_clusters
+            )
         if self.cost_model == "cluster":
-            means = self._cluster_means(X, costs)
-            # Where calls were not made, a mean over those that were is one over other prompts.
-            self.costs_ = means @ self.cluster_shares_
-            rows = zip(self.costs_, means, strict=True)
-            self.cost_representation_ = np.array([self._in_proportion(*row) for row in rows])
+            self._set_costs_by_cluster()
+
+    def _set_costs_by_cluster(self):
+        means = mean_errors(self.cost_sums_, self.cost_counts_, self.cluster_shares_)
+        # Where calls were not made, a mean over those that were is one over other prompts.
+        self.costs_ = means @ self.cluster_shares_
+        rows = zip(self.costs_, means, strict=True)
+        self.cost_representation_ = np.array([self._in_proportion(*row) for row in rows])
 
     def _cost_rows(self, cost, X_val=None):
         # By what was fitted: the parameter may have been set anew since.
@@ -45,7 +54,8 @@ class ClusterCostRouter(ClusterRouter):
             return super()._cost_rows(cost, X_val)
         if isinstance(cost, np.ndarray):
             prompts = self.X_val_ if X_val is None else X_val
-            (means,) = self._cluster_means(prompts, cost[:, None])
+            sums, counts = cluster_sums(self._assign(prompts), cost[:, None], self._n_clusters)
+            (means,) = mean_errors(sums, counts, self.cluster_shares_)
             cost = means @ self.cluster_shares_
         else:
             charged = self.costs_ > 0
@@ -59,10 +69,6 @@ class ClusterCostRouter(ClusterRouter):
             own = self.cost_representation_[position]
             rows["cost_representation_"] = self._in_proportion(cost, own)
         return rows
-
-    def _cluster_means(self, X, costs):
-        sums, counts = cluster_sums(self._assign(X), costs, self._n_clusters)
-        return mean_errors(sums, counts, self.cluster_shares_)
 
     def _in_proportion(self, cost, means):
         """Costs in proportion to those by cluster, with this mean; all one where these are 0."""

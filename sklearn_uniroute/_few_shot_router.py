@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 from sklearn.cluster import KMeans
-from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from sklearn_uniroute._chunks import ChunkedRouter
 from sklearn_uniroute._cluster_costs import ClusterCostRouter
 from sklearn_uniroute._clusters import (
+    mean_errors,
     squared_deviations,
     squared_distances,
 )
@@ -23,11 +24,13 @@ from sklearn_uniroute._posterior import (
     evidence,
     fit_prior,
     mean_error_std,
+    prior_of_noise,
     refine_prior,
     standard_errors,
 )
 from sklearn_uniroute._preferences import Battles, preference_evidence, preference_scale
 from sklearn_uniroute._selection import select_validation_prompts
+from sklearn_uniroute._sums import ClusterSums, sum_up
 from sklearn_uniroute._validation import (
     FLOATS,
     check_battles,
@@ -38,11 +41,9 @@ from sklearn_uniroute._validation import (
 
 # Training prompts, at most, whose responsibilities are kept to keep budgets on.
 _CALIBRATION_PROMPTS = 10_000
-# Rows of one block of features while evidence is summed up.
-_BLOCK_ROWS = 8192
 
 
-class FewShotRouter(FallbackRouter, ClusterCostRouter):
+class FewShotRouter(FallbackRouter, ClusterCostRouter, ChunkedRouter):
     """Base class of routers over K-means clusters that learn from models what to expect of others.
 
     A subclass has the parameters `n_clusters` and `clusterer`, `representation`, "posterior" or
@@ -73,14 +74,24 @@ class FewShotRouter(FallbackRouter, ClusterCostRouter):
         self.distance_quantiles_ = np.sqrt(np.quantile(squares, np.linspace(0, 1, 1001)))
         self._fit_fallback(X)
         self.selection_seed_ = int(rng.randint(2**31))
+        self.training_models_ = self.models_
         means, counts = self.representation_, self.error_counts_
         squares = squared_deviations(labels, errors, means)
         prior = fit_prior(means, squares, counts, self.cluster_shares_)
         self._fit_map(X, errors, means)
-        prior = self._extended_prior(prior)
+        self.noise_ = self._extended_prior(prior).noise
         self.information_ = self.moments_ = None
         if self.representation == "posterior":
-            self._sum_up(X, errors, prior.noise)
+            sums = sum_up(
+                X, errors, None, NearestCluster(self.cluster_centers_), self._phi(), self.noise_
+            )
+            self.information_, self.moments_ = sums.information, sums.moments
+        self._represent(prior)
+
+    def _represent(self, prior):
+        """Settle the prior, and the posterior of each training model, from their sums."""
+        prior = self._extended_prior(prior)
+        if self.information_ is not None:
             known = list(zip(self.information_, self.moments_, strict=True))
             posteriors = [condition(prior, *one) for one in known]
             prior = self._refined_prior(prior, posteriors)
@@ -90,7 +101,35 @@ class FewShotRouter(FallbackRouter, ClusterCostRouter):
                 [standard_errors(covariance) for _, covariance in posteriors]
             )
         self.prior_mean_, self.prior_covariance_, self.noise_ = prior
-        return labels
+
+    def _get_sums(self):
+        return ClusterSums(
+            self.cluster_sizes_,
+            self.error_sums_,
+            self.error_counts_,
+            self.information_,
+            self.moments_,
+            self.cost_sums_,
+            self.cost_counts_,
+        )
+
+    def _set_sums(self, sums):
+        self.cluster_sizes_ = sums.sizes
+        self.cluster_shares_ = sums.sizes / sums.sizes.sum()
+        self.error_sums_, self.error_counts_ = sums.error_sums, sums.error_counts
+        self.information_, self.moments_ = sums.information, sums.moments
+        self.representation_ = mean_errors(
+            self.error_sums_, self.error_counts_, self.cluster_shares_
+        )
+        noise = self.noise_[: self._n_clusters]
+        self._represent(prior_of_noise(self.representation_, noise, self.cluster_shares_))
+        if self.calibration_features_.ndim == 1:
+            self.calibration_weights_ = self.cluster_shares_
+        if sums.cost_sums is not None:
+            self.cost_sums_, self.cost_counts_ = sums.cost_sums, sums.cost_counts
+            self.costs_ = sums.cost_sums.sum(axis=1) / sums.cost_counts.sum(axis=1)
+            if self.cost_representation_ is not None:
+                self._set_costs_by_cluster()
 
     def _extended_prior(self, prior):
         """Add to what is expected of the clusters what is expected of further features."""
@@ -100,6 +139,9 @@ class FewShotRouter(FallbackRouter, ClusterCostRouter):
         return refine_prior(prior, posteriors, self.cluster_shares_)
 
     def _fit_clusters(self, X, rng):
+        if self._centers is not None:
+            self.cluster_centers_ = self._centers
+            return
         if self.clusterer is None:
             check_enough(self.n_clusters, "n_clusters", len(X), "training prompts")
             clusterer = KMeans(self.n_clusters, random_state=rng)
@@ -117,16 +159,6 @@ class FewShotRouter(FallbackRouter, ClusterCostRouter):
 
     def _features(self, X):
         return self._phi().features(X)
-
-    def _sum_up(self, X, errors, noise):
-        n_models, n_features = errors.shape[1], len(noise)
-        self.information_ = [np.zeros((n_features, n_features)) for _ in range(n_models)]
-        self.moments_ = np.zeros((n_models, n_features))
-        for rows in gen_batches(len(X), _BLOCK_ROWS):
-            information, moments = evidence(self._features(X[rows]), errors[rows], noise)
-            self.moments_ += moments
-            for total, part in zip(self.information_, information, strict=True):
-                total += part
 
     def _fit_evidence(self, X, errors):
         super()._fit_evidence(X, errors)

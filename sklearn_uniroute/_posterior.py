@@ -63,9 +63,15 @@ def fit_prior(means, squares, counts, shares):
     -------
     Prior
     """
-    noise = _noise(means, squares, counts)
+    prior = prior_of_noise(means, _noise(means, squares, counts), shares)
+    least = _LEAST_NOISE * np.trace(prior.covariance)
+    return prior._replace(noise=np.maximum(prior.noise, least))
+
+
+def prior_of_noise(means, noise, shares):
+    """Learn the prior from the training models, where the noise is known already."""
     mean, covariance = _mean_and_covariance(means, noise, shares)
-    return Prior(mean, covariance, np.maximum(noise, _LEAST_NOISE * np.trace(covariance)))
+    return Prior(mean, covariance, noise)
 
 
 def refine_prior(prior, posteriors, shares):
@@ -154,7 +160,8 @@ def evidence(features, errors, noise):
     Returns
     -------
     information : list of ndarray of shape (n_clusters, n_clusters)
-        For each model, the sum over its prompts of ``phi phi' / variance``.
+        For each model, the sum over its prompts of ``phi phi' / variance``; one and the same array
+        for models that were run on all prompts.
     moments : ndarray of shape (n_models, n_clusters)
         For each model, the sum of ``phi error / variance``.
     """
@@ -167,12 +174,14 @@ def evidence(features, errors, noise):
     missing = np.isnan(errors)
     moments = np.where(missing, 0.0, errors).T @ weighted
     overall = weighted.T @ features
-    information = [
-        overall - weighted[gap].T @ features[gap]
-        if gap.sum() < len(gap) / 2
-        else weighted[~gap].T @ features[~gap]
-        for gap in missing.T
-    ]
+    information = []
+    for gap in missing.T:
+        if not gap.any():
+            information.append(overall)
+        elif gap.sum() < len(gap) / 2:
+            information.append(overall - weighted[gap].T @ features[gap])
+        else:
+            information.append(weighted[~gap].T @ features[~gap])
     return information, moments
 
 

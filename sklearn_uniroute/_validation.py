@@ -67,6 +67,14 @@ def check_has_clusters(router):
         )
 
 
+def check_sums_over_blocks(router):
+    """Refuse blocks where all prompts are needed at once."""
+    raise TypeError(
+        f"a {type(router).__name__} needs all prompts at once, and `X` is a dask array; pass "
+        "X.compute(), or use a KMeansRouter, a LearnedMapRouter or a HybridRouter."
+    )
+
+
 def check_clusterer(clusterer):
     """Get the centres of a fitted clusterer."""
     centers = getattr(clusterer, "cluster_centers_", None)
@@ -260,7 +268,7 @@ def check_attributes(attributes, n_prompts):
 # Quality and error
 
 
-def check_quality(y, *, name="y", n_prompts=None, n_models=None, labels=None):
+def check_quality(y, *, name="y", n_prompts=None, n_models=None, labels=None, every_model=True):
     """Check a table of quality, one column a model; NaN marks prompts that were not run."""
     if np.ndim(y) != 2:
         raise ValueError(
@@ -281,7 +289,7 @@ def check_quality(y, *, name="y", n_prompts=None, n_models=None, labels=None):
             "column per model of the pool, in its order, or a DataFrame whose columns name them."
         )
     empty = np.flatnonzero(np.isnan(y).all(axis=0))
-    if len(empty):
+    if every_model and len(empty):
         which = listing(empty if labels is None else labels[empty])
         raise ValueError(
             f"`{name}` has no observed quality for model(s) {which}: every entry is NaN; run them "

@@ -1,0 +1,74 @@
+"""Checks of chunks of prompts."""
+
+import numpy as np
+
+from sklearn_uniroute._cost_validation import check_costs
+from sklearn_uniroute._validation import listing
+
+
+def check_unsettled(fitted):
+    """Refuse to move clusters by which errors were summed up."""
+    if fitted:
+        raise ValueError(
+            "the clusters are settled once errors are summed up; pass `y` to add further errors, "
+            "or begin anew with a clone."
+        )
+
+
+def check_learns_by_chunks(clusterer):
+    """Refuse a clusterer that needs all prompts at once."""
+    if not hasattr(clusterer, "partial_fit"):
+        raise TypeError(
+            f"`clusterer` {type(clusterer).__name__} has no `partial_fit`; use MiniBatchKMeans, or "
+            "pass `y` with the first chunk, on which the clusterer is then fitted."
+        )
+
+
+def check_no_new_validation_prompts(X_val):
+    """Refuse validation prompts once there are some."""
+    if X_val is not None:
+        raise ValueError(
+            "`X_val` goes with the first chunk that has `y`; this router has its validation "
+            "prompts already."
+        )
+
+
+def check_pool_as_fitted(models, training_models):
+    """Refuse to go on with models that have not seen the chunks before."""
+    if not np.array_equal(models, training_models):
+        raise ValueError(
+            "models were added or removed since the first chunk, so that chunks no longer tell of "
+            f"the same models ({listing(training_models.tolist())}); add models after the last "
+            "chunk."
+        )
+
+
+def check_chunk_costs(costs, models, quality, known, sums):
+    """Check the costs of a further chunk against those known; returns those of calls, or None."""
+    by_call = sums is not None
+    if costs is None:
+        if by_call:
+            raise ValueError(
+                "`costs` is missing: the chunks before had the cost of each call; pass those of "
+                "this chunk."
+            )
+        return None
+    if known is None:
+        raise ValueError(
+            "`costs` was given, but the chunks before had none; pass them with every chunk or none."
+        )
+    costs = check_costs(costs, models, quality=quality)
+    if (costs.ndim == 2) != by_call:
+        before, now = ("call", "model") if by_call else ("model", "call")
+        raise ValueError(
+            f"`costs` has one cost per {now}, but the chunks before had one per {before}; pass "
+            "them in the same form."
+        )
+    if by_call:
+        return costs
+    if not np.array_equal(costs, known):
+        raise ValueError(
+            f"`costs` {listing(costs)} differs from the costs known ({listing(known)}); leave it "
+            "out, and change prices by set_cost."
+        )
+    return None
