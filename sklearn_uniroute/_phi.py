@@ -6,8 +6,6 @@ shape (n_features,), and ``features(X)`` block by block.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -16,15 +14,18 @@ from sklearn_uniroute._network import normalised_exp, softmax_map
 
 
 class Phi(ABC):
-    """Base class. A subclass that keeps arrays by dtype implements ``_cast(dtype)``."""
+    """Base class. A subclass that meets prompts with arrays overrides ``_cast(dtype)``."""
 
     n_features: int
     n_outputs: int
     n_clusters: int = 0
-    _cast: Callable[[np.dtype], Any]
 
     def __init__(self):
-        self._casts = {}
+        self._arrays = _ByDtype(self._cast)
+
+    def _cast(self, dtype):
+        """Prepare the arrays that meet prompts of this dtype."""
+        return ()
 
     @abstractmethod
     def block(self, X):
@@ -47,10 +48,16 @@ class Phi(ABC):
         features = self.block(x)
         return int(features if features.ndim == 0 else features[: self.n_clusters].argmax())
 
-    def _arrays(self, dtype):
-        arrays = self._casts.get(dtype)
-        if arrays is None:
-            arrays = self._casts[dtype] = self._cast(dtype)
+
+class _ByDtype(dict):
+    """Arrays of a Phi by dtype, cast when they are first asked for."""
+
+    def __init__(self, cast):
+        super().__init__()
+        self._cast = cast
+
+    def __missing__(self, dtype):
+        self[dtype] = arrays = self._cast(dtype)
         return arrays
 
 
@@ -67,16 +74,12 @@ class NearestCluster(Phi):
         centers = self.centers.astype(dtype, copy=False)
         return -2 * centers.T, np.einsum("kd,kd->k", centers, centers)
 
-    def distances(self, X):
-        """Squared distances to the centres, less the squared norm of the row."""
-        projection, offset = self._arrays(X.dtype)
+    def block(self, X):
+        projection, offset = self._arrays[X.dtype]
         # For a single prompt, dot takes less time than the operator.
         distances = X.dot(projection)
         distances += offset
-        return distances
-
-    def block(self, X):
-        return self.distances(X).argmin(axis=-1)
+        return distances.argmin(axis=-1)
 
 
 class ClusterShares(Phi):
@@ -103,7 +106,7 @@ class ClusterShares(Phi):
         if self.temperature == 0:
             nearest = self.nearest.block(X)[..., None]
             return np.where(np.arange(self.n_outputs) == nearest, X.dtype.type(total), 0)
-        projection, offset = self._arrays(X.dtype)
+        projection, offset = self._arrays[X.dtype]
         logits = X.dot(projection)
         logits += offset
         return normalised_exp(logits, total)
@@ -130,7 +133,7 @@ class NetworkShares(Phi):
         )
 
     def block(self, X):
-        means, coefs, intercepts = self._arrays(X.dtype)
+        means, coefs, intercepts = self._arrays[X.dtype]
         features = softmax_map(X, means, coefs, intercepts, 1 - self.cluster_weight)
         if self.cluster_weight > 0:
             features += self.shares.block(X, self.cluster_weight)
@@ -153,7 +156,7 @@ class SharesAndComponents(Phi):
         return self.center.astype(dtype, copy=False), self.components.T.astype(dtype, copy=False)
 
     def block(self, X):
-        center, components = self._arrays(X.dtype)
+        center, components = self._arrays[X.dtype]
         return np.concatenate([self.shares.block(X), (X - center) @ components], axis=-1)
 
 

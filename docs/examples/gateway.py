@@ -1,0 +1,59 @@
+"""A gateway in three functions: publish a routing table, keep up with it, and answer prompts."""
+
+import logging
+import os
+
+from sklearn_uniroute import RoutingTable
+
+
+def publish(router, prices, path, *, cost_weight, embedder):
+    """Write the table that gateways read, at today's prices: a mapping from model to price."""
+    for model, price in prices.items():
+        router.set_cost(model, price)
+    router.routing_table(cost_weight=cost_weight).save(path, embedder=embedder)
+
+
+class CurrentTable:
+    """The routing table of a file, read again once the file changes.
+
+    Threads may share it. Should a new file be damaged, or made for other embeddings, the table
+    before it stays in use.
+    """
+
+    def __init__(self, path, embedder):
+        self.path, self.embedder = path, embedder
+        self._current = self._version(), RoutingTable.load(path, embedder=embedder)
+
+    def get(self):
+        """Return the table to route by now."""
+        version, table = self._current
+        if version != self._version():
+            version = self._version()
+            try:
+                table = RoutingTable.load(self.path, embedder=self.embedder)
+            except ValueError:
+                logging.exception("the new routing table is not used")
+            self._current = version, table
+        return table
+
+    def _version(self):
+        status = os.stat(self.path)
+        return status.st_mtime_ns, status.st_ino, status.st_size
+
+
+def answer(prompt, table, embed, call, down=()):
+    """Ask the model that suits the prompt; where it does not answer, the best of the others.
+
+    `embed` maps a prompt to its embedding, `call` a model and a prompt to an answer, `down` are
+    models known to be down. Returns the model and its answer.
+    """
+    x = embed(prompt)
+    failed = set(down)
+    while True:
+        model = table.route(x, exclude=failed)
+        try:
+            return model, call(model, prompt)
+        except ConnectionError:
+            failed.add(model)
+            if len(failed) == len(table.models):
+                raise

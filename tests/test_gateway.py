@@ -1,0 +1,171 @@
+import asyncio
+import os
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.pipeline import make_pipeline
+
+from sklearn_uniroute import KMeansRouter
+
+TOPICS = {"sum": "please add these numbers", "poem": "write some verses on love"}
+PRICES = {"small": 1.0, "poet": 2.0, "large": 10.0}
+
+
+@pytest.fixture(scope="module")
+def gateway():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path(__file__).parents[1] / "docs" / "examples")
+        import gateway
+
+        yield gateway
+    del sys.modules["gateway"]
+
+
+@pytest.fixture(scope="module")
+def texts():
+    words = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+    return [
+        f"{text} {word} {other}" for text in TOPICS.values() for word in words for other in words
+    ]
+
+
+@pytest.fixture(scope="module")
+def embed(texts):
+    pipeline = make_pipeline(TfidfVectorizer(), TruncatedSVD(4, random_state=0)).fit(texts)
+    return lambda text: pipeline.transform([text])[0]
+
+
+@pytest.fixture
+def router(texts, embed):
+    """Small can do sums, the poet verses, and large both."""
+    verses = np.arange(200) >= 100
+    y = pd.DataFrame({"small": ~verses, "poet": verses, "large": True}).astype(float)
+    X = np.array([embed(text) for text in texts])
+    return KMeansRouter(2, random_state=0).fit(X, y, costs=PRICES)
+
+
+@pytest.fixture
+def path(gateway, router, tmp_path):
+    path = tmp_path / "table.npz"
+    gateway.publish(router, PRICES, path, cost_weight=0.05, embedder="tfidf")
+    return path
+
+
+def call(model, prompt):
+    return f"{model}: {prompt}"
+
+
+def test_prompts_go_where_they_should(gateway, embed, path):
+    table = gateway.CurrentTable(path, "tfidf").get()
+    for text, model in zip(TOPICS.values(), ("small", "poet"), strict=True):
+        assert gateway.answer(text, table, embed, call) == (model, f"{model}: {text}")
+
+
+def test_models_that_are_down(gateway, embed, path):
+    table = gateway.CurrentTable(path, "tfidf").get()
+    asked = []
+
+    def flaky(model, prompt):
+        asked.append(model)
+        if model != "large":
+            raise ConnectionError(model)
+        return "done"
+
+    assert gateway.answer(TOPICS["sum"], table, embed, flaky) == ("large", "done")
+    assert asked == ["small", "large"]
+    model, _ = gateway.answer(TOPICS["sum"], table, embed, call, down={"small", "large"})
+    assert model == "poet"
+
+    def dead(model, prompt):
+        raise ConnectionError(model)
+
+    with pytest.raises(ConnectionError, match="poet"):
+        gateway.answer(TOPICS["sum"], table, embed, dead)
+
+
+def test_a_new_file_is_read_and_a_bad_one_is_not(gateway, router, embed, path, caplog):
+    current = gateway.CurrentTable(path, "tfidf")
+    first = current.get()
+    assert current.get() is first
+    gateway.publish(router, {"small": 100.0}, path, cost_weight=0.05, embedder="tfidf")
+    second = current.get()
+    assert second is not first
+    assert gateway.answer(TOPICS["sum"], second, embed, call)[0] == "large"
+    assert gateway.answer(TOPICS["sum"], first, embed, call)[0] == "small"
+    for content in (b"", path.read_bytes()[:-50]):
+        path.write_bytes(content)
+        assert current.get() is second
+        assert "is not used" in caplog.text
+        caplog.clear()
+        current.get()
+        assert not caplog.text
+    gateway.publish(router, {}, path, cost_weight=0.05, embedder="other")
+    assert current.get() is second
+    assert "`embedder` should be 'tfidf'" in caplog.text
+    gateway.publish(router, {}, path, cost_weight=0.05, embedder="tfidf")
+    assert current.get() is not second
+
+
+def test_threads_share_the_current_table(gateway, router, embed, path):
+    current = gateway.CurrentTable(path, "tfidf")
+    chosen, stop = set(), threading.Event()
+    x = embed(TOPICS["sum"])
+
+    def route():
+        while not stop.is_set():
+            chosen.add(current.get().route(x))
+
+    threads = [threading.Thread(target=route) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for price in (100.0, 1.0) * 20:
+        gateway.publish(router, {"small": price}, path, cost_weight=0.05, embedder="tfidf")
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert chosen <= {"small", "large"}
+    assert "small" in chosen
+
+
+@pytest.mark.slow
+def test_litellm(gateway, router, embed, path, monkeypatch):
+    monkeypatch.setitem(os.environ, "LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    import litellm
+    from gateway_litellm import RoutingTableStrategy
+
+    deployments = [
+        {
+            "model_name": "auto",
+            "litellm_params": {
+                "model": f"openai/{name}",
+                "api_key": "none",
+                "mock_response": f"{name} says",
+            },
+            "model_info": {"id": name},
+        }
+        for name in PRICES
+    ]
+    llms = litellm.Router(model_list=deployments, num_retries=2, retry_after=0)
+    llms.set_custom_routing_strategy(
+        RoutingTableStrategy(llms, gateway.CurrentTable(path, "tfidf"), embed)
+    )
+
+    def ask(text):
+        messages = [{"role": "user", "content": text}]
+        answers = [
+            llms.completion(model="auto", messages=messages),
+            asyncio.run(llms.acompletion(model="auto", messages=messages)),
+        ]
+        return [one.choices[0].message.content for one in answers]
+
+    assert ask(TOPICS["sum"]) == ["small says"] * 2
+    assert ask(TOPICS["poem"]) == ["poet says"] * 2
+    # A deployment that fails is left out when the request is tried again.
+    llms.model_list[0]["litellm_params"]["mock_response"] = "litellm.RateLimitError"
+    assert ask(TOPICS["sum"]) == ["large says"] * 2
