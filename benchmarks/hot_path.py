@@ -5,6 +5,7 @@ single precision. Bare NumPy has no checks, no ties and no names, and its arrays
 """
 
 from functools import partial
+from time import perf_counter
 
 import numpy as np
 from sklearn.cluster import KMeans
@@ -29,6 +30,16 @@ def many(function, n_times=N_CALLS):
             function()
 
     return calls
+
+
+def rate(function, n_times=N_CALLS):
+    """Calls a second, as the median of a few runs."""
+    calls, times = many(function, n_times), []
+    for _ in range(9):
+        start = perf_counter()
+        calls()
+        times.append(perf_counter() - start)
+    return n_times / np.median(times)
 
 
 def bare_nearest(router, x):
@@ -120,6 +131,11 @@ def main():
                 repeats=21,
             )
             print(f"table.route without one model over with all, {name}: {times}")
+        for name, table in tables.items():
+            print(
+                f"prompts a second here, {name}: route {rate(partial(table.route, x)):,.0f}"
+                f", route_many {len(X) * rate(partial(table.route_many, X), 5):,.0f}"
+            )
         compare_with_estimators(tables, X, y, costs)
         compare_many(routers["K-means, nearest cluster"], routers["K-means"])
 

@@ -17,7 +17,7 @@ from sklearn_uniroute._clusters import center_distances
 from sklearn_uniroute._estimates import estimate_errors, estimate_row, row_blocks
 from sklearn_uniroute._network import hidden_features
 from sklearn_uniroute._phi import NearestCluster, Phi
-from sklearn_uniroute._routing import choose, leave_one_choice
+from sklearn_uniroute._routing import choose, choose_by_product, leave_one_choice
 
 # Cells of one (prompts, models) block of predicted errors while choices are made.
 _BLOCK_CELLS = 2**20
@@ -129,10 +129,20 @@ class FeaturePredictor(Predictor):
         return self.terms(X)
 
     def choose(self, X, cost_weight, among=None):
-        by_cluster = self.choices_by_cluster(cost_weight) if among is None else None
-        if by_cluster is None:
+        if among is not None or self.cost_representation is not None or self.fallback is not None:
             return super().choose(X, cost_weight, among)
-        return by_cluster[self.phi.features(X)]
+        by_cluster = self.choices_by_cluster(cost_weight)
+        if by_cluster is not None:
+            return by_cluster[self.phi.features(X)]
+        chosen = np.empty(len(X), dtype=np.intp)
+        weighted = cost_weight * self.prices
+        for rows in row_blocks(len(X)):
+            features = self.phi.block(X[rows]).astype(np.float64, copy=False)
+            chosen[rows], close = choose_by_product(features, self.representation, weighted)
+            close = rows.start + np.flatnonzero(close)
+            if len(close):
+                chosen[close] = super().choose(X[close], cost_weight)
+        return chosen
 
     def choices_by_cluster(self, cost_weight):
         """Position of the model for each cluster, where all prompts of one go to one model."""

@@ -56,6 +56,35 @@ def choose(error, costs, cost_weight):
     return order[chosen]
 
 
+def choose_by_product(features, representation, weighted):
+    """Pick the column of least ``features @ representation.T + weighted``, by one matrix product.
+
+    The product is many times faster than sums of each entry on its own, but how it rounds depends
+    on the other rows and columns.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n_rows, n_features), dtype float64
+    representation : ndarray of shape (n_models, n_features), dtype float64
+    weighted : ndarray of shape (n_models,)
+        Costs times their weight.
+
+    Returns
+    -------
+    chosen : ndarray of shape (n_rows,), dtype intp
+        Column positions.
+    is_close : ndarray of shape (n_rows,), dtype bool
+        Where another column may be as good, but for rounding: to be decided otherwise.
+    """
+    scores = features @ representation.T
+    scores += weighted
+    chosen = scores.argmin(axis=1)
+    least = np.take_along_axis(scores, chosen[:, None], axis=1)
+    largest = features.shape[1] * np.abs(features).max() * np.abs(representation).max()
+    least += ROUNDING * (largest + np.abs(weighted).max())
+    return chosen, np.count_nonzero(scores <= least, axis=1) > 1
+
+
 class HullWalk(NamedTuple):
     """How the choice on each prompt moves as the cost weight falls from infinity to 0.
 

@@ -4,9 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from sklearn_uniroute import _routing
+from sklearn_uniroute import KMeansRouter, _routing
 from sklearn_uniroute._routing import (
     choose,
+    choose_by_product,
     hull_walk,
     leave_one_choice,
     weight_within_budget,
@@ -151,3 +152,35 @@ def test_one_choice_is_left(problem, cost_weight, draw):
     chosen = choose(*leave_one_choice(error, costs, rows, model), cost_weight)
     assert np.all(chosen[rows] == model)
     np.testing.assert_array_equal(chosen[~rows], choose(error, costs, cost_weight)[~rows])
+
+
+@given(problems(), EIGHTHS)
+def test_a_product_chooses_as_sums_do_or_says_so(problem, cost_weight):
+    error, costs = problem
+    costs = costs if costs.ndim == 1 else costs[0]
+    features = np.random.RandomState(0).dirichlet(np.ones(3), size=50)
+    representation = np.resize(error, (len(costs), 3))
+    chosen, close = choose_by_product(features, representation, cost_weight * costs)
+    expected = choose(features @ representation.T, costs, cost_weight)
+    np.testing.assert_array_equal(chosen[~close], expected[~close])
+    scores = np.sort(features @ representation.T + cost_weight * costs, axis=1)
+    if len(costs) > 1:
+        np.testing.assert_array_equal(close, scores[:, 1] - scores[:, 0] < 1e-10)
+    else:
+        assert not close.any()
+
+
+def test_predicted_choices_do_not_depend_on_the_product(data):
+    """Models that are alike, or nearly so, tie as in sums of each entry on its own."""
+    router = KMeansRouter(6, random_state=0).fit(data.X, data.y, costs=data.costs)
+    errors = 1 - data.y[router.validation_indices_, 3]
+    for cost in (5.0, 3.0, 5.0, 3.0):
+        router.add_model(errors, cost=cost)
+    index = np.arange(12)
+    for weight in (0.0, 1e-15, 0.01, 1e12):
+        predictor = router._predictor(index)
+        error, costs = predictor.terms(data.X)
+        np.testing.assert_array_equal(
+            router.predict(data.X, cost_weight=weight), choose(error, costs, weight)
+        )
+        assert 9 in router.predict(data.X, [8, 9, 10, 11], cost_weight=weight)
