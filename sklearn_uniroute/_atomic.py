@@ -1,6 +1,7 @@
 """Files that are written whole or not at all."""
 
 import os
+import shutil
 from pathlib import Path
 from uuid import uuid4
 
@@ -10,13 +11,16 @@ def write_whole(path, content):
 
     A reader, or a crash at any moment, finds the old file or the new one.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
+    # What a link points to is replaced, not the link.
+    path = Path(path).resolve()
+    temporary = path.with_name(f".{uuid4().hex}")
     try:
         with open(temporary, "xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        if path.exists():
+            shutil.copymode(path, temporary)
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
 """What every router shares: the public methods, the pool of models and its prices."""
 
-from copy import deepcopy
+from copy import copy, deepcopy
 from functools import partial
 from typing import ClassVar
 
@@ -16,7 +16,7 @@ from sklearn_uniroute._cost_validation import (
     check_operating_point,
 )
 from sklearn_uniroute._curve import model_means
-from sklearn_uniroute._dask import is_dask, map_rows
+from sklearn_uniroute._dask import map_rows
 from sklearn_uniroute._parameters import check_count
 from sklearn_uniroute._pool import PoolMixin
 from sklearn_uniroute._routing_table import RoutingTable
@@ -26,10 +26,12 @@ from sklearn_uniroute._validation import (
     FLOATS,
     check_has_std,
     check_pool,
+    check_prompts,
     check_quality,
     check_sample_weight,
     check_sums_over_blocks,
     check_validation_prompts,
+    is_dask,
     model_labels,
     select_columns,
 )
@@ -103,7 +105,7 @@ class BaseRouter(PoolMixin, BudgetMixin, BaseEstimator):
             If shapes or names disagree, a model has no observed quality, or costs are negative or
             not finite. A router that was fitted before then stays as it was.
         """
-        if is_dask(X):
+        if is_dask(X) or is_dask(y):
             return self._fit_blocks(X, y, costs, X_val)
         with unchanged_on_error(self):
             self._check_params()
@@ -133,7 +135,7 @@ class BaseRouter(PoolMixin, BudgetMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_prompts, n_features)
+        X : array-like or dask array of shape (n_prompts, n_features)
             Prompt embeddings.
         pool : sequence of model names, default=None
             The models to choose among, in any order; all that the router knows by default.
@@ -150,7 +152,7 @@ class BaseRouter(PoolMixin, BudgetMixin, BaseEstimator):
 
         Returns
         -------
-        chosen : ndarray of shape (n_prompts,)
+        chosen : ndarray or dask array of shape (n_prompts,)
             Names of the chosen models. Ties go to the lower cost, then to the lower error, then
             to the model registered first.
 
@@ -172,9 +174,9 @@ class BaseRouter(PoolMixin, BudgetMixin, BaseEstimator):
             table = self.routing_table(
                 pool, cost_weight=cost_weight, budget=budget, randomize=randomize
             )
-            return map_rows(table.route_many, X, dtype=self.models_.dtype)
+            return map_rows(table.route_many, X, self.n_features_in_, self.models_[index].dtype)
         point = self._operating_point(index, cost_weight, budget, randomize)
-        X = validate_data(self, X, reset=False, dtype=FLOATS)
+        X = check_prompts(self, X)
         return self.models_[index[point.choose(self._predictor(index), X)]]
 
     def predict_error(self, X, pool=None, *, return_std=False):
@@ -182,7 +184,7 @@ class BaseRouter(PoolMixin, BudgetMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_prompts, n_features)
+        X : array-like or dask array of shape (n_prompts, n_features)
             Prompt embeddings.
         pool : sequence of model names, default=None
             The models, all that the router knows by default.
@@ -192,9 +194,9 @@ class BaseRouter(PoolMixin, BudgetMixin, BaseEstimator):
 
         Returns
         -------
-        error : ndarray of shape (n_prompts, n_pool)
+        error : ndarray or dask array of shape (n_prompts, n_pool)
             Predicted errors, the models in the order of `pool`, in the dtype of `X`.
-        std : ndarray of shape (n_prompts, n_pool)
+        std : ndarray or dask array of shape (n_prompts, n_pool)
             Their standard errors. Only if `return_std` is True.
 
         Raises
@@ -212,17 +214,17 @@ class BaseRouter(PoolMixin, BudgetMixin, BaseEstimator):
         if return_std:
             check_has_std(getattr(self, "representation_std_", None))
         if is_dask(X):
+            # Changes make new arrays, so that the copy stays what the router is now.
+            labels = self.models_[index].tolist()
             parts = [
-                map_rows(
-                    partial(_predicted_part, self, pool, return_std, part),
-                    X,
-                    dtype=X.dtype,
-                    n_columns=len(index),
-                )
+                partial(_predicted_part, copy(self), labels, return_std, part)
                 for part in range(1 + return_std)
             ]
-            return tuple(parts) if return_std else parts[0]
-        X = validate_data(self, X, reset=False, dtype=FLOATS)
+            dtype = np.float32 if X.dtype == np.float32 else np.float64
+            n_columns = len(labels)
+            blocks = [map_rows(part, X, self.n_features_in_, dtype, n_columns) for part in parts]
+            return tuple(blocks) if return_std else blocks[0]
+        X = check_prompts(self, X)
         error = self._predictor(index).errors(X).astype(X.dtype, copy=False)
         if return_std:
             return error, self._predict_std(X, index).astype(X.dtype, copy=False)
@@ -252,7 +254,7 @@ class BaseRouter(PoolMixin, BudgetMixin, BaseEstimator):
         check_is_fitted(self)
         check_has_costs(self.costs_)
         index = check_pool(pool, self.models_)
-        X = validate_data(self, X, reset=False, dtype=FLOATS)
+        X = check_prompts(self, X)
         cost = self._predictor(index).costs(X)
         return np.array(np.broadcast_to(cost, (len(X), len(index))))
 
@@ -288,7 +290,7 @@ class BaseRouter(PoolMixin, BudgetMixin, BaseEstimator):
         check_operating_point(cost_weight, budget, has_costs=self.costs_ is not None)
         if budget is not None:
             cost_weight = self.cost_weight_for_budget(budget, pool)
-        X = validate_data(self, X, reset=False, dtype=FLOATS)
+        X = check_prompts(self, X)
         error, costs = self._predictor(index).terms(X)
         return -(error + cost_weight * costs)
 
@@ -319,10 +321,14 @@ class BaseRouter(PoolMixin, BudgetMixin, BaseEstimator):
         check_is_fitted(self)
         index = np.sort(check_pool(pool, self.models_))
         point = self._operating_point(index, cost_weight, budget, randomize)
-        by_cost = index[np.argsort(self._prices(index), kind="stable")]
+        predictor = self._predictor(index)
+        if predictor.shares_costs:
+            # Where all prompts have the same costs, ties go to the first.
+            index = index[np.argsort(self._prices(index), kind="stable")]
+            predictor = self._predictor(index)
         return RoutingTable(
-            deepcopy(self._predictor(by_cost)),
-            self.models_[by_cost].tolist(),
+            deepcopy(predictor),
+            self.models_[index].tolist(),
             has_costs=self.costs_ is not None,
             operating_point=point,
         )
@@ -416,7 +422,7 @@ class BaseRouter(PoolMixin, BudgetMixin, BaseEstimator):
         check_is_fitted(self)
         index = check_pool(pool, self.models_)
         labels = self.models_[index]
-        X = validate_data(self, X, reset=False, dtype=FLOATS)
+        X = check_prompts(self, X)
         y = check_quality(
             select_columns(y, labels, name="y"),
             n_prompts=len(X),

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from scipy.stats import norm
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from sklearn_uniroute._cost_validation import (
     check_amount,
@@ -23,7 +23,7 @@ from sklearn_uniroute._routing import (
     walk_points,
     weight_within_budget,
 )
-from sklearn_uniroute._validation import FLOATS, check_has_std, check_pool
+from sklearn_uniroute._validation import check_has_std, check_pool, check_prompts
 
 
 class BudgetMixin:
@@ -78,7 +78,7 @@ class BudgetMixin:
         check_amount(budget, "budget", has_costs=self.costs_ is not None)
         index = np.sort(check_pool(pool, self.models_))
         if X is not None:
-            X = validate_data(self, X, reset=False, dtype=FLOATS)
+            X = check_prompts(self, X)
         return weight_within_budget(budget, *self._terms_to_keep(X, index))
 
     def cost_weight_for_quality(self, quality, pool=None, X=None, *, confidence=None):
@@ -127,7 +127,7 @@ class BudgetMixin:
             check_has_std(getattr(self, "representation_std_", None), "confidence")
         index = np.sort(check_pool(pool, self.models_))
         if X is not None:
-            X = validate_data(self, X, reset=False, dtype=FLOATS)
+            X = check_prompts(self, X)
         error, costs, weights = self._terms_to_keep(X, index)
         expected = self._calibration_error(index) if X is None else self._predictor(index).errors(X)
         walk = hull_walk(error, costs)
@@ -163,7 +163,7 @@ class BudgetMixin:
         check_operating_point(cost_weight, budget, has_costs=self.costs_ is not None)
         check_randomize(randomize, budget)
         if budget is None:
-            return OperatingPoint(cost_weight)
+            return OperatingPoint(float(cost_weight))
         if randomize or self._always_mixes:
             within, beyond, share = mix_for_budget(budget, *self._calibration(index))
             return OperatingPoint(within, beyond, share, self.mixing_seed_)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from sklearn_uniroute._cost_validation import check_costs
-from sklearn_uniroute._validation import listing
+from sklearn_uniroute._validation import is_dask, listing
 
 
 def check_unsettled(fitted):
@@ -40,6 +40,29 @@ def check_pool_as_fitted(models, training_models):
             "models were added or removed since the first chunk, so that chunks no longer tell of "
             f"the same models ({listing(training_models.tolist())}); add models after the last "
             "chunk."
+        )
+
+
+def check_prices_as_summed(costs, summed):
+    """Refuse to go on with prices that further calls would undo."""
+    if summed is not None and not np.allclose(costs, summed, rtol=1e-9, atol=0):
+        raise ValueError(
+            "prices were set, or a model was replaced, since the chunk before, which the calls of "
+            "this chunk would undo; do so after the last chunk."
+        )
+
+
+def check_in_memory(X, y):
+    """Refuse blocks in place of chunks."""
+    if is_dask(X) or is_dask(y):
+        raise TypeError("`partial_fit` takes one chunk after the other; pass dask arrays to `fit`.")
+
+
+def check_nothing_else(costs, X_val):
+    """Refuse what goes with labels where there are none."""
+    if costs is not None or X_val is not None:
+        raise ValueError(
+            "`costs` and `X_val` go with chunks that have `y`; without it, only clusters learn."
         )
 
 

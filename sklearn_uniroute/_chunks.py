@@ -1,6 +1,8 @@
 """Fitting on prompts that come in chunks, or lie in blocks on several machines."""
 
-from typing import Any
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import clone
@@ -10,9 +12,12 @@ from sklearn.utils.validation import validate_data
 
 from sklearn_uniroute._chunk_validation import (
     check_chunk_costs,
+    check_in_memory,
     check_learns_by_chunks,
     check_no_new_validation_prompts,
+    check_nothing_else,
     check_pool_as_fitted,
+    check_prices_as_summed,
     check_unsettled,
 )
 from sklearn_uniroute._cluster_router import ClusterRouter
@@ -20,7 +25,13 @@ from sklearn_uniroute._dask import fit_blocks
 from sklearn_uniroute._phi import NearestCluster
 from sklearn_uniroute._sums import added, sum_up
 from sklearn_uniroute._unchanged import unchanged_on_error
-from sklearn_uniroute._validation import FLOATS, check_clusterer, check_quality, select_columns
+from sklearn_uniroute._validation import (
+    FLOATS,
+    check_clusterer,
+    check_prompts,
+    check_quality,
+    select_columns,
+)
 
 
 class ChunkedRouter(ClusterRouter):
@@ -37,6 +48,8 @@ class ChunkedRouter(ClusterRouter):
     cost_sums_: Any
     noise_: np.ndarray
     information_: Any
+    __metadata_request__partial_fit: ClassVar = {"costs": True, "X_val": True}
+    _costs_of_sums: Callable[[], Any]
     _centers: Any = None
     _clusterer: Any = None
 
@@ -73,10 +86,11 @@ class ChunkedRouter(ClusterRouter):
         ------
         ValueError
             As :meth:`fit` does; if clusters are to learn once they are settled; if models were
-            added or removed since the first chunk with `y`; or if costs come in another form. The
-            router then stays as it was.
+            added or removed, or prices of calls set, since the first chunk with `y`; or if costs
+            come in another form. The router then stays as it was.
         TypeError
-            If clusters are to learn by chunks and `clusterer` has no `partial_fit`.
+            If clusters are to learn by chunks and `clusterer` has no `partial_fit`; or for dask
+            arrays, which `fit` takes.
 
         Examples
         --------
@@ -93,10 +107,14 @@ class ChunkedRouter(ClusterRouter):
         >>> int(router.cluster_sizes_.sum())
         900
         """
+        check_in_memory(X, y)
         with unchanged_on_error(self):
             if y is None:
+                check_nothing_else(costs, X_val)
                 self._learn_clusters(X)
             elif not self.__sklearn_is_fitted__():
+                if self._clusterer is not None:
+                    check_prompts(self, X)
                 self._fit_with(self._clusterer, X, y, costs, X_val)
             else:
                 check_no_new_validation_prompts(X_val)
@@ -114,18 +132,19 @@ class ChunkedRouter(ClusterRouter):
         elif clusterer is None:
             check_learns_by_chunks(self.clusterer)
             clusterer = clone(self.clusterer)
-        self._clusterer = clusterer.partial_fit(X)
+        # A copy learns, so that whatever happens to it leaves the router as it was.
+        self._clusterer = deepcopy(clusterer).partial_fit(X)
 
     def _fit_with(self, clusterer, X, y, costs, X_val):
         """Fit with clusters that were found before, if any."""
         self._centers = None if clusterer is None else check_clusterer(clusterer)
         self.fit(X, y, costs=costs, X_val=X_val)
         del self._centers
-        self._clusterer = None
 
     def _add_chunk(self, X, y, costs):
-        X = validate_data(self, X, reset=False, dtype=FLOATS)
+        X = check_prompts(self, X)
         check_pool_as_fitted(self.models_, self.training_models_)
+        check_prices_as_summed(self.costs_, self._costs_of_sums())
         y = check_quality(
             select_columns(y, self.models_, name="y"),
             n_prompts=len(X),

@@ -41,6 +41,24 @@ class ClusterCostRouter(ClusterRouter):
         if self.cost_model == "cluster":
             self._set_costs_by_cluster()
 
+    def _costs_of_sums(self):
+        """Mean costs as the sums of calls have them; None without."""
+        if self.cost_sums_ is None:
+            return None
+        if self.cost_representation_ is None:
+            return self.cost_sums_.sum(axis=1) / self.cost_counts_.sum(axis=1)
+        return mean_errors(self.cost_sums_, self.cost_counts_, self.cluster_shares_) @ (
+            self.cluster_shares_
+        )
+
+    def _set_cost_sums(self, sums, counts):
+        """Learn costs from the sums of calls, if there are any."""
+        self.cost_sums_, self.cost_counts_ = sums, counts
+        if self.cost_representation_ is not None:
+            self._set_costs_by_cluster()
+        elif sums is not None:
+            self.costs_ = self._costs_of_sums()
+
     def _set_costs_by_cluster(self):
         means = mean_errors(self.cost_sums_, self.cost_counts_, self.cluster_shares_)
         # Where calls were not made, a mean over those that were is one over other prompts.

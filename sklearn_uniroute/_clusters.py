@@ -1,11 +1,14 @@
 """Numerics of clusters: distances to their centres, and per-cluster errors of models."""
 
 import numpy as np
+from scipy.spatial.distance import cdist
 
 from sklearn_uniroute._estimates import row_blocks
 
 # Relative size of what single precision may get wrong about a distance.
 _SINGLE_ROUNDING = 1e-6
+# How far means of the same rows may be apart, in units of the precision.
+_CENTER_ROUNDING = 8
 
 
 def squared_distances(X, centers, labels):
@@ -32,6 +35,16 @@ def center_distances(X, nearest):
     """
     labels = nearest.features(X)
     return np.sqrt(squared_distances(X, nearest.centers, labels)), labels
+
+
+def distinct_centers(centers):
+    """Leave out centres that coincide with earlier ones but for rounding.
+
+    Rounding would decide which of them is the nearest.
+    """
+    length = np.sqrt(np.mean(np.einsum("kd,kd->k", centers, centers)))
+    same = cdist(centers, centers) <= _CENTER_ROUNDING * np.finfo(centers.dtype).eps * length
+    return centers[~np.tril(same, -1).any(axis=1)]
 
 
 def far_distance(X, quantiles, alpha):

@@ -9,7 +9,14 @@ from sklearn.utils import check_array, check_random_state
 from sklearn_uniroute._cost_validation import check_costs
 from sklearn_uniroute._optional import import_optional
 from sklearn_uniroute._sums import added, sum_up
-from sklearn_uniroute._validation import FLOATS, check_quality, model_labels, select_columns
+from sklearn_uniroute._validation import (
+    FLOATS,
+    check_quality,
+    is_dask,
+    listing,
+    model_labels,
+    select_columns,
+)
 
 # Prompts that are gathered for what is no sum.
 _SAMPLE = 10_000
@@ -17,70 +24,85 @@ _SAMPLE = 10_000
 _FAN_IN = 8
 
 
-def is_dask(X):
-    """Whether these are blocks; without importing dask."""
-    return type(X).__module__.startswith("dask.array")
-
-
-def map_rows(function, X, *, dtype, n_columns=None):
+def map_rows(function, X, n_features, dtype, n_columns=None):
     """Apply a function to rows, block by block, as a dask array to be computed."""
-    X = X.rechunk({1: -1})
+    X = _as_blocks(X)
+    if X.shape[1] != n_features:
+        raise ValueError(
+            f"`X` has {X.shape[1]} features, but the router was fitted on {n_features}."
+        )
+    function = partial(_of_rows, function, dtype, n_columns)
     if n_columns is None:
         return X.map_blocks(function, drop_axis=1, dtype=dtype)
     return X.map_blocks(function, chunks=(X.chunks[0], (n_columns,)), dtype=dtype)
 
 
+def _of_rows(function, dtype, n_columns, X):
+    if len(X) == 0:
+        return np.empty((0,) if n_columns is None else (0, n_columns), dtype=dtype)
+    return function(X)
+
+
 def fit_blocks(router, X, y, costs, X_val):
     """Fit a router on a sample, then set its sums to those of all blocks."""
     array, dask = import_optional("dask.array", "dask"), import_optional("dask", "dask")
-    labels = model_labels(y)
-    X = _known_rows(X, "X").rechunk({1: -1})
+    if not is_dask(X):
+        raise TypeError("`y` is a dask array and `X` is none; pass both in blocks, or neither.")
+    X = _as_blocks(X)
+    _check_lengths_known(X, "X")
+    names = model_labels(y)
     y = _in_blocks(array, y, X, "y")
-    by_call = costs is not None and np.ndim(costs) == 2
+    labels = np.arange(y.shape[1]) if names is None else names
+    by_call = np.ndim(costs) == 2
     if by_call:
-        if labels is not None:
-            costs = select_columns(costs, labels, name="costs")
-        costs = _in_blocks(array, costs, X, "costs")
+        costs = _in_blocks(array, select_columns(costs, labels, name="costs"), X, "costs")
     rng = check_random_state(router.random_state)
     rows = np.sort(rng.permutation(len(X))[:_SAMPLE])
     sample = [X[rows], y[rows], costs[rows] if by_call else costs]
     X_sample, y_sample, costs_sample = dask.compute(*sample)
+    _check_sample(y_sample, labels)
     clusterer = router.clusterer
     if clusterer is not None:
         by_sample = type(clusterer).__module__.startswith("sklearn.")
         clusterer = None if by_sample else clone(clusterer).fit(X)
-    if labels is not None:
+    if names is not None:
         pandas = import_optional("pandas", "pandas")
-        y_sample = pandas.DataFrame(y_sample, columns=labels)
+        y_sample = pandas.DataFrame(y_sample, columns=names)
         if by_call:
-            costs_sample = pandas.DataFrame(costs_sample, columns=labels)
+            costs_sample = pandas.DataFrame(costs_sample, columns=names)
     router._fit_with(clusterer, X_sample, y_sample, costs_sample, X_val)
     if router.validation_indices_ is not None:
         router.validation_indices_ = rows[router.validation_indices_]
     nearest, phi, noise = router._sums_by()
     sums = dask.delayed(partial(_block_sums, nearest=nearest, phi=phi, noise=noise))
-    parts = [
-        sums(*blocks)
-        for blocks in zip(
-            X.to_delayed()[:, 0],
-            y.to_delayed()[:, 0],
-            costs.to_delayed()[:, 0] if by_call else [None] * X.numblocks[0],
-            strict=True,
-        )
-    ]
+    blocks = zip(
+        X.chunks[0],
+        X.to_delayed()[:, 0],
+        y.to_delayed()[:, 0],
+        costs.to_delayed()[:, 0] if by_call else [None] * X.numblocks[0],
+        strict=True,
+    )
+    parts = [sums(*block) for length, *block in blocks if length > 0]
     while len(parts) > 1:
         groups = [parts[first : first + _FAN_IN] for first in range(0, len(parts), _FAN_IN)]
         parts = [dask.delayed(_total)(group) for group in groups]
     router._set_sums(parts[0].compute())
 
 
-def _known_rows(X, name):
-    """Refuse blocks of unknown length."""
-    if np.isnan(X.shape[0]):
+def _as_blocks(X):
+    """Bring a dask array or DataFrame of prompts into blocks of rows."""
+    if hasattr(X, "to_dask_array"):
+        X = X.to_dask_array(lengths=True)
+    if X.ndim != 2:
+        raise ValueError(f"`X` must be of shape (n_prompts, n_features); got shape {X.shape}.")
+    return X.rechunk({1: -1})
+
+
+def _check_lengths_known(values, name):
+    if np.isnan(values.shape[0]):
         raise ValueError(
             f"`{name}` has blocks of unknown length; call compute_chunk_sizes() on it first."
         )
-    return X
 
 
 def _in_blocks(array, values, X, name):
@@ -89,12 +111,24 @@ def _in_blocks(array, values, X, name):
         values = values.to_dask_array(lengths=True)
     if not is_dask(values):
         values = array.from_array(np.asarray(values), chunks=-1)
-    if values.ndim != 2 or _known_rows(values, name).shape[0] != X.shape[0]:
+    if values.ndim == 2:
+        _check_lengths_known(values, name)
+    if values.ndim != 2 or len(values) != len(X):
         raise ValueError(
-            f"`{name}` has shape {values.shape} but there are {X.shape[0]} prompts; pass one row "
+            f"`{name}` has shape {values.shape} but there are {len(X)} prompts; pass one row "
             "per prompt and one column per model."
         )
     return values.rechunk((X.chunks[0], -1))
+
+
+def _check_sample(y, labels):
+    """Refuse models of which the sample tells nothing."""
+    unseen = labels[np.isnan(y).all(axis=0)]
+    if len(unseen):
+        raise ValueError(
+            f"of {len(y)} prompts drawn from `y` none has labels of model(s) {listing(unseen)}; "
+            "leave these out, and add them by add_model."
+        )
 
 
 def _block_sums(X, y, costs, nearest, phi, noise):

@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 from sklearn.cluster import KMeans
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from sklearn_uniroute._chunks import ChunkedRouter
 from sklearn_uniroute._cluster_costs import ClusterCostRouter
 from sklearn_uniroute._clusters import (
+    distinct_centers,
     mean_errors,
     squared_deviations,
     squared_distances,
@@ -30,12 +31,12 @@ from sklearn_uniroute._posterior import (
 )
 from sklearn_uniroute._preferences import Battles, preference_evidence, preference_scale
 from sklearn_uniroute._selection import select_validation_prompts
-from sklearn_uniroute._sums import ClusterSums, sum_up
+from sklearn_uniroute._sums import ClusterSums, sum_evidence
 from sklearn_uniroute._validation import (
-    FLOATS,
     check_battles,
     check_clusterer,
     check_preference_scale,
+    check_prompts,
     find_model,
 )
 
@@ -69,6 +70,8 @@ class FewShotRouter(FallbackRouter, ClusterCostRouter, ChunkedRouter):
 
     def _fit_features(self, X, errors, rng):
         labels = super()._fit_features(X, errors, rng)
+        # What a first pass over chunks has found is used up, or not wanted.
+        self._clusterer = None
         squares = squared_distances(X, self.cluster_centers_, labels)
         self.mean_squared_distance_ = float(squares.mean())
         self.distance_quantiles_ = np.sqrt(np.quantile(squares, np.linspace(0, 1, 1001)))
@@ -82,10 +85,7 @@ class FewShotRouter(FallbackRouter, ClusterCostRouter, ChunkedRouter):
         self.noise_ = self._extended_prior(prior).noise
         self.information_ = self.moments_ = None
         if self.representation == "posterior":
-            sums = sum_up(
-                X, errors, None, NearestCluster(self.cluster_centers_), self._phi(), self.noise_
-            )
-            self.information_, self.moments_ = sums.information, sums.moments
+            self.information_, self.moments_ = sum_evidence(X, errors, self._phi(), self.noise_)
         self._represent(prior)
 
     def _represent(self, prior):
@@ -123,13 +123,9 @@ class FewShotRouter(FallbackRouter, ClusterCostRouter, ChunkedRouter):
         )
         noise = self.noise_[: self._n_clusters]
         self._represent(prior_of_noise(self.representation_, noise, self.cluster_shares_))
-        if self.calibration_features_.ndim == 1:
+        if self._keeps_budgets_by_cluster:
             self.calibration_weights_ = self.cluster_shares_
-        if sums.cost_sums is not None:
-            self.cost_sums_, self.cost_counts_ = sums.cost_sums, sums.cost_counts
-            self.costs_ = sums.cost_sums.sum(axis=1) / sums.cost_counts.sum(axis=1)
-            if self.cost_representation_ is not None:
-                self._set_costs_by_cluster()
+        self._set_cost_sums(sums.cost_sums, sums.cost_counts)
 
     def _extended_prior(self, prior):
         """Add to what is expected of the clusters what is expected of further features."""
@@ -148,7 +144,7 @@ class FewShotRouter(FallbackRouter, ClusterCostRouter, ChunkedRouter):
         else:
             clusterer = clone(self.clusterer)
         clusterer.fit(X)
-        self.cluster_centers_ = check_clusterer(clusterer)
+        self.cluster_centers_ = distinct_centers(check_clusterer(clusterer))
 
     @property
     def _n_clusters(self):
@@ -163,7 +159,7 @@ class FewShotRouter(FallbackRouter, ClusterCostRouter, ChunkedRouter):
     def _fit_evidence(self, X, errors):
         super()._fit_evidence(X, errors)
         self.calibration_far_ = None
-        if not isinstance(self._phi(), NearestCluster) or self.fallback_ is not None:
+        if not self._keeps_budgets_by_cluster:
             # Choices differ from prompt to prompt: budgets are kept on so many of them.
             order = np.random.RandomState(self.selection_seed_).permutation(len(X))
             drawn = np.sort(order[:_CALIBRATION_PROMPTS])
@@ -172,6 +168,11 @@ class FewShotRouter(FallbackRouter, ClusterCostRouter, ChunkedRouter):
             if self.fallback_ is not None:
                 fallback = self._fallback_among(np.arange(len(self.models_)))
                 self.calibration_far_ = fallback.is_far(X[drawn])
+
+    @property
+    def _keeps_budgets_by_cluster(self):
+        """Whether all prompts of a cluster go to one model."""
+        return isinstance(self._phi(), NearestCluster) and self.fallback_ is None
 
     def _mean_error_std(self, X, index, walk, weights):
         features = self.calibration_features_ if X is None else self._features(X)
@@ -256,7 +257,7 @@ class FewShotRouter(FallbackRouter, ClusterCostRouter, ChunkedRouter):
         array([0, 1, 2, 3, 4])
         """
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False, dtype=FLOATS)
+        X = check_prompts(self, X)
         new, first, second, outcome = check_battles(model_a, model_b, winner, len(X), self.models_)
         costs = check_new_costs(costs, new, has_costs=self.costs_ is not None)
         features = self._features(X).astype(np.float64)
@@ -340,7 +341,7 @@ class FewShotRouter(FallbackRouter, ClusterCostRouter, ChunkedRouter):
         """
         check_is_fitted(self)
         position = find_model(name, self.models_)
-        X = validate_data(self, X_candidates, reset=False, dtype=FLOATS)
+        X = check_prompts(self, X_candidates)
         if self.information_ is None:
             information = np.diag(self.error_counts_[position] / self.noise_)
         else:

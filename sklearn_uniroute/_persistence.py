@@ -74,10 +74,9 @@ def save_router(router, path):
     True
     """
     io = import_optional("skops.io", "persist")
-    last = router[-1] if isinstance(router, Pipeline) else router
-    if not isinstance(last, BaseRouter):
+    if not _is_router(router):
         raise TypeError(
-            f"`router` must be a router, or a Pipeline that ends in one; got {type(last).__name__}."
+            f"`router` must be a router, or a Pipeline that ends in one; got {router!r}."
         )
     content = io.dumps({"format": FORMAT, "package_version": __version__, "router": router})
     foreign = sorted(set(io.get_untrusted_types(data=content)) - _TRUSTED)
@@ -128,11 +127,19 @@ def load_router(path):
             f"{path} holds types that are not trusted: {listing(foreign)}; it was not written by "
             "save_router."
         )
-    if not (isinstance(saved, dict) and {"format", "package_version", "router"} == saved.keys()):
+    if not (isinstance(saved, dict) and isinstance(saved.get("format"), int)):
         raise ValueError(f"{path} holds no router; it was not written by save_router.")
     if saved["format"] > FORMAT:
         raise ValueError(
-            f"{path} was written by version {saved['package_version']}, in a format that this "
+            f"{path} was written by version {saved.get('package_version')}, in a format that this "
             f"version, {__version__}, does not know; upgrade sklearn_uniroute."
         )
+    if not _is_router(saved.get("router")):
+        raise ValueError(f"{path} holds no router; it was not written by save_router.")
     return saved["router"]
+
+
+def _is_router(estimator):
+    if isinstance(estimator, Pipeline) and estimator.steps:
+        estimator = estimator.steps[-1][1]
+    return isinstance(estimator, BaseRouter)

@@ -1,17 +1,18 @@
 """What the models of a pool get wrong and cost on prompts, from arrays alone.
 
 A predictor stands for a fitted router and a pool: routers predict by one, and routing tables keep
-one. Models stand in the order in which the router came to know them.
+one. The last of all ties go to the model that stands first.
 """
 
 from abc import ABC, abstractmethod
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import expit
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import gen_batches
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from sklearn_uniroute._clusters import center_distances
 from sklearn_uniroute._estimates import estimate_errors, estimate_row, row_blocks
@@ -25,6 +26,12 @@ _BLOCK_CELLS = 2**20
 _TIES = 16
 
 
+@cache
+def _thread_pools():
+    """Look for thread pools once: it takes longer than a search."""
+    return ThreadpoolController()
+
+
 class Predictor(ABC):
     """Base class.
 
@@ -33,6 +40,11 @@ class Predictor(ABC):
 
     prices: np.ndarray
     n_features: int
+
+    @property
+    def shares_costs(self):
+        """Whether all prompts have the same costs."""
+        return True
 
     @abstractmethod
     def block(self, X):
@@ -97,6 +109,10 @@ class FeaturePredictor(Predictor):
         self.fallback: Fallback | None = fallback
         self.n_features = phi.n_features
 
+    @property
+    def shares_costs(self):
+        return self.cost_representation is None
+
     def block(self, X):
         return estimate_errors(self.phi.block(X), self.representation)
 
@@ -129,7 +145,7 @@ class FeaturePredictor(Predictor):
         return self.terms(X)
 
     def choose(self, X, cost_weight, among=None):
-        if among is not None or self.cost_representation is not None or self.fallback is not None:
+        if among is not None or not self.shares_costs or self.fallback is not None:
             return super().choose(X, cost_weight, among)
         by_cluster = self.choices_by_cluster(cost_weight)
         if by_cluster is not None:
@@ -223,7 +239,7 @@ class NeighborPredictor(Predictor):
         k = search.n_neighbors
         n_found = min(k + _TIES, search.n_samples_fit_)
         # Several threads would settle equal distances differently from batch to batch.
-        with threadpool_limits(1, user_api="openmp"):
+        with _thread_pools().limit(limits=1, user_api="openmp"):
             distance, neighbor = search.kneighbors(X, n_found)
         # Distances that differ by rounding are equal, and equal ones go to the first prompts.
         distance = distance.astype(np.float32)

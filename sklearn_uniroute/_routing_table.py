@@ -19,6 +19,9 @@ from sklearn_uniroute._table_validation import (
 )
 from sklearn_uniroute._validation import FLOATS
 
+# No models.
+_NONE: tuple = ()
+
 
 class RoutingTable:
     """A fitted router and a pool, frozen for the request path.
@@ -29,7 +32,8 @@ class RoutingTable:
     Attributes
     ----------
     models : tuple of str or int
-        Names of the models of the pool, by rising mean cost.
+        Names of the models of the pool: by rising mean cost, or in the order in which the router
+        came to know them if costs differ from prompt to prompt.
     costs : ndarray of shape (n_models,) or None
         Their mean costs; read-only.
     cost_weight : float
@@ -60,11 +64,11 @@ class RoutingTable:
     """
 
     models: tuple
-    costs: np.ndarray | None
     cost_weight: float
     n_features: int
     embedder: str | None
     fingerprint: str | None
+    _has_costs: bool
     _predictor: Predictor
     _point: OperatingPoint
     # Whether prompts go by errors and mean costs at one cost weight, whatever they are.
@@ -80,18 +84,16 @@ class RoutingTable:
     def __init__(
         self, predictor, models, *, has_costs, operating_point, embedder=None, fingerprint=None
     ):
-        prices = predictor.prices.view()
-        prices.flags.writeable = False
         plain = operating_point.share == 0
         nearest = by_cluster = None
         if isinstance(predictor, FeaturePredictor):
-            plain &= predictor.cost_representation is None and predictor.fallback is None
+            plain &= predictor.shares_costs and predictor.fallback is None
             choices = predictor.choices_by_cluster(operating_point.cost_weight)
             if choices is not None and operating_point.share == 0:
                 nearest, by_cluster = predictor.phi.block, [models[place] for place in choices]
         vars(self).update(
             models=tuple(models),
-            costs=prices if has_costs else None,
+            _has_costs=has_costs,
             cost_weight=operating_point.cost_weight,
             n_features=predictor.n_features,
             embedder=embedder,
@@ -103,9 +105,17 @@ class RoutingTable:
             _by_cluster=by_cluster,
             _positions={model: place for place, model in enumerate(models)},
             _shape=(predictor.n_features,),
-            _weighted=operating_point.cost_weight * prices,
-            _may_tie=bool(np.any(np.diff(prices) == 0)),
+            _weighted=operating_point.cost_weight * predictor.prices,
+            _may_tie=bool(np.any(np.diff(predictor.prices) == 0)),
         )
+
+    @property
+    def costs(self):
+        if not self._has_costs:
+            return None
+        prices = self._predictor.prices.view()
+        prices.flags.writeable = False
+        return prices
 
     def __setattr__(self, name, value):
         raise AttributeError(f"a RoutingTable never changes; cannot set {name!r}.")
@@ -119,15 +129,16 @@ class RoutingTable:
             f"cost_weight={self.cost_weight:g}>"
         )
 
-    def route(self, x, *, exclude=()):
+    def route(self, x, *, exclude=_NONE):
         """Choose a model for one prompt.
 
         Parameters
         ----------
         x : array-like of shape (n_features,)
             The prompt's embedding.
-        exclude : collection of model names, default=()
-            Models not to choose, such as those that are down.
+        exclude : iterable of model names, default=()
+            Models not to choose, such as those that are down. Without the model that the router
+            falls back to, prompts unlike those of training are routed as all others.
 
         Returns
         -------
@@ -139,11 +150,16 @@ class RoutingTable:
         ValueError
             If `x` is not one finite number per feature, a name is unknown, or all models are
             excluded.
+        TypeError
+            If `exclude` is one name, or no iterable.
         """
         x = check_prompt(x, self._shape)
-        if self._by_cluster is not None and not exclude:
-            return self._by_cluster[self._nearest(x)]
-        excluded = check_excluded(exclude, self._positions) if exclude else None
+        if exclude is _NONE:
+            excluded = None
+            if self._by_cluster is not None:
+                return self._by_cluster[self._nearest(x)]
+        else:
+            excluded = check_excluded(exclude, self._positions)
         if not self._plain:
             return self.models[self._choose(x[None], excluded)[0]]
         scores = self._predictor.row(x) + self._weighted
@@ -155,14 +171,14 @@ class RoutingTable:
             place = self._choose(x[None], excluded)[0]
         return self.models[place]
 
-    def route_many(self, X, *, exclude=()):
+    def route_many(self, X, *, exclude=_NONE):
         """Choose a model for each of many prompts.
 
         Parameters
         ----------
         X : array-like of shape (n_prompts, n_features)
-            Prompt embeddings.
-        exclude : collection of model names, default=()
+            Prompt embeddings, features in the order of those that the router was fitted on.
+        exclude : iterable of model names, default=()
             Models not to choose.
 
         Returns
@@ -178,7 +194,7 @@ class RoutingTable:
         X = check_array(X, dtype=FLOATS, input_name="X")
         check_prompt_width(X, self.n_features)
         names = np.array(self.models)
-        excluded = check_excluded(exclude, self._positions) if exclude else None
+        excluded = None if exclude is _NONE else check_excluded(exclude, self._positions)
         return names[self._choose(X, excluded)]
 
     def explain(self, x):
@@ -227,22 +243,24 @@ class RoutingTable:
         others = np.delete(np.arange(len(self.models)), place)
         runner_up = None
         if len(others):
-            runner_up = self.models[
-                others[choose(error[:, others], costs[..., others], cost_weight)[0]]
-            ]
+            second = choose(error[:, others], costs[..., others], cost_weight)[0]
+            runner_up = self.models[others[second]]
         walk = hull_walk(by_error, by_cost)
-        left, entered = (
-            walk.cost_weight[walk.source == place],
-            walk.cost_weight[walk.target == place],
-        )
+        left = walk.cost_weight[walk.source == place]
+        entered = walk.cost_weight[walk.target == place]
+        low = float(left[0]) if len(left) else 0.0
+        high = float(entered[0]) if len(entered) else math.inf
+        if not len(entered) and walk.start[0] != place:
+            # Rounding has made a choice that holds for this cost weight alone.
+            low = high = cost_weight
         costs = np.broadcast_to(costs, error.shape)
         phi = getattr(predictor, "phi", None)
         return Bunch(
             model=self.models[place],
             runner_up=runner_up,
             cost_weight=cost_weight,
-            low=float(left[0]) if len(left) else 0.0,
-            high=float(entered[0]) if len(entered) else math.inf,
+            low=low,
+            high=high,
             cluster=None if phi is None else phi.cluster(x),
             far=far,
             models=self.models,
@@ -302,6 +320,11 @@ class RoutingTable:
         NotImplementedError
             For routers by neighbours or with outputs of networks, costs by cluster, fallbacks, and
             budgets that are spent in full.
+
+        Notes
+        -----
+        Features are computed in single precision. Where a cost weight is so high that errors round
+        away beside the cost, the first of two models of one price is chosen.
         """
         return table_graph(self._predictor, self._point, self.models)
 

@@ -53,13 +53,7 @@ def sum_up(X, errors, costs, nearest, phi, noise):
     labels = nearest.features(X)
     information = moments = None
     if noise is not None:
-        parts = [
-            evidence(phi.features(X[rows]), errors[rows], noise)
-            for rows in gen_batches(len(X), _BLOCK_ROWS)
-        ]
-        information, moments = parts[0]
-        for part, moment in parts[1:]:
-            information, moments = _added_once(information, part), moments + moment
+        information, moments = sum_evidence(X, errors, phi, noise)
     sizes = np.bincount(labels, minlength=n_clusters)
     error_sums, error_counts = cluster_sums(labels, errors, n_clusters)
     sums = ClusterSums(sizes, error_sums, error_counts, information, moments)
@@ -67,6 +61,18 @@ def sum_up(X, errors, costs, nearest, phi, noise):
         return sums
     cost_sums, cost_counts = cluster_sums(labels, costs, n_clusters)
     return sums._replace(cost_sums=cost_sums, cost_counts=cost_counts)
+
+
+def sum_evidence(X, errors, phi, noise):
+    """Sum up :func:`evidence`, block by block; arguments as of :func:`sum_up`."""
+    blocks = (
+        evidence(phi.features(X[rows]), errors[rows], noise)
+        for rows in gen_batches(len(X), _BLOCK_ROWS)
+    )
+    information, moments = next(blocks)
+    for part, moment in blocks:
+        information, moments = _added_once(information, part), moments + moment
+    return information, moments
 
 
 def added(one, other):

@@ -8,7 +8,6 @@ import hashlib
 import io
 import json
 import zipfile
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,21 +31,22 @@ FORMAT = 1
 _HEADER, _CHECKSUM = "header.json", "sha256"
 # Arrays and numbers of each Phi, as its constructor names them. Letters stand for sizes that must
 # agree: D features, K clusters, M models, F outputs of Phi.
-_PHI: dict[str, tuple[type[_phi.Phi], dict[str, str], tuple[str, ...]]] = {
-    "nearest": (_phi.NearestCluster, {"centers": "KD"}, ()),
-    "shares": (_phi.ClusterShares, {"centers": "KD"}, ("temperature",)),
+# Numbers have ranges.
+_PHI: dict[str, tuple[type[_phi.Phi], dict[str, str], dict[str, tuple[float, float]]]] = {
+    "nearest": (_phi.NearestCluster, {"centers": "KD"}, {}),
+    "shares": (_phi.ClusterShares, {"centers": "KD"}, {"temperature": (0, np.inf)}),
     "network": (
         _phi.NetworkShares,
         {"means": "D", "centers": "KD"},
-        ("cluster_weight", "temperature"),
+        {"cluster_weight": (0, 1), "temperature": (0, np.inf)},
     ),
     "components": (
         _phi.SharesAndComponents,
         {"centers": "KD", "center": "D", "components": "CD"},
-        ("temperature",),
+        {"temperature": (0, np.inf)},
     ),
-    "affine": (_phi.Affine, {"center": "D"}, ()),
-    "projection": (_phi.AffineProjection, {"center": "D", "projection": "RD"}, ()),
+    "affine": (_phi.Affine, {"center": "D"}, {}),
+    "projection": (_phi.AffineProjection, {"center": "D", "projection": "RD"}, {}),
 }
 
 
@@ -105,13 +105,14 @@ def read_table(path):
     try:
         members = _read_members(content)
         header = json.loads(members.pop(_HEADER))
-        if header["format"] > FORMAT:
+        if _whole(header["format"], 1) > FORMAT:
             raise _NewerError(
                 f"{path} was written by version {header['package_version']}, in a format that "
                 f"this version, {__version__}, does not know; upgrade sklearn_uniroute."
             )
         arrays = {name.removesuffix(".npy"): _read_array(part) for name, part in members.items()}
-        return _unpack(header, _Arrays(arrays, D=header["n_features"], M=len(header["models"])))
+        sizes = {"D": _whole(header["n_features"], 1), "M": len(header["models"])}
+        return _unpack(header, _Arrays(arrays, sizes))
     except _NewerError as error:
         raise ValueError(str(error)) from None
     # Whatever is wrong with a file, its bytes are to blame, and nothing was read from it.
@@ -157,7 +158,7 @@ def _read_array(content):
 class _Arrays:
     """Arrays of a file, taken one by one, with sizes that must agree."""
 
-    def __init__(self, arrays, **sizes):
+    def __init__(self, arrays, sizes):
         self.arrays, self.sizes = arrays, sizes
 
     def __contains__(self, name):
@@ -186,23 +187,26 @@ def _unpack(header, arrays):
     if not isinstance(models[0], str | int):
         raise ValueError("models are named by neither strings nor integers")
     prices = arrays.take("prices", "M", dtypes=["float64"])
-    if np.any(prices < 0) or np.any(np.diff(prices) < 0):
-        raise ValueError("models do not stand by rising cost")
     unpack = {"features": _unpack_features, "networks": _unpack_networks}
     unpack["neighbors"] = _unpack_neighbors
     predictor = unpack[header["kind"]](header["settings"], arrays, prices)
     if arrays.arrays:
         raise ValueError(f"there are further arrays: {sorted(arrays.arrays)}")
-    point = OperatingPoint(**header["operating_point"])
-    if not (point.cost_weight >= 0 and point.beyond >= 0 and 0 <= point.share <= 1):
-        raise ValueError("the operating point is out of range")
+    if np.any(prices < 0) or (predictor.shares_costs and np.any(np.diff(prices) < 0)):
+        raise ValueError("models do not stand by rising cost")
+    point = header["operating_point"]
     return TableContent(
         predictor,
-        point,
+        OperatingPoint(
+            _number(point["cost_weight"], 0),
+            _number(point["beyond"], 0),
+            _number(point["share"], 0, 1),
+            _whole(point["seed"], 0, 2**64 - 1),
+        ),
         models,
-        bool(header["has_costs"]),
-        header["embedder"],
-        header["fingerprint"],
+        _kind_of(header["has_costs"], bool),
+        _kind_of(header["embedder"], str | None),
+        _kind_of(header["fingerprint"], str | None),
     )
 
 
@@ -220,7 +224,6 @@ def _pack_features(predictor, arrays):
     settings: dict[str, Any] = {"phi": name}
     settings |= {number: float(getattr(phi, number)) for number in numbers}
     if name == "network":
-        settings["n_layers"] = len(phi.coefs)
         _pack_layers("", phi.coefs, phi.intercepts, arrays)
     if predictor.fallback is not None:
         arrays["fallback_centers"] = predictor.fallback.nearest.centers
@@ -232,10 +235,9 @@ def _pack_features(predictor, arrays):
 def _unpack_features(settings, arrays, prices):
     kind, shapes, numbers = _PHI[settings["phi"]]
     values = {name: arrays.take(name, letters) for name, letters in shapes.items()}
-    values |= {name: _number(settings[name]) for name in numbers}
+    values |= {name: _number(settings[name], *ends) for name, ends in numbers.items()}
     if settings["phi"] == "network":
-        sizes = ["D", *(f"hidden{layer}" for layer in range(1, settings["n_layers"])), "K"]
-        values["coefs"], values["intercepts"] = _unpack_layers("", sizes, arrays)
+        values["coefs"], values["intercepts"], _ = _unpack_layers("", arrays, last="K")
     phi = kind(**values)
     arrays.sizes["F"] = phi.n_outputs
     cost_representation = None
@@ -244,13 +246,10 @@ def _unpack_features(settings, arrays, prices):
         cost_representation = arrays.take("cost_representation", "MK")
     fallback = None
     if "fallback_centers" in arrays:
-        position = settings["fallback_position"]
-        if not 0 <= position < len(prices):
-            raise ValueError("the fallback is no model")
         fallback = Fallback(
             _phi.NearestCluster(arrays.take("fallback_centers", "KD")),
-            _number(settings["fallback_distance"]),
-            position,
+            _number(settings["fallback_distance"], 0),
+            _whole(settings["fallback_position"], 0, len(prices) - 1),
         )
     representation = arrays.take("representation", "MF")
     return FeaturePredictor(phi, representation, prices, cost_representation, fallback)
@@ -267,23 +266,21 @@ def _pack_networks(predictor, arrays):
         _pack_layers(prefix, network.coefs, network.intercepts, arrays)
         arrays[f"{prefix}output"] = network.output
         arrays[f"{prefix}members"] = network.members
-        networks.append({"n_layers": len(network.coefs), "squared": bool(network.squared)})
-    return {"networks": networks}
+        networks.append(bool(network.squared))
+    return {"squared": networks}
 
 
 def _unpack_networks(settings, arrays, prices):
     means = arrays.take("means", "D")
     networks = []
-    for number, network in enumerate(settings["networks"]):
+    for number, squared in enumerate(settings["squared"]):
         prefix = f"network{number}_"
-        n_layers = network["n_layers"]
-        sizes = ["D", *(f"{prefix}{layer}" for layer in range(1, n_layers + 1))]
-        coefs, intercepts = _unpack_layers(prefix, sizes, arrays)
+        coefs, intercepts, n_hidden = _unpack_layers(prefix, arrays)
         members = arrays.take(f"{prefix}members", [f"{prefix}models"], dtypes=["int64"])
         output = arrays.take(f"{prefix}output", [f"{prefix}models", f"{prefix}outputs"])
-        if output.shape[1] != 1 + arrays.sizes[sizes[-1]]:
+        if output.shape[1] != 1 + n_hidden:
             raise ValueError(f"{prefix}output is of shape {output.shape}")
-        networks.append(NetworkOutputs(coefs, intercepts, output, network["squared"], members))
+        networks.append(NetworkOutputs(coefs, intercepts, output, _kind_of(squared, bool), members))
     known = np.concatenate([network.members for network in networks])
     if sorted(known) != list(range(len(prices))):
         raise ValueError("networks do not give one output for each model")
@@ -296,12 +293,20 @@ def _pack_layers(prefix, coefs, intercepts, arrays):
         arrays[f"{prefix}intercept{layer}"] = intercept
 
 
-def _unpack_layers(prefix, sizes, arrays):
-    coefs, intercepts = [], []
-    for layer, ends in enumerate(pairwise(sizes)):
-        coefs.append(arrays.take(f"{prefix}coef{layer}", ends))
-        intercepts.append(arrays.take(f"{prefix}intercept{layer}", ends[1:]))
-    return coefs, intercepts
+def _unpack_layers(prefix, arrays, last=None):
+    """Layers as far as there are any, and the width of the last; it has the size of a letter."""
+    coefs: list[np.ndarray] = []
+    intercepts, inputs = [], "D"
+    while f"{prefix}coef{len(coefs)}" in arrays:
+        layer = len(coefs)
+        is_last = f"{prefix}coef{layer + 1}" not in arrays
+        outputs = last if is_last and last else f"{prefix}layer{layer}"
+        coefs.append(arrays.take(f"{prefix}coef{layer}", [inputs, outputs]))
+        intercepts.append(arrays.take(f"{prefix}intercept{layer}", [outputs]))
+        inputs = outputs
+    if last and not coefs:
+        raise ValueError("a network has no layers")
+    return coefs, intercepts, arrays.sizes[inputs]
 
 
 # Errors from neighbours
@@ -326,13 +331,36 @@ def _unpack_neighbors(settings, arrays, prices):
     errors = arrays.take("errors", "MN", missing=True)
     if np.isnan(errors).all(axis=1).any():
         raise ValueError("errors has a model that was never run")
-    if not (settings["n_neighbors"] >= 1 and settings["weights"] in ("uniform", "distance")):
-        raise ValueError("neighbours are out of range")
-    return NeighborPredictor(prompts, errors, prices, **settings)
+    if settings["weights"] not in ("uniform", "distance"):
+        raise ValueError("weights are unknown")
+    return NeighborPredictor(
+        prompts,
+        errors,
+        prices,
+        _whole(settings["n_neighbors"], 1),
+        settings["weights"],
+        _kind_of(settings["metric"], str),
+    )
 
 
-def _number(value):
-    value = float(value)
-    if not np.isfinite(value):
-        raise ValueError("a number is not finite")
+# Values of the header
+
+
+def _number(value, low, high=np.inf):
+    value = float(_kind_of(value, int | float))
+    if not (low <= value <= high and np.isfinite(value)):
+        raise ValueError(f"{value} is out of range")
+    return value
+
+
+def _whole(value, low, high=np.inf):
+    if not low <= _kind_of(value, int) <= high:
+        raise ValueError(f"{value} is out of range")
+    return value
+
+
+def _kind_of(value, kind):
+    # True is an int to Python.
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise ValueError(f"{value!r} is no {kind}")
     return value

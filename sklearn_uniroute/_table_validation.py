@@ -11,10 +11,9 @@ def check_prompt(x, shape):
     """Check one embedding."""
     x = np.asarray(x)
     if x.dtype.char not in "fd":
-        try:
-            x = x.astype(np.float64)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"`x` must be numbers, one per feature; got {x.dtype}.") from error
+        if x.dtype.kind not in "biuf":
+            raise ValueError(f"`x` must be real numbers, one per feature; got {x.dtype}.")
+        x = x.astype(np.float64)
     if x.shape != shape:
         raise ValueError(
             f"`x` must be one embedding of shape {shape}; got shape {x.shape}. For many prompts, "
@@ -40,8 +39,9 @@ def check_prompt_width(X, n_features):
 
 def check_excluded(exclude, positions):
     """Positions of models not to choose, which others are left beside."""
-    if isinstance(exclude, str):
-        raise TypeError(f"`exclude` must be a collection of model names; got {exclude!r}.")
+    if isinstance(exclude, str) or not np.iterable(exclude):
+        raise TypeError(f"`exclude` must be an iterable of model names; got {exclude!r}.")
+    exclude = list(exclude)
     unknown = [name for name in exclude if name not in positions]
     if unknown:
         raise ValueError(

@@ -345,10 +345,24 @@ def check_val_errors(val_errors, n_prompts, *, own_prompts):
     return val_errors
 
 
+def is_dask(X):
+    """Whether this is a dask array or DataFrame; without importing dask."""
+    return type(X).__module__.startswith("dask.")
+
+
+def check_prompts(router, X):
+    """Check prompts against those that the router was fitted on."""
+    if is_dask(X):
+        raise TypeError(
+            "dask arrays are for `fit`, `predict` and `predict_error`; pass X.compute() here."
+        )
+    return validate_data(router, X, reset=False, dtype=FLOATS)
+
+
 def check_validation_prompts(router, X_val):
     """Check prompts that the user brings, against those that the router was fitted on."""
     try:
-        return validate_data(router, X_val, reset=False, dtype=FLOATS)
+        return check_prompts(router, X_val)
     except ValueError as error:
         raise ValueError(f"`X_val` does not fit the prompts of this router. {error}") from error
 

@@ -6,7 +6,7 @@ from sklearn.base import clone
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import check_cv
 from sklearn.utils import Bunch
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from sklearn_uniroute._clusters import center_distances, far_distance
 from sklearn_uniroute._parameters import check_count, check_share
@@ -14,9 +14,9 @@ from sklearn_uniroute._phi import NearestCluster
 from sklearn_uniroute._similarity import model_similarity
 from sklearn_uniroute._similarity_display import ModelSimilarityDisplay
 from sklearn_uniroute._validation import (
-    FLOATS,
     check_has_clusters,
     check_pool,
+    check_prompts,
     check_quality,
     select_columns,
 )
@@ -86,7 +86,7 @@ def cluster_report(router, X=None, *, pool=None, n_typical=3, confidence=0.9):
         width = width * router.representation_std_[index, :n_clusters].T
         low, high = error - width, error + width
     if X is not None:
-        X = validate_data(router, X, reset=False, dtype=FLOATS)
+        X = check_prompts(router, X)
         distances, labels = center_distances(X, NearestCluster(router.cluster_centers_))
         typical = []
         for cluster in range(n_clusters):
@@ -167,7 +167,7 @@ def excess_risk(router, X, y, *, regressor=None, pool=None, cv=5):
         labels=labels,
     )
     estimated = router.predict_error(X, labels.tolist())
-    X = validate_data(router, X, reset=False, dtype=FLOATS)
+    X = check_prompts(router, X)
     regressor = RidgeCV(np.logspace(-2, 4, 13)) if regressor is None else regressor
     reference = np.empty(y.shape)
     for training, held_out in check_cv(cv).split(X, y):
@@ -226,7 +226,7 @@ def drift_report(router, X, *, alpha=0.01):
     check_is_fitted(router)
     check_has_clusters(router)
     check_share(alpha, "alpha")
-    X = validate_data(router, X, reset=False, dtype=FLOATS)
+    X = check_prompts(router, X)
     distances, labels = center_distances(X, NearestCluster(router.cluster_centers_))
     sizes = router.cluster_sizes_
     counts = np.bincount(labels, minlength=len(sizes))

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import matplotlib as mpl
+import numpy as np
 import pytest
 from hypothesis import settings
 
@@ -32,6 +33,12 @@ def device(request):
 def data():
     """Eight models in rising order of price, on prompts in six clusters."""
     return make_routing_data(n_prompts=400, n_models=8, n_features=5, n_clusters=6, random_state=0)
+
+
+@pytest.fixture(scope="session")
+def calls(data):
+    """What each call costs."""
+    return data.costs * np.random.RandomState(0).uniform(0.5, 1.5, size=data.y.shape)
 
 
 @pytest.fixture(params=["mmlu_pro_29llm", "routerbench_11llm", "llmrouter_9llm"])

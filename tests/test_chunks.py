@@ -14,13 +14,9 @@ ROUTERS = [
     KMeansRouter(4, representation="mean", temperature=0, random_state=0),
     HybridRouter(4, n_components=2, random_state=0),
     LearnedMapRouter(4, hidden_layer_sizes=(8,), random_state=0),
+    KMeansRouter(4, temperature=0, fallback="dearest", alpha=0.1, random_state=0),
 ]
 CHUNKS = [slice(0, 200), slice(200, 210), slice(210, 400)]
-
-
-@pytest.fixture(scope="session")
-def calls(data):
-    return data.costs * np.random.RandomState(0).uniform(0.5, 1.5, size=data.y.shape)
 
 
 @pytest.fixture(scope="session")
@@ -53,13 +49,15 @@ def test_sums_of_chunks_are_those_of_all_prompts(router, data, gaps, calls):
     np.testing.assert_array_equal(router.error_sums_, sums)
     np.testing.assert_array_equal(router.error_counts_, counts)
     np.testing.assert_allclose(router.costs_, calls.mean(axis=0))
+    assert len(router.predict(data.X, budget=60)) == 400
     if router.representation == "mean":
         np.testing.assert_allclose(router.representation_, sums / counts)
         np.testing.assert_allclose(router.calibration_weights_, router.cluster_shares_)
         return
     information = np.zeros_like(router.information_[3])
     moment = np.zeros(len(information))
-    phi = router._features(data.X).astype(float)
+    phi = router._features(data.X)
+    phi = np.eye(4)[phi] if phi.ndim == 1 else phi.astype(float)
     for n in range(400):
         if not np.isnan(gaps[n, 3]):
             variance = phi[n] @ router.noise_
@@ -173,6 +171,53 @@ def test_costs_of_calls_go_on(data, calls):
     router = KMeansRouter(4, random_state=0).partial_fit(data.X[:100], data.y[:100])
     with pytest.raises(ValueError, match="the chunks before had none"):
         router.partial_fit(data.X[100:], data.y[100:], costs=data.costs)
+
+
+def test_prices_that_further_calls_would_undo(data, calls):
+    for change in (
+        lambda router: router.set_cost(0, 999.0),
+        lambda router: router.add_model(
+            np.zeros(len(router.X_val_)), name=0, cost=999.0, replace=True
+        ),
+    ):
+        router = KMeansRouter(4, n_validation=50, random_state=0)
+        router.partial_fit(data.X[:200], data.y[:200], costs=calls[:200])
+        change(router)
+        with pytest.raises(ValueError, match="prices were set"):
+            router.partial_fit(data.X[200:], data.y[200:], costs=calls[200:])
+        assert router.costs_[0] == 999
+    # Prices of models are nothing that chunks would undo.
+    router = KMeansRouter(4, random_state=0)
+    router.partial_fit(data.X[:200], data.y[:200], costs=data.costs).set_cost(0, 999.0)
+    assert router.partial_fit(data.X[200:], data.y[200:]).costs_[0] == 999
+
+
+def test_the_first_pass_has_prompts_alone_and_of_one_kind(data):
+    X = pd.DataFrame(data.X, columns=list("abcde"))
+    router = KMeansRouter(4, random_state=0).partial_fit(X)
+    for bad in (X[X.columns[::-1]], X[["a", "b"]]):
+        with pytest.raises(ValueError, match="feature"):
+            router.partial_fit(bad, data.y)
+    with pytest.raises(ValueError, match="go with chunks that have `y`"):
+        router.partial_fit(X, costs=data.costs)
+    router.partial_fit(X, data.y)
+    assert router.feature_names_in_.tolist() == list("abcde")
+    assert vars(router)["_clusterer"] is None
+
+
+def test_a_clusterer_that_fails_leaves_the_router_as_it_was(data):
+    class Failing(MiniBatchKMeans):
+        def partial_fit(self, X):
+            super().partial_fit(X)
+            if X[0, 0] == 7:
+                raise RuntimeError("out of order")
+            return self
+
+    router = KMeansRouter(clusterer=Failing(3, random_state=0)).partial_fit(data.X[:100])
+    centers = router._clusterer.cluster_centers_.copy()
+    with pytest.raises(RuntimeError, match="out of order"):
+        router.partial_fit(np.full((100, 5), 7.0))
+    np.testing.assert_array_equal(router._clusterer.cluster_centers_, centers)
 
 
 def test_costs_by_cluster(data, calls):

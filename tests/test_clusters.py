@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.cluster import KMeans
 
-from sklearn_uniroute._clusters import cluster_sums, mean_errors
+from sklearn_uniroute._clusters import cluster_sums, distinct_centers, mean_errors
 from sklearn_uniroute._phi import NearestCluster
 
 
@@ -18,6 +18,15 @@ def test_nearest_centers_are_those_of_kmeans(dtype, n_prompts):
 
 def test_equally_near_centers_go_to_the_first():
     assert NearestCluster(np.array([[1.0], [-1.0]])).features(np.array([[0.0]])).tolist() == [0]
+
+
+def test_centers_that_coincide_but_for_rounding():
+    centers = np.array([[1.0, 2.0], [3.0, 1.0], [1.0, 2.0 + 4e-16], [1.0, 2.0 + 1e-6]])
+    np.testing.assert_array_equal(distinct_centers(centers), centers[[0, 1, 3]])
+    np.testing.assert_array_equal(
+        distinct_centers(centers.astype(np.float32)), centers[[0, 1, 3]].astype(np.float32)
+    )
+    np.testing.assert_array_equal(distinct_centers(np.zeros((3, 2))), [[0, 0]])
 
 
 def test_sums_and_means_by_hand():

@@ -1,3 +1,4 @@
+import dask
 import dask.array as da
 import joblib
 import numpy as np
@@ -18,6 +19,7 @@ ROUTERS = [
     KMeansRouter(4, temperature=0, representation="mean", n_validation=50, random_state=0),
     HybridRouter(4, n_components=2, n_validation=50, random_state=0),
     LearnedMapRouter(4, hidden_layer_sizes=(8,), n_validation=50, random_state=0),
+    KMeansRouter(4, temperature=0, fallback="dearest", n_validation=50, random_state=0),
 ]
 
 
@@ -30,11 +32,6 @@ def client():
         Client(cluster) as client,
     ):
         yield client
-
-
-@pytest.fixture(scope="session")
-def calls(data):
-    return data.costs * np.random.RandomState(0).uniform(0.5, 1.5, size=data.y.shape)
 
 
 def blocks(array):
@@ -93,6 +90,64 @@ def test_sums_go_over_all_blocks_where_a_sample_settles_the_rest(client, data, m
     assert router.cluster_sizes_.sum() == 400
 
 
+def test_only_the_sample_is_gathered(client, data, monkeypatch):
+    monkeypatch.setattr(_dask, "_SAMPLE", 30)
+    lengths = []
+    gather = dask.compute
+
+    def compute(*parts):
+        gathered = gather(*parts)
+        lengths.extend(len(part) for part in gathered)
+        return gathered
+
+    def refuse(self):
+        raise AssertionError("all blocks are gathered")
+
+    monkeypatch.setattr(dask, "compute", compute)
+    monkeypatch.setattr(da.Array, "compute", refuse)
+    monkeypatch.setattr(da.Array, "__array__", refuse)
+    router = KMeansRouter(4, n_validation=20, random_state=0)
+    router.fit(blocks(data.X), blocks(data.y), costs=data.costs)
+    assert lengths == [30, 30, 8]
+    router.predict(blocks(data.X))
+    router.predict_error(blocks(data.X))
+
+
+def test_costs_by_name(client, data, calls):
+    costs = pd.DataFrame(calls)[list(range(8))[::-1]]
+    router = KMeansRouter(4, random_state=0).fit(blocks(data.X), blocks(data.y), costs=costs)
+    np.testing.assert_allclose(router.costs_, calls.mean(axis=0))
+    with pytest.raises(ValueError, match="`costs` has no column for model"):
+        router.fit(blocks(data.X), blocks(data.y), costs=costs.rename(columns=str))
+
+
+def test_blocks_without_rows(client, data):
+    X = blocks(data.X)
+    some = da.concatenate([X[:0], X[:90], X[90:90], X[90:]]).rechunk(((0, 90, 0, 310), 5))
+    router = KMeansRouter(4, random_state=0).fit(some, data.y, costs=data.costs)
+    np.testing.assert_array_equal(router.predict(some).compute(), router.predict(data.X))
+    np.testing.assert_allclose(router.predict_error(some).compute(), router.predict_error(data.X))
+
+
+def test_what_is_to_be_computed_is_of_the_router_as_it_was(client, data):
+    router = KMeansRouter(4, n_validation=50, random_state=0).fit(data.X, data.y, costs=data.costs)
+    X = blocks(data.X.astype(np.float32))
+    error, chosen = router.predict_error(X), router.predict(X, cost_weight=1.0)
+    expected = router.predict_error(data.X.astype(np.float32))
+    router.add_model(np.zeros(50), cost=0.0).update_model(0, np.zeros(50))
+    np.testing.assert_array_equal(error.compute(), expected)
+    assert error.dtype == np.float32
+    assert chosen.compute().max() < 8
+
+
+def test_a_model_that_the_sample_does_not_tell_of(client, data, monkeypatch):
+    monkeypatch.setattr(_dask, "_SAMPLE", 20)
+    y = data.y.copy()
+    y[5:, 3] = np.nan
+    with pytest.raises(ValueError, match=r"of 20 prompts drawn from `y` none .* 3;"):
+        KMeansRouter(2, random_state=0).fit(blocks(data.X), blocks(y))
+
+
 def test_names_and_missing_labels(client, data, calls):
     names = list("abcdefgh")
     y = pd.DataFrame(data.y, columns=names)
@@ -137,6 +192,22 @@ def test_bad_blocks(client, data):
     with pytest.raises(ValueError, match="infinity"):
         router.fit(X, da.where(y > 0, np.inf, y))
     assert not hasattr(router, "cluster_centers_")
+    with pytest.raises(TypeError, match="pass both in blocks"):
+        router.fit(data.X, y)
+    with pytest.raises(ValueError, match="`X` must be of shape"):
+        router.fit(X[:, 0], y)
+    with pytest.raises(TypeError, match="pass dask arrays to `fit`"):
+        router.partial_fit(X, y)
+    router = KMeansRouter(4, random_state=0).fit(data.X, data.y, costs=data.costs)
+    with pytest.raises(ValueError, match="`X` has 3 features"):
+        router.predict(X[:, :3])
+    for call in (router.decision_function, router.predict_cost):
+        with pytest.raises(TypeError, match=r"pass X\.compute"):
+            call(X)
+    with pytest.raises(TypeError, match=r"pass X\.compute"):
+        router.score(X, data.y)
+    with pytest.raises(TypeError, match=r"pass X\.compute"):
+        router.cost_weight_for_budget(30, X=X)
     with pytest.raises(TypeError, match="LinearRouter needs all prompts at once"):
         LinearRouter().fit(X, y)
 

@@ -21,11 +21,6 @@ from tests.routers import ROUTERS
 CV = DynamicPoolSplit(3, random_state=0)
 
 
-@pytest.fixture(scope="session")
-def calls(data):
-    return data.costs * np.random.RandomState(0).uniform(0.5, 1.5, size=data.y.shape)
-
-
 def test_folds_part_prompts_and_models(data):
     folds = list(
         DynamicPoolSplit(7, test_size=0.2, model_share=0.5, random_state=1).split(

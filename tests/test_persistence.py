@@ -86,9 +86,13 @@ def test_what_is_not_trusted_is_not_read(data, tmp_path):
     skops.io.dump({"format": 1, "package_version": "1", "router": _Callback()}, path)
     with pytest.raises(ValueError, match=r"not trusted: 'tests\.test_persistence\._Callback'"):
         load_router(path)
-    skops.io.dump(PCA(), path)
-    with pytest.raises(ValueError, match="holds no router"):
-        load_router(path)
+    others = [PCA(), None]
+    others += [{"format": 1, "router": PCA()}, {"format": "1", "router": KMeansRouter()}]
+    others += [{"format": 1, "package_version": "1"}, {"format": 1, "router": make_pipeline(PCA())}]
+    for other in others:
+        skops.io.dump(other, path)
+        with pytest.raises(ValueError, match="holds no router"):
+            load_router(path)
     skops.io.dump({"format": 2, "package_version": "9.1", "router": KMeansRouter()}, path)
     with pytest.raises(ValueError, match=r"by version 9\.1, .* upgrade sklearn_uniroute"):
         load_router(path)

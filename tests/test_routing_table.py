@@ -1,3 +1,4 @@
+import pickle
 import threading
 import time
 import tracemalloc
@@ -20,15 +21,10 @@ from tests.routers import ROUTERS
 POINTS = (
     {"cost_weight": 0.0},
     {"cost_weight": 0.01},
-    {"cost_weight": 10.0},
+    {"cost_weight": np.float32(10.0)},
     {"budget": 20.0},
     {"budget": 20.0, "randomize": True},
 )
-
-
-@pytest.fixture(scope="session")
-def calls(data):
-    return data.costs * np.random.RandomState(0).uniform(0.5, 1.5, size=data.y.shape)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -104,6 +100,42 @@ def test_excluding_is_choosing_among_the_others(router, data):
         expected = router.predict(X, others, cost_weight=0.001)
         np.testing.assert_array_equal(table.route_many(X, exclude=exclude), expected)
         assert [table.route(x, exclude=exclude) for x in X[:20]] == expected[:20].tolist()
+
+
+def test_models_are_excluded_by_any_iterable(data):
+    table = KMeansRouter(4, random_state=0).fit(data.X, np.eye(8)[:1] + 0 * data.y).routing_table()
+    x = data.X[0]
+    assert table.route(x) == 0
+    for exclude in ([0], {0}, np.array([0]), iter([0]), (name for name in [0]), {0: "down"}):
+        assert table.route(x, exclude=exclude) == 1
+    np.testing.assert_array_equal(table.route_many(data.X, exclude=np.array([1, 0])), 2)
+    assert table.route(x, exclude=set()) == 0
+
+
+def test_ties_where_calls_have_prices(data):
+    """Both cost and do the same in the first cluster; registration decides, not the mean price."""
+    X = np.repeat([[0.0, 0.0], [10.0, 10.0]], 50, axis=0)
+    y, costs = np.ones((100, 3)), np.ones((100, 3))
+    y[:, 2], costs[50:, 0] = 0, 5
+    router = KMeansRouter(
+        2, temperature=0, representation="mean", cost_model="cluster", cost_weight=0.01
+    ).fit(X, y, costs=costs)
+    table = router.routing_table()
+    assert table.models == (0, 1, 2)
+    assert router.predict(X[:1]) == table.route_many(X[:1]) == table.route(X[0]) == 0
+    assert table.route(X[-1]) == 1
+
+
+def test_clusters_that_coincide(data):
+    prompts = np.random.RandomState(0).normal(size=(5, 384)).astype(np.float32)
+    X = prompts[np.random.RandomState(1).randint(5, size=300)]
+    y = np.random.RandomState(2).randint(2, size=(300, 4))
+    router = KMeansRouter(12, temperature=0, random_state=0)
+    with pytest.warns(UserWarning, match="distinct clusters"):
+        router.fit(X, y, costs=[1, 2, 3, 4])
+    assert len(router.cluster_centers_) == 5
+    table = router.routing_table(cost_weight=0.01)
+    assert [table.route(x) for x in prompts] == table.route_many(prompts).tolist()
 
 
 def test_excluding_where_a_budget_is_spent_in_full(data):
@@ -228,8 +260,9 @@ def test_tables_never_change(router, data):
         table.cost_weight = 1
     with pytest.raises(AttributeError, match="never changes"):
         del table.models
-    with pytest.raises(ValueError, match="read-only"):
-        table.costs[0] = 1
+    for one in (table, pickle.loads(pickle.dumps(table))):
+        with pytest.raises(ValueError, match="read-only"):
+            one.costs[0] = 1
 
 
 @pytest.mark.parametrize(
@@ -237,7 +270,7 @@ def test_tables_never_change(router, data):
     [
         (lambda table: table.route([1.0, 2.0]), ValueError, "shape \\(5,\\); got shape \\(2,\\)"),
         (lambda table: table.route(np.ones((1, 5))), ValueError, "call route_many"),
-        (lambda table: table.route(["a"] * 5), ValueError, "must be numbers"),
+        (lambda table: table.route(["a"] * 5), ValueError, "must be real numbers"),
         (lambda table: table.route([np.nan] * 5), ValueError, "must be finite"),
         (lambda table: table.route([1, 2, 3, 4, -np.inf]), ValueError, "must be finite"),
         (lambda table: table.route([1e200] * 5), ValueError, "squares overflow"),
@@ -247,7 +280,9 @@ def test_tables_never_change(router, data):
         (lambda table: table.route_many(np.ones((0, 5))), ValueError, "0 sample"),
         (lambda table: table.route_many(np.ones(5)), ValueError, "2D array"),
         (lambda table: table.route(np.ones(5), exclude={"x"}), ValueError, "know: 'x'. Known"),
-        (lambda table: table.route(np.ones(5), exclude="x"), TypeError, "collection"),
+        (lambda table: table.route(np.ones(5), exclude="x"), TypeError, "iterable"),
+        (lambda table: table.route(np.ones(5), exclude=3), TypeError, "iterable"),
+        (lambda table: table.route(np.ones(5) + 1j), ValueError, "must be real numbers"),
         (lambda table: table.route(np.ones(5), exclude=range(8)), ValueError, "leaves no model"),
         (lambda table: table.route_many(np.ones((1, 5)), exclude=[9]), ValueError, "Known"),
     ],

@@ -55,11 +55,6 @@ GRIDS = {
 }
 
 
-@pytest.fixture(scope="session")
-def calls(data):
-    return data.costs * np.random.RandomState(0).uniform(0.5, 1.5, size=data.y.shape)
-
-
 def as_given(data, calls, frame, kind):
     """Prompts, quality and costs in the form that is to be tried."""
     X, y = data.X, data.y

@@ -96,9 +96,17 @@ def test_a_crash_leaves_the_old_file(saved, data, monkeypatch):
                 table.save(path)
         assert path.read_bytes() == before
         assert [file.name for file in path.parent.iterdir()] == ["table.npz"]
-    umask = os.umask(0)
-    os.umask(umask)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~umask
+
+
+def test_files_keep_their_mode_and_links(saved, tmp_path):
+    table, path = saved
+    path.chmod(0o600)
+    link = tmp_path / "link.npz"
+    link.symlink_to(path)
+    table.save(link, embedder="other")
+    assert link.is_symlink()
+    assert RoutingTable.load(path).embedder == "other"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_a_function_for_a_metric_cannot_be_saved(data, tmp_path):
@@ -169,17 +177,26 @@ def with_array(name, array):
         (lambda header, _: header.update(models=[[one] for one in range(8)]), "TypeError"),
         (lambda header, _: header.update(models=[one / 2 for one in range(8)]), "strings nor"),
         (lambda header, _: header.update(kind="other"), "KeyError: 'other'"),
-        (lambda header, _: header["settings"].update(temperature=float("nan")), "not finite"),
-        (lambda header, _: header["settings"].update(fallback_position=8), "fallback"),
+        (lambda header, _: header["settings"].update(temperature=float("nan")), "out of range"),
+        (lambda header, _: header["settings"].update(temperature=-1), "out of range"),
+        (lambda header, _: header["settings"].update(temperature="1"), "is no int"),
+        (lambda header, _: header["settings"].update(fallback_distance=-1), "out of range"),
+        (lambda header, _: header["settings"].update(fallback_position=1.5), "is no"),
+        (lambda header, _: header["settings"].update(fallback_position=8), "out of range"),
         (lambda header, _: header["operating_point"].update(share=2), "out of range"),
         (lambda header, _: header["operating_point"].update(cost_weight=-1), "out of range"),
+        (lambda header, _: header["operating_point"].update(cost_weight=1e999), "out of range"),
+        (lambda header, _: header["operating_point"].update(seed=-3), "out of range"),
+        (lambda header, _: header["operating_point"].update(seed=True), "is no"),
+        (lambda header, _: header.update(format=-5), "out of range"),
+        (lambda header, _: header.update(embedder=[1]), "is no"),
+        (lambda header, _: header.update(has_costs="false"), "is no"),
         (lambda header, members: members.pop("centers.npy"), "KeyError: 'centers'"),
         (with_array("centers.npy", np.ones((4, 5), dtype=int)), "of int64"),
         (with_array("centers.npy", np.ones((5, 5))), "expected"),
         (with_array("centers.npy", np.ones((4, 5, 1))), "of shape"),
         (with_array("centers.npy", np.full((4, 5), np.nan)), "not finite"),
         (with_array("centers.npy", np.full((4, 5), None)), "pickle"),
-        (with_array("prices.npy", np.arange(8.0)[::-1]), "rising cost"),
         (with_array("prices.npy", np.arange(8.0) - 1), "rising cost"),
         (with_array("representation.npy", np.ones((8, 3))), "expected"),
         (with_array("more.npy", np.ones(3)), "further arrays"),
@@ -190,6 +207,30 @@ def test_files_that_make_no_sense(saved, monkeypatch, change, message):
     monkeypatch.chdir(path.parent)
     rewritten(path, lambda header, members: None)
     RoutingTable.load(path)
+    rewritten(path, change)
+    with pytest.raises(ValueError, match=message):
+        RoutingTable.load(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("kmeans", with_array("prices.npy", np.arange(3.0)[::-1]), "rising cost"),
+        ("learned_map", lambda _, members: members.pop("coef1.npy"), "expected"),
+        ("learned_map", with_array("coef1.npy", np.ones((4, 2))), "expected"),
+        ("learned_map", with_array("coef2.npy", np.ones((3, 3))), "intercept2"),
+        ("mlp", with_array("network0_output.npy", np.ones((3, 9))), "output is of shape"),
+        ("mlp", with_array("network0_members.npy", np.array([0, 1, 1])), "one output for each"),
+        ("mlp", lambda header, _: header["settings"].update(squared=["yes"]), "is no"),
+        ("neighbors", lambda header, _: header["settings"].update(weights="x"), "weights"),
+        ("neighbors", lambda header, _: header["settings"].update(n_neighbors=0), "out of range"),
+        ("neighbors", with_array("errors.npy", np.full((3, 50), np.nan)), "never run"),
+    ],
+)
+def test_files_of_other_routers_that_make_no_sense(tmp_path, monkeypatch, name, change, message):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "table.npz"
+    path.write_bytes((RELEASED / f"table_0_1_{name}.npz").read_bytes())
     rewritten(path, change)
     with pytest.raises(ValueError, match=message):
         RoutingTable.load(path)
