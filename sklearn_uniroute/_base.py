@@ -17,6 +17,11 @@ from sklearn_uniroute._cost_validation import (
 )
 from sklearn_uniroute._curve import model_means
 from sklearn_uniroute._dask import map_rows
+from sklearn_uniroute._model_validation import (
+    check_pool,
+    model_labels,
+    select_columns,
+)
 from sklearn_uniroute._parameters import check_count
 from sklearn_uniroute._pool import PoolMixin
 from sklearn_uniroute._routing_table import RoutingTable
@@ -25,15 +30,12 @@ from sklearn_uniroute._unchanged import unchanged_on_error
 from sklearn_uniroute._validation import (
     FLOATS,
     check_has_std,
-    check_pool,
     check_prompts,
     check_quality,
     check_sample_weight,
     check_sums_over_blocks,
     check_validation_prompts,
     is_dask,
-    model_labels,
-    select_columns,
 )
 
 

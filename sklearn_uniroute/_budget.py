@@ -14,6 +14,7 @@ from sklearn_uniroute._cost_validation import (
     check_randomize,
     check_target,
 )
+from sklearn_uniroute._model_validation import check_pool
 from sklearn_uniroute._operating_point import OperatingPoint
 from sklearn_uniroute._predictors import Predictor
 from sklearn_uniroute._routing import (
@@ -23,7 +24,7 @@ from sklearn_uniroute._routing import (
     walk_points,
     weight_within_budget,
 )
-from sklearn_uniroute._validation import check_has_std, check_pool, check_prompts
+from sklearn_uniroute._validation import check_has_std, check_prompts
 
 
 class BudgetMixin:

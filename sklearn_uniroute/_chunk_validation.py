@@ -3,7 +3,8 @@
 import numpy as np
 
 from sklearn_uniroute._cost_validation import check_costs
-from sklearn_uniroute._validation import is_dask, listing
+from sklearn_uniroute._model_validation import listing
+from sklearn_uniroute._validation import is_dask
 
 
 def check_unsettled(fitted):

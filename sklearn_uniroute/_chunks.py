@@ -22,16 +22,11 @@ from sklearn_uniroute._chunk_validation import (
 )
 from sklearn_uniroute._cluster_router import ClusterRouter
 from sklearn_uniroute._dask import fit_blocks
+from sklearn_uniroute._model_validation import select_columns
 from sklearn_uniroute._phi import NearestCluster
 from sklearn_uniroute._sums import added, sum_up
 from sklearn_uniroute._unchanged import unchanged_on_error
-from sklearn_uniroute._validation import (
-    FLOATS,
-    check_clusterer,
-    check_prompts,
-    check_quality,
-    select_columns,
-)
+from sklearn_uniroute._validation import FLOATS, check_clusterer, check_prompts, check_quality
 
 
 class ChunkedRouter(ClusterRouter):

@@ -19,9 +19,9 @@ from sklearn_uniroute import (
 )
 from sklearn_uniroute._baselines import BASELINES
 from sklearn_uniroute._compare import compare_routers
+from sklearn_uniroute._model_validation import listing
 from sklearn_uniroute._optional import import_optional
 from sklearn_uniroute._report import NOTES, as_json, draw
-from sklearn_uniroute._validation import listing
 from sklearn_uniroute.datasets import load_routing_data, make_classifier_pool
 
 ROUTERS = {

@@ -8,9 +8,9 @@ from threadpoolctl import threadpool_limits
 from sklearn_uniroute._baselines import BASELINES, baseline_inputs
 from sklearn_uniroute._comparison import RouterComparison
 from sklearn_uniroute._curve import check_curve_inputs, curve_points, is_wide
+from sklearn_uniroute._model_validation import listing, repeated
 from sklearn_uniroute._parameters import check_choice, check_count
 from sklearn_uniroute._splits import TEST_SHARE, count_training_models, draw_split
-from sklearn_uniroute._validation import listing, repeated
 from sklearn_uniroute.metrics import (
     deferral_area_score,
     peak_quality_score,

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 import numpy as np
 from sklearn.utils import check_array
 
-from sklearn_uniroute._validation import FLOATS, listing
+from sklearn_uniroute._model_validation import listing
+from sklearn_uniroute._validation import FLOATS
 
 
 def check_costs(costs, labels, *, quality, complete=False, name="costs"):

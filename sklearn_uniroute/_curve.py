@@ -5,13 +5,9 @@ from typing import NamedTuple
 import numpy as np
 
 from sklearn_uniroute._cost_validation import check_costs
+from sklearn_uniroute._model_validation import model_labels
 from sklearn_uniroute._routing import ROUNDING, hull_walk, walk_points
-from sklearn_uniroute._validation import (
-    check_error_pred,
-    check_quality,
-    check_sample_weight,
-    model_labels,
-)
+from sklearn_uniroute._validation import check_error_pred, check_quality, check_sample_weight
 
 
 class CurveInputs(NamedTuple):

@@ -7,16 +7,10 @@ from sklearn.base import clone
 from sklearn.utils import check_array, check_random_state
 
 from sklearn_uniroute._cost_validation import check_costs
+from sklearn_uniroute._model_validation import listing, model_labels, select_columns
 from sklearn_uniroute._optional import import_optional
 from sklearn_uniroute._sums import added, sum_up
-from sklearn_uniroute._validation import (
-    FLOATS,
-    check_quality,
-    is_dask,
-    listing,
-    model_labels,
-    select_columns,
-)
+from sklearn_uniroute._validation import FLOATS, check_quality, is_dask
 
 # Prompts that are gathered for what is no sum.
 _SAMPLE = 10_000

@@ -15,6 +15,9 @@ from threadpoolctl import threadpool_limits
 
 from sklearn_uniroute._cost_validation import check_costs
 from sklearn_uniroute._curve import has_range, model_means
+from sklearn_uniroute._model_validation import (
+    model_labels,
+)
 from sklearn_uniroute._parameters import check_count, check_open_share
 from sklearn_uniroute._scorers import deferral_area_scorer
 from sklearn_uniroute._splits import count_training_models, draw_models
@@ -23,7 +26,6 @@ from sklearn_uniroute._validation import (
     check_folds,
     check_quality,
     check_settings,
-    model_labels,
 )
 
 

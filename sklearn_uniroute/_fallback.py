@@ -6,10 +6,10 @@ import numpy as np
 
 from sklearn_uniroute._cluster_router import ClusterRouter
 from sklearn_uniroute._clusters import far_distance
+from sklearn_uniroute._model_validation import check_fallback_stays, find_fallback
 from sklearn_uniroute._parameters import check_fallback
 from sklearn_uniroute._phi import NearestCluster
 from sklearn_uniroute._predictors import Fallback
-from sklearn_uniroute._validation import check_fallback_stays, find_fallback
 
 
 class FallbackRouter(ClusterRouter):

@@ -8,9 +8,10 @@ from threadpoolctl import threadpool_limits
 
 from sklearn_uniroute._compare import check_comparable
 from sklearn_uniroute._cost_validation import check_costs
+from sklearn_uniroute._model_validation import model_labels
 from sklearn_uniroute._parameters import check_count, check_enough
 from sklearn_uniroute._splits import TEST_SHARE, TRAINING_SHARE, draw_split
-from sklearn_uniroute._validation import FLOATS, check_quality, model_labels
+from sklearn_uniroute._validation import FLOATS, check_quality
 
 
 def few_shot_curve(

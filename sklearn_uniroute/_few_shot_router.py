@@ -17,6 +17,9 @@ from sklearn_uniroute._clusters import (
 )
 from sklearn_uniroute._cost_validation import check_new_costs
 from sklearn_uniroute._fallback import FallbackRouter
+from sklearn_uniroute._model_validation import (
+    find_model,
+)
 from sklearn_uniroute._parameters import check_choice, check_count, check_enough
 from sklearn_uniroute._phi import NearestCluster
 from sklearn_uniroute._posterior import (
@@ -37,7 +40,6 @@ from sklearn_uniroute._validation import (
     check_clusterer,
     check_preference_scale,
     check_prompts,
-    find_model,
 )
 
 # Training prompts, at most, whose responsibilities are kept to keep budgets on.

@@ -10,8 +10,9 @@ import numpy as np
 from sklearn.utils import Bunch, check_array
 
 from sklearn_uniroute._cost_validation import check_costs
+from sklearn_uniroute._model_validation import listing, repeated
 from sklearn_uniroute._optional import import_optional
-from sklearn_uniroute._validation import FLOATS, check_quality, listing, repeated
+from sklearn_uniroute._validation import FLOATS, check_quality
 
 # Columns of a table that do not name a model.
 _RESERVED = ("prompt_id", "prompt", "source", "embedding")

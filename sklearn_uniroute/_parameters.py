@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 from sklearn.utils import check_scalar
 
-from sklearn_uniroute._validation import listing
+from sklearn_uniroute._model_validation import listing
 
 
 def check_choice(value, name, allowed):

@@ -13,9 +13,9 @@ from sklearn_uniroute._learned_map import LearnedMapRouter
 from sklearn_uniroute._linear import LinearRouter
 from sklearn_uniroute._matrix_factorization import MatrixFactorizationRouter
 from sklearn_uniroute._mlp import MLPRouter
+from sklearn_uniroute._model_validation import listing
 from sklearn_uniroute._neighbors import KNeighborsRouter
 from sklearn_uniroute._optional import import_optional
-from sklearn_uniroute._validation import listing
 from sklearn_uniroute._version import __version__
 from sklearn_uniroute._zero import ZeroRouter
 

@@ -7,13 +7,15 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_uniroute._cost_validation import check_cost
-from sklearn_uniroute._validation import (
+from sklearn_uniroute._model_validation import (
     check_new_name,
     check_not_known,
     check_removable,
+    find_model,
+)
+from sklearn_uniroute._validation import (
     check_val_errors,
     check_validation_prompts,
-    find_model,
 )
 
 

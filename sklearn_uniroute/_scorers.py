@@ -8,7 +8,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_uniroute._validation import check_pool
+from sklearn_uniroute._model_validation import check_pool
 from sklearn_uniroute.metrics import (
     deferral_area_score,
     peak_quality_score,

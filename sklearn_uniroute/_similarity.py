@@ -4,8 +4,9 @@ import numpy as np
 from scipy.spatial.distance import pdist, squareform
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_uniroute._model_validation import check_pool
 from sklearn_uniroute._parameters import check_positive
-from sklearn_uniroute._validation import check_has_clusters, check_pool
+from sklearn_uniroute._validation import check_has_clusters
 
 # Distances below this are those of equal representations.
 _ROUNDING = 1e-9

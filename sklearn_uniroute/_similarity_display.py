@@ -4,9 +4,9 @@ import numpy as np
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
+from sklearn_uniroute._model_validation import check_pool
 from sklearn_uniroute._optional import import_optional
 from sklearn_uniroute._similarity import model_similarity
-from sklearn_uniroute._validation import check_pool
 
 
 class ModelSimilarityDisplay:

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from sklearn_uniroute._validation import listing
+from sklearn_uniroute._model_validation import listing
 
 
 def check_prompt(x, shape):

@@ -9,17 +9,12 @@ from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_uniroute._clusters import center_distances, far_distance
+from sklearn_uniroute._model_validation import check_pool, select_columns
 from sklearn_uniroute._parameters import check_count, check_share
 from sklearn_uniroute._phi import NearestCluster
 from sklearn_uniroute._similarity import model_similarity
 from sklearn_uniroute._similarity_display import ModelSimilarityDisplay
-from sklearn_uniroute._validation import (
-    check_has_clusters,
-    check_pool,
-    check_prompts,
-    check_quality,
-    select_columns,
-)
+from sklearn_uniroute._validation import check_has_clusters, check_prompts, check_quality
 
 __all__ = [
     "ModelSimilarityDisplay",

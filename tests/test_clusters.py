@@ -23,9 +23,9 @@ def test_equally_near_centers_go_to_the_first():
 def test_centers_that_coincide_but_for_rounding():
     centers = np.array([[1.0, 2.0], [3.0, 1.0], [1.0, 2.0 + 4e-16], [1.0, 2.0 + 1e-6]])
     np.testing.assert_array_equal(distinct_centers(centers), centers[[0, 1, 3]])
-    np.testing.assert_array_equal(
-        distinct_centers(centers.astype(np.float32)), centers[[0, 1, 3]].astype(np.float32)
-    )
+    # A millionth is rounding in single precision.
+    centers = centers.astype(np.float32)
+    np.testing.assert_array_equal(distinct_centers(centers), centers[:2])
     np.testing.assert_array_equal(distinct_centers(np.zeros((3, 2))), [[0, 0]])
 
 
