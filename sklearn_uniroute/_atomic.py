@@ -1,9 +1,11 @@
 """Files that are written whole or not at all."""
 
 import os
-import shutil
+import stat
 from pathlib import Path
 from uuid import uuid4
+
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 
 
 def write_whole(path, content):
@@ -11,16 +13,17 @@ def write_whole(path, content):
 
     A reader, or a crash at any moment, finds the old file or the new one.
     """
-    # What a link points to is replaced, not the link.
+    # What a link points to is replaced, not the link; by a file of the same mode.
     path = Path(path).resolve()
+    mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else None
     temporary = path.with_name(f".{uuid4().hex}")
     try:
-        with open(temporary, "xb") as file:
+        with open(os.open(temporary, _NEW, 0o666 if mode is None else mode), "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        if path.exists():
-            shutil.copymode(path, temporary)
+        if mode is not None:
+            temporary.chmod(mode)
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)

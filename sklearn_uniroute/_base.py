@@ -116,6 +116,7 @@ class BaseRouter(PoolMixin, BudgetMixin, BaseEstimator):
             X = validate_data(self, X, None if y is None else "no_validation", dtype=FLOATS)
             y = check_quality(y, n_prompts=len(X), labels=labels)
             self.models_ = np.arange(y.shape[1]) if labels is None else labels
+            self._pool_changed = False
             self.costs_ = None
             if costs is not None:
                 costs = check_costs(costs, self.models_, quality=y)

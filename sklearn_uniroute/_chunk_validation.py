@@ -34,13 +34,13 @@ def check_no_new_validation_prompts(X_val):
         )
 
 
-def check_pool_as_fitted(models, training_models):
+def check_pool_as_fitted(models, training_models, changed):
     """Refuse to go on with models that have not seen the chunks before."""
-    if not np.array_equal(models, training_models):
+    if changed or not np.array_equal(models, training_models):
         raise ValueError(
-            "models were added or removed since the first chunk, so that chunks no longer tell of "
-            f"the same models ({listing(training_models.tolist())}); add models after the last "
-            "chunk."
+            "models were added, replaced or removed since the first chunk, so that chunks no "
+            f"longer tell of the same models ({listing(training_models.tolist())}); add models "
+            "after the last chunk."
         )
 
 
@@ -48,14 +48,14 @@ def check_prices_as_summed(costs, summed):
     """Refuse to go on with prices that further calls would undo."""
     if summed is not None and not np.allclose(costs, summed, rtol=1e-9, atol=0):
         raise ValueError(
-            "prices were set, or a model was replaced, since the chunk before, which the calls of "
-            "this chunk would undo; do so after the last chunk."
+            "prices were set since the chunk before, which the calls of this chunk would undo; set "
+            "them after the last chunk."
         )
 
 
-def check_in_memory(X, y):
+def check_in_memory(*arrays):
     """Refuse blocks in place of chunks."""
-    if is_dask(X) or is_dask(y):
+    if any(map(is_dask, arrays)):
         raise TypeError("`partial_fit` takes one chunk after the other; pass dask arrays to `fit`.")
 
 

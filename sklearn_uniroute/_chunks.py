@@ -102,7 +102,7 @@ class ChunkedRouter(ClusterRouter):
         >>> int(router.cluster_sizes_.sum())
         900
         """
-        check_in_memory(X, y)
+        check_in_memory(X, y, costs)
         with unchanged_on_error(self):
             if y is None:
                 check_nothing_else(costs, X_val)
@@ -138,7 +138,7 @@ class ChunkedRouter(ClusterRouter):
 
     def _add_chunk(self, X, y, costs):
         X = check_prompts(self, X)
-        check_pool_as_fitted(self.models_, self.training_models_)
+        check_pool_as_fitted(self.models_, self.training_models_, self._pool_changed)
         check_prices_as_summed(self.costs_, self._costs_of_sums())
         y = check_quality(
             select_columns(y, self.models_, name="y"),

@@ -43,6 +43,24 @@ def estimate_errors(features, representation):
     return error
 
 
+def column_products(values, weights):
+    """Multiply each column of values with each column of weights, each product on its own.
+
+    Equal columns have equal products, wherever they stand.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_prompts, n_models), dtype float64
+    weights : ndarray of shape (n_prompts, n_features), dtype float64
+
+    Returns
+    -------
+    products : ndarray of shape (n_models, n_features)
+    """
+    values, weights = np.ascontiguousarray(values.T), np.ascontiguousarray(weights.T)
+    return np.vecdot(values[:, None], weights)
+
+
 def estimate_row(features, representation):
     """As :func:`estimate_errors`, for one prompt and a representation in one piece.
 

@@ -127,7 +127,7 @@ def load_router(path):
             f"{path} holds types that are not trusted: {listing(foreign)}; it was not written by "
             "save_router."
         )
-    if not (isinstance(saved, dict) and isinstance(saved.get("format"), int)):
+    if not (isinstance(saved, dict) and type(saved.get("format")) is int and saved["format"] > 0):
         raise ValueError(f"{path} holds no router; it was not written by save_router.")
     if saved["format"] > FORMAT:
         raise ValueError(

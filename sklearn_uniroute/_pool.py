@@ -30,6 +30,8 @@ class PoolMixin:
     models_: np.ndarray
     costs_: Any
     X_val_: np.ndarray
+    # Whether models were added or removed since the router was fitted.
+    _pool_changed = False
     _evidence_arrays: tuple[str, ...]
     _evidence: Callable[..., dict]
     _cost_rows: Callable[..., dict]
@@ -85,6 +87,7 @@ class PoolMixin:
             position = len(self.models_)
         rows = {**rows, **self._cost_rows(cost, X_val), "models_": name}
         self._put_rows(rows, position)
+        self._pool_changed = True
         return self
 
     def update_model(self, name, val_errors, *, X_val=None):
@@ -175,7 +178,7 @@ class PoolMixin:
                 arrays[array] = [*rows[:position], *rows[position + 1 :]]
             elif rows is not None:
                 arrays[array] = np.delete(rows, position, axis=0)
-        vars(self).update(arrays)
+        vars(self).update(arrays, _pool_changed=True)
         return self
 
     def _check_removal(self, name):

@@ -13,6 +13,7 @@ from scipy.linalg import cholesky, solve_triangular
 from sklearn.covariance import OAS
 
 from sklearn_uniroute._clusters import cluster_sums
+from sklearn_uniroute._estimates import column_products
 
 # The weak prior, in units of the noise variance: of the level that all clusters share, and of each
 # cluster on its own.
@@ -172,7 +173,7 @@ def evidence(features, errors, noise):
     features = features.astype(np.float64)
     weighted = features / (features @ noise)[:, None]
     missing = np.isnan(errors)
-    moments = np.where(missing, 0.0, errors).T @ weighted
+    moments = column_products(np.where(missing, 0.0, errors.astype(np.float64)), weighted)
     overall = weighted.T @ features
     information = []
     for gap in missing.T:

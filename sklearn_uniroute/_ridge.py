@@ -1,8 +1,10 @@
 """Numerics of ridge regression of errors on features, from sums that add up over prompts."""
 
 import numpy as np
-from scipy.linalg import cholesky, solve, solve_triangular, svd
+from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular, svd
 from sklearn.utils import gen_batches
+
+from sklearn_uniroute._estimates import column_products
 
 # Rows of one block of features while sums are taken.
 _BLOCK_ROWS = 8192
@@ -35,7 +37,8 @@ def gram_sums(X, errors, features):
     moments = 0.0
     for rows in gen_batches(len(X), _BLOCK_ROWS):
         phi = features(X[rows]).astype(np.float64, copy=False)
-        moments = moments + np.where(missing[rows], 0.0, errors[rows]).T @ phi
+        known = np.where(missing[rows], 0.0, errors[rows].astype(np.float64))
+        moments = moments + column_products(known, phi)
         overall = phi.T @ phi
         for number, gap in enumerate(patterns[rows].T):
             if gap.sum() < len(gap) / 2:
@@ -62,7 +65,10 @@ def ridge_coefficients(grams, moments, penalty):
     coefficients = np.empty(np.shape(moments))
     for gram in {id(one): one for one in grams}.values():
         members = [model for model, one in enumerate(grams) if one is gram]
-        coefficients[members] = solve(gram + penalty, moments[members].T, assume_a="pos").T
+        factor = cho_factor(gram + penalty)
+        # One by one: models that do the same have the same coefficients.
+        for model in members:
+            coefficients[model] = cho_solve(factor, moments[model])
     return coefficients
 
 

@@ -181,10 +181,10 @@ class _Arrays:
 
 
 def _unpack(header, arrays):
-    models = header["models"]
+    models = _kind_of(header["models"], list)
     if len({type(model) for model in models}) != 1 or len(set(models)) != len(models):
         raise ValueError("models have no names of one kind")
-    if not isinstance(models[0], str | int):
+    if type(models[0]) not in (str, int):
         raise ValueError("models are named by neither strings nor integers")
     prices = arrays.take("prices", "M", dtypes=["float64"])
     unpack = {"features": _unpack_features, "networks": _unpack_networks}

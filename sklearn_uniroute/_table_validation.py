@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from sklearn_uniroute._model_validation import listing
+from sklearn_uniroute._model_validation import is_hashable, listing
 
 
 def check_prompt(x, shape):
@@ -42,7 +42,7 @@ def check_excluded(exclude, positions):
     if isinstance(exclude, str) or not np.iterable(exclude):
         raise TypeError(f"`exclude` must be an iterable of model names; got {exclude!r}.")
     exclude = list(exclude)
-    unknown = [name for name in exclude if name not in positions]
+    unknown = [name for name in exclude if not (is_hashable(name) and name in positions)]
     if unknown:
         raise ValueError(
             f"`exclude` has models that this table does not know: {listing(unknown)}. Known "

@@ -12,6 +12,7 @@ import pytest
 import skops.io
 from sklearn.base import clone
 
+from sklearn_uniroute import MLPRouter
 from sklearn_uniroute._routing import choose
 from sklearn_uniroute.metrics import deferral_curve
 
@@ -105,6 +106,22 @@ def check_a_dominated_model_changes_nothing(router, data):
         np.testing.assert_array_equal(
             router.predict(data.X, cost_weight=weight), other.predict(data.X, cost_weight=weight)
         )
+
+
+def check_models_that_do_the_same_are_estimated_alike(router, data):
+    """So that the cheaper of the two is chosen, wherever they stand."""
+    if isinstance(router, MLPRouter):
+        # Each output starts from weights of its own.
+        return
+    y = np.column_stack([data.y[:, 3], data.y, data.y[:, 3], data.y[:, 1]])
+    costs = np.concatenate([[99], data.costs, [98, 97]])
+    for dtype in (np.float32, np.float64):
+        X = data.X.astype(dtype)
+        other = clone(router).fit(X[:N_TRAINING], y[:N_TRAINING], costs=costs)
+        error = other.predict_error(X)
+        np.testing.assert_array_equal(error[:, [0, 9, 10]], error[:, [4, 4, 2]])
+        chosen = other.predict(X)
+        assert not set(chosen) & {0, 9, 10}
 
 
 def check_removing_and_adding_again_is_nothing(router, data):

@@ -146,7 +146,10 @@ def test_names_validation_prompts_and_added_models(data):
         (lambda r, X, y, c: r.partial_fit(X, y, costs=c + 1), "differs from the costs known"),
         (lambda r, X, y, c: r.partial_fit(X, y, costs=y), "one cost per call, but .* per model"),
         (lambda r, X, y, c: r.partial_fit(X, pd.DataFrame(y[:, :3])), "no column for model"),
-        (lambda r, X, y, c: r.remove_model(0).partial_fit(X, y[:, 1:]), "added or removed"),
+        (
+            lambda r, X, y, c: r.remove_model(0).partial_fit(X, y[:, 1:]),
+            "added, replaced or removed",
+        ),
         (lambda r, X, y, c: r.partial_fit(X * np.nan, y), "NaN"),
     ],
 )
@@ -156,7 +159,7 @@ def test_bad_chunks_change_nothing(data, change, message):
     before = vars(router).copy()
     with pytest.raises(ValueError, match=message):
         change(router, data.X[100:200], data.y[100:200], data.costs)
-    if message != "added or removed":
+    if message != "added, replaced or removed":
         assert vars(router).keys() == before.keys()
         assert all(vars(router)[name] is before[name] for name in before)
 
@@ -174,18 +177,19 @@ def test_costs_of_calls_go_on(data, calls):
 
 
 def test_prices_that_further_calls_would_undo(data, calls):
-    for change in (
-        lambda router: router.set_cost(0, 999.0),
-        lambda router: router.add_model(
-            np.zeros(len(router.X_val_)), name=0, cost=999.0, replace=True
-        ),
-    ):
+    router = KMeansRouter(4, n_validation=50, random_state=0)
+    router.partial_fit(data.X[:200], data.y[:200], costs=calls[:200]).set_cost(0, 999.0)
+    with pytest.raises(ValueError, match="prices were set"):
+        router.partial_fit(data.X[200:], data.y[200:], costs=calls[200:])
+    assert router.costs_[0] == 999
+    # Nor of a model that took the place of another, at whatever price.
+    for costs in (calls[:200], data.costs):
         router = KMeansRouter(4, n_validation=50, random_state=0)
-        router.partial_fit(data.X[:200], data.y[:200], costs=calls[:200])
-        change(router)
-        with pytest.raises(ValueError, match="prices were set"):
-            router.partial_fit(data.X[200:], data.y[200:], costs=calls[200:])
-        assert router.costs_[0] == 999
+        router.partial_fit(data.X[:200], data.y[:200], costs=costs)
+        router.add_model(np.zeros(50), name=7, cost=router.costs_[7], replace=True)
+        with pytest.raises(ValueError, match="added, replaced or removed"):
+            router.partial_fit(data.X[200:], data.y[200:], costs=costs)
+        router.fit(data.X[:200], data.y[:200]).partial_fit(data.X[200:], data.y[200:])
     # Prices of models are nothing that chunks would undo.
     router = KMeansRouter(4, random_state=0)
     router.partial_fit(data.X[:200], data.y[:200], costs=data.costs).set_cost(0, 999.0)

@@ -85,8 +85,10 @@ def test_models_that_are_down(gateway, embed, path):
     def dead(model, prompt):
         raise ConnectionError(model)
 
-    with pytest.raises(ConnectionError, match="poet"):
-        gateway.answer(TOPICS["sum"], table, embed, dead)
+    for down in ((), PRICES):
+        with pytest.raises(ConnectionError, match=r"none .* answers: small, poet, large"):
+            gateway.answer(TOPICS["sum"], table, embed, dead, down=down)
+    assert gateway.answer(TOPICS["sum"], table, embed, call, down={"removed"})[0] == "small"
 
 
 def test_a_new_file_is_read_and_a_bad_one_is_not(gateway, router, embed, path, caplog):
@@ -101,13 +103,15 @@ def test_a_new_file_is_read_and_a_bad_one_is_not(gateway, router, embed, path, c
     for content in (b"", path.read_bytes()[:-50]):
         path.write_bytes(content)
         assert current.get() is second
-        assert "is not used" in caplog.text
+        assert "is not read anew" in caplog.text
         caplog.clear()
         current.get()
         assert not caplog.text
     gateway.publish(router, {}, path, cost_weight=0.05, embedder="other")
     assert current.get() is second
     assert "`embedder` should be 'tfidf'" in caplog.text
+    path.unlink()
+    assert current.get() is second
     gateway.publish(router, {}, path, cost_weight=0.05, embedder="tfidf")
     assert current.get() is not second
 
@@ -169,3 +173,7 @@ def test_litellm(gateway, router, embed, path, monkeypatch):
     # A deployment that fails is left out when the request is tried again.
     llms.model_list[0]["litellm_params"]["mock_response"] = "litellm.RateLimitError"
     assert ask(TOPICS["sum"]) == ["large says"] * 2
+    # The table may know more models than there are deployments.
+    router.add_model(np.zeros(len(router.X_val_)), name="new", cost=0.1)
+    gateway.publish(router, {}, path, cost_weight=0.05, embedder="tfidf")
+    assert ask(TOPICS["poem"]) == ["poet says"] * 2

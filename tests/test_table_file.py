@@ -98,12 +98,18 @@ def test_a_crash_leaves_the_old_file(saved, data, monkeypatch):
         assert [file.name for file in path.parent.iterdir()] == ["table.npz"]
 
 
-def test_files_keep_their_mode_and_links(saved, tmp_path):
+def test_files_keep_their_mode_and_links(saved, tmp_path, monkeypatch):
     table, path = saved
     path.chmod(0o600)
     link = tmp_path / "link.npz"
     link.symlink_to(path)
+    modes = []
+    fsync = os.fsync
+    monkeypatch.setattr(
+        os, "fsync", lambda file: modes.append(os.fstat(file).st_mode) or fsync(file)
+    )
     table.save(link, embedder="other")
+    assert stat.S_IMODE(modes[0]) == 0o600
     assert link.is_symlink()
     assert RoutingTable.load(path).embedder == "other"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -176,6 +182,8 @@ def with_array(name, array):
         (lambda header, _: header.update(models=["a"] * 8), "no names of one kind"),
         (lambda header, _: header.update(models=[[one] for one in range(8)]), "TypeError"),
         (lambda header, _: header.update(models=[one / 2 for one in range(8)]), "strings nor"),
+        (lambda header, _: header.update(models="abcdefgh"), "is no"),
+        (lambda header, _: header.update(models=[True] * 8), "no names of one kind"),
         (lambda header, _: header.update(kind="other"), "KeyError: 'other'"),
         (lambda header, _: header["settings"].update(temperature=float("nan")), "out of range"),
         (lambda header, _: header["settings"].update(temperature=-1), "out of range"),

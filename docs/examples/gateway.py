@@ -16,8 +16,8 @@ def publish(router, prices, path, *, cost_weight, embedder):
 class CurrentTable:
     """The routing table of a file, read again once the file changes.
 
-    Threads may share it. Should a new file be damaged, or made for other embeddings, the table
-    before it stays in use.
+    Threads may share it. Should a new file be damaged, made for other embeddings or be gone, the
+    table before it stays in use.
     """
 
     def __init__(self, path, embedder):
@@ -27,13 +27,14 @@ class CurrentTable:
     def get(self):
         """Return the table to route by now."""
         version, table = self._current
-        if version != self._version():
-            version = self._version()
-            try:
+        try:
+            now = self._version()
+            if now != version:
+                self._current = now, table
                 table = RoutingTable.load(self.path, embedder=self.embedder)
-            except ValueError:
-                logging.exception("the new routing table is not used")
-            self._current = version, table
+                self._current = now, table
+        except (OSError, ValueError):
+            logging.exception("the routing table is not read anew")
         return table
 
     def _version(self):
@@ -48,12 +49,11 @@ def answer(prompt, table, embed, call, down=()):
     models known to be down. Returns the model and its answer.
     """
     x = embed(prompt)
-    failed = set(down)
-    while True:
+    failed = set(down) & set(table.models)
+    while len(failed) < len(table.models):
         model = table.route(x, exclude=failed)
         try:
             return model, call(model, prompt)
         except ConnectionError:
             failed.add(model)
-            if len(failed) == len(table.models):
-                raise
+    raise ConnectionError(f"none of these models answers: {', '.join(table.models)}")

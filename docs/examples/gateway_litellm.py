@@ -11,8 +11,8 @@ class RoutingTableStrategy(CustomRoutingStrategyBase):
     Parameters
     ----------
     router : litellm.Router
-        All deployments share one model name, and have the names of the table's models as
-        ``model_info["id"]``.
+        All deployments share one model name, and have the names of models as
+        ``model_info["id"]``. Models of the table without a deployment are left out.
     current : CurrentTable
         The table.
     embed : callable
@@ -28,12 +28,10 @@ class RoutingTableStrategy(CustomRoutingStrategyBase):
         """Return an entry of the router's model list."""
         metadata = (request_kwargs or {}).get("metadata") or {}
         failed = {attempt["deployment_id"] for attempt in metadata.get("previous_models") or ()}
-        chosen = self.current.get().route(self.embed(messages[-1]["content"]), exclude=failed)
-        return next(
-            deployment
-            for deployment in self.router.model_list
-            if deployment["model_info"]["id"] == chosen
-        )
+        deployments = {entry["model_info"]["id"]: entry for entry in self.router.model_list}
+        table = self.current.get()
+        exclude = [name for name in table.models if name in failed or name not in deployments]
+        return deployments[table.route(self.embed(messages[-1]["content"]), exclude=exclude)]
 
     async def async_get_available_deployment(self, *args, **kwargs):
         """Return an entry of the router's model list; nothing here waits."""
