@@ -5,6 +5,8 @@ single precision. Bare NumPy has no checks, no ties and no names, and its arrays
 """
 
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import perf_counter
 
 import numpy as np
@@ -131,11 +133,16 @@ def main():
                 repeats=21,
             )
             print(f"table.route without one model over with all, {name}: {times}")
-        for name, table in tables.items():
-            print(
-                f"prompts a second here, {name}: route {rate(partial(table.route, x)):,.0f}"
-                f", route_many {len(X) * rate(partial(table.route_many, X), 5):,.0f}"
-            )
+        with TemporaryDirectory() as folder:
+            for name, table in tables.items():
+                path = Path(folder) / "table.npz"
+                table.save(path)
+                one, many_at_once = partial(table.route, x), partial(table.route_many, X)
+                print(
+                    f"{name}: {rate(one):,.0f} prompts a second here by route, "
+                    f"{len(X) * rate(many_at_once, 5):,.0f} by route_many; "
+                    f"a file of {path.stat().st_size:,} bytes"
+                )
         compare_with_estimators(tables, X, y, costs)
         compare_many(routers["K-means, nearest cluster"], routers["K-means"])
 
