@@ -24,6 +24,7 @@ from sklearn_uniroute._model_validation import (
 )
 from sklearn_uniroute._parameters import check_count
 from sklearn_uniroute._pool import PoolMixin
+from sklearn_uniroute._pool_view import PoolViewMixin
 from sklearn_uniroute._routing_table import RoutingTable
 from sklearn_uniroute._score import curve_score
 from sklearn_uniroute._unchanged import unchanged_on_error
@@ -39,7 +40,7 @@ from sklearn_uniroute._validation import (
 )
 
 
-class BaseRouter(PoolMixin, BudgetMixin, BaseEstimator):
+class BaseRouter(PoolMixin, PoolViewMixin, BudgetMixin, BaseEstimator):
     """Base class of all routers.
 
     A subclass sets `_evidence_arrays`, the names of its fitted arrays with one row per model, and
