@@ -116,6 +116,7 @@ class DeferralCurveDisplay:
         Returns
         -------
         display : DeferralCurveDisplay
+            The picture, with its axes in `ax_`.
 
         Raises
         ------
@@ -175,6 +176,7 @@ class DeferralCurveDisplay:
         Returns
         -------
         display : DeferralCurveDisplay
+            The picture, with its axes in `ax_`.
 
         Raises
         ------
@@ -222,6 +224,7 @@ class DeferralCurveDisplay:
         Returns
         -------
         display : DeferralCurveDisplay
+            The picture, with its axes in `ax_`.
 
         Raises
         ------
@@ -275,6 +278,7 @@ class DeferralCurveDisplay:
         Returns
         -------
         display : DeferralCurveDisplay
+            The picture, with its axes in `ax_`.
 
         Raises
         ------

@@ -79,6 +79,7 @@ class FewShotCurveDisplay:
         Returns
         -------
         display : FewShotCurveDisplay
+            The picture, with its axes in `ax_`.
 
         Raises
         ------
@@ -104,6 +105,7 @@ class FewShotCurveDisplay:
         Returns
         -------
         display : FewShotCurveDisplay
+            The picture, with its axes in `ax_`.
 
         Raises
         ------

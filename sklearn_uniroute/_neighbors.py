@@ -115,12 +115,7 @@ class KNeighborsRouter(BaseRouter):
         self.representation_[:, : len(X)] = errors.T
         self._n_training_prompts = len(X)
 
-    def remove_model(self, name):
-        super().remove_model(name)
-        self._drop_unused_prompts()
-        return self
-
-    def _drop_unused_prompts(self):
+    def _drop_unused(self):
         """Forget prompts that were brought for models no longer known."""
         kept = self._n_training_prompts + len(self.X_val_)
         used = np.arange(len(self.reference_prompts_)) < kept
@@ -131,7 +126,7 @@ class KNeighborsRouter(BaseRouter):
 
     def _evidence(self, val_errors, X_val, position):
         if position is None:
-            self._drop_unused_prompts()
+            self._drop_unused()
             row = np.full(len(self.reference_prompts_), np.nan)
         else:
             row = self.representation_[position].astype(np.float64)

@@ -179,7 +179,11 @@ class PoolMixin:
             elif rows is not None:
                 arrays[array] = np.delete(rows, position, axis=0)
         vars(self).update(arrays, _pool_changed=True)
+        self._drop_unused()
         return self
+
+    def _drop_unused(self):
+        """Forget what only removed models needed."""
 
     def _check_removal(self, name):
         check_removable(name, self.models_)

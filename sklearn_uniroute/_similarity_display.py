@@ -76,6 +76,7 @@ class ModelSimilarityDisplay:
         Returns
         -------
         display : ModelSimilarityDisplay
+            The picture, with its axes in `ax_`.
 
         Raises
         ------
@@ -99,6 +100,7 @@ class ModelSimilarityDisplay:
         Returns
         -------
         display : ModelSimilarityDisplay
+            The picture, with its axes in `ax_`.
 
         Raises
         ------
