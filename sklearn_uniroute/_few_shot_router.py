@@ -10,7 +10,6 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_uniroute._chunks import ChunkedRouter
 from sklearn_uniroute._cluster_costs import ClusterCostRouter
 from sklearn_uniroute._clusters import (
-    distinct_centers,
     mean_errors,
     squared_deviations,
     squared_distances,
@@ -146,7 +145,7 @@ class FewShotRouter(FallbackRouter, ClusterCostRouter, ChunkedRouter):
         else:
             clusterer = clone(self.clusterer)
         clusterer.fit(X)
-        self.cluster_centers_ = distinct_centers(check_clusterer(clusterer))
+        self.cluster_centers_ = check_clusterer(clusterer)
 
     @property
     def _n_clusters(self):

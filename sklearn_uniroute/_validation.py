@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
+from sklearn_uniroute._clusters import distinct_centers
 from sklearn_uniroute._model_validation import check_new_name, is_hashable, listing
 
 FLOATS = [np.float64, np.float32]
@@ -69,14 +70,14 @@ def check_sums_over_blocks(router):
 
 
 def check_clusterer(clusterer):
-    """Get the centres of a fitted clusterer."""
+    """Get the centres of a fitted clusterer, of those that coincide the first."""
     centers = getattr(clusterer, "cluster_centers_", None)
     if centers is None or len(centers) == 0:
         raise TypeError(
             f"`clusterer` must have `cluster_centers_` once fitted; {type(clusterer).__name__} has "
             "none. Use KMeans, MiniBatchKMeans or another clusterer with centres."
         )
-    return np.asarray(centers)
+    return distinct_centers(check_array(centers, dtype=FLOATS, input_name="cluster_centers_"))
 
 
 # Attributes of prompts

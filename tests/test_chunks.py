@@ -120,6 +120,12 @@ def test_clusterers_of_the_user(data):
     assert router.partial_fit(data.X, data.y).cluster_centers_.shape == (3, 5)
 
 
+def test_clusters_that_coincide(data):
+    few = np.repeat(data.X[:3], 50, axis=0)
+    router = KMeansRouter(5, random_state=0).partial_fit(few).partial_fit(data.X, data.y)
+    assert len(router.cluster_centers_) == 3
+
+
 def test_names_validation_prompts_and_added_models(data):
     names = list("abcdefgh")
     y = pd.DataFrame(data.y, columns=names)

@@ -152,3 +152,14 @@ def test_budgets_are_kept_on_a_part_of_many_training_prompts(data, monkeypatch):
     assert router.calibration_features_.shape == (150, 5)
     weight = router.cost_weight_for_budget(9)
     assert weight == pytest.approx(router.cost_weight_for_budget(9, X=part), rel=1e-3)
+
+
+def test_centers_of_whole_numbers(data):
+    class Corners(KMeans):
+        def fit(self, X):
+            self.cluster_centers_ = np.eye(5, dtype=int)
+            return self
+
+    router = KMeansRouter(clusterer=Corners(), random_state=0).fit(data.X, data.y)
+    assert router.cluster_centers_.dtype == np.float64
+    assert router.predict(data.X.astype(np.float32)).shape == (400,)
