@@ -325,14 +325,14 @@ class BaseRouter(PoolMixin, PoolViewMixin, BudgetMixin, BaseEstimator):
         check_is_fitted(self)
         index = np.sort(check_pool(pool, self.models_))
         point = self._operating_point(index, cost_weight, budget, randomize)
-        predictor = self._predictor(index)
-        if predictor.shares_costs:
-            # Where all prompts have the same costs, ties go to the first.
-            index = index[np.argsort(self._prices(index), kind="stable")]
-            predictor = self._predictor(index)
+        # By rising cost, ties go to the first; not where costs differ from prompt to prompt.
+        order = index[np.argsort(self._prices(index), kind="stable")]
+        predictor = self._predictor(order)
+        if not predictor.shares_costs:
+            order, predictor = index, self._predictor(index)
         return RoutingTable(
             deepcopy(predictor),
-            self.models_[index].tolist(),
+            self.models_[order].tolist(),
             has_costs=self.costs_ is not None,
             operating_point=point,
         )

@@ -38,7 +38,6 @@ class ChunkedRouter(ClusterRouter):
 
     clusterer: Any
     n_clusters: int
-    training_models_: np.ndarray
     cluster_centers_: np.ndarray
     cost_sums_: Any
     noise_: np.ndarray
@@ -138,7 +137,7 @@ class ChunkedRouter(ClusterRouter):
 
     def _add_chunk(self, X, y, costs):
         X = check_prompts(self, X)
-        check_pool_as_fitted(self.models_, self.training_models_, self._pool_changed)
+        check_pool_as_fitted(self._pool_changed)
         check_prices_as_summed(self.costs_, self._costs_of_sums())
         y = check_quality(
             select_columns(y, self.models_, name="y"),

@@ -78,7 +78,6 @@ class FewShotRouter(FallbackRouter, ClusterCostRouter, ChunkedRouter):
         self.distance_quantiles_ = np.sqrt(np.quantile(squares, np.linspace(0, 1, 1001)))
         self._fit_fallback(X)
         self.selection_seed_ = int(rng.randint(2**31))
-        self.training_models_ = self.models_
         means, counts = self.representation_, self.error_counts_
         squares = squared_deviations(labels, errors, means)
         prior = fit_prior(means, squares, counts, self.cluster_shares_)

@@ -125,8 +125,6 @@ class LearnedMapRouter(FewShotRouter):
         Names of the models: training models, then added ones.
     costs_ : ndarray of shape (n_models,) or None
         Their mean costs.
-    training_models_ : ndarray of shape (n_training_models,)
-        Names of the training models.
     cost_representation_ : ndarray of shape (n_models, n_clusters) or None
         Their costs in each cluster, if `cost_model` is "cluster".
     cost_sums_, cost_counts_ : ndarray of shape (n_training_models, n_clusters) or None

@@ -60,9 +60,6 @@ def softmax_map(X, means, coefs, intercepts, total=1.0):
     responsibilities : ndarray of shape (n_prompts, n_clusters)
         In the dtype of `X`, with zeros for traces.
     """
-    if X.dtype != coefs[0].dtype:
-        coefs = [coef.astype(X.dtype) for coef in coefs]
-        intercepts = [intercept.astype(X.dtype) for intercept in intercepts]
     logits = hidden_features(X, means, coefs[:-1], intercepts[:-1]).dot(coefs[-1])
     logits += intercepts[-1]
     return normalised_exp(logits, total)

@@ -87,7 +87,6 @@ class PoolMixin:
             position = len(self.models_)
         rows = {**rows, **self._cost_rows(cost, X_val), "models_": name}
         self._put_rows(rows, position)
-        self._pool_changed = True
         return self
 
     def update_model(self, name, val_errors, *, X_val=None):
@@ -208,4 +207,5 @@ class PoolMixin:
                 array = array.copy()
                 array[position] = row
             arrays[name] = array
-        vars(self).update(arrays)
+        changed = self._pool_changed or "models_" in rows
+        vars(self).update(arrays, _pool_changed=changed)

@@ -202,6 +202,29 @@ def test_prices_that_further_calls_would_undo(data, calls):
     assert router.partial_fit(data.X[200:], data.y[200:]).costs_[0] == 999
 
 
+def test_any_change_of_the_pool_ends_the_chunks(data):
+    first = KMeansRouter(4, n_validation=50, random_state=0)
+    first.partial_fit(data.X[:200], data.y[:200, :7], costs=data.costs[:7])
+    errors = 1 - data.y[first.validation_indices_, 7]
+    one, two = np.random.default_rng(0).permuted(np.tile(range(8), (200, 1)), axis=1)[:, :2].T
+    margin = data.y[range(200), one] - data.y[range(200), two]
+    winner = np.array(["model_b", "tie", "model_a"])[margin.astype(int) + 1]
+    for change in (
+        lambda router: router.add_model(errors, cost=1.0),
+        lambda router: router.add_model(errors, cost=1.0).remove_model(7),
+        lambda router: router.remove_model(6),
+        lambda router: router.add_models_from_preferences(
+            data.X[:200], one, two, winner, costs={7: 1.0}
+        ),
+    ):
+        router = clone(first).partial_fit(data.X[:200], data.y[:200, :7], costs=data.costs[:7])
+        change(router)
+        with pytest.raises(ValueError, match="do so after the last chunk"):
+            router.partial_fit(data.X[200:], data.y[200:, : len(router.models_)])
+    router = clone(first).partial_fit(data.X[:200], data.y[:200, :7], costs=data.costs[:7])
+    router.update_model(0, errors).set_cost(0, 2.0).partial_fit(data.X[200:], data.y[200:, :7])
+
+
 def test_the_first_pass_has_prompts_alone_and_of_one_kind(data):
     X = pd.DataFrame(data.X, columns=list("abcde"))
     router = KMeansRouter(4, random_state=0).partial_fit(X)

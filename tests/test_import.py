@@ -19,7 +19,8 @@ import sklearn.neural_network
 before = set(sys.modules)
 import sklearn_uniroute
 loaded = {name.partition(".")[0] for name in set(sys.modules) - before}
-print(loaded & {"torch", "skorch", "pandas", "pyarrow", "matplotlib", "tqdm", "skops"})
+optional = {"torch", "skorch", "pandas", "pyarrow", "matplotlib", "tqdm", "skops"}
+print(loaded & (optional | {"dask", "distributed", "onnx"}))
 print({"torch", "skorch", "matplotlib"} & set(sys.modules))
 """
     assert run(code).stdout.splitlines() == ["set()", "set()"]
@@ -36,7 +37,17 @@ sys.meta_path.insert(0, Blocked())
 
 
 def test_routers_work_without_anything_optional():
-    missing = {"torch", "skorch", "pandas", "pyarrow", "matplotlib", "tqdm", "skops"}
+    missing = {
+        "torch",
+        "skorch",
+        "pandas",
+        "pyarrow",
+        "matplotlib",
+        "tqdm",
+        "skops",
+        "dask",
+        "onnx",
+    }
     code = f"""
 {BLOCKED.format(missing=missing)}
 from sklearn_uniroute import KMeansRouter
