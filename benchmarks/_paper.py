@@ -1,0 +1,229 @@
+"""The paper's protocol on one split of a file: its routers, their tuning, and how they are scored.
+
+A trial splits prompts 60 : 10 : 30 into training, validation and test, and models into those to
+train on and unseen ones. Numbers of neighbours and of clusters are tuned as in the paper (G.1): in
+each trial, by the area of the training models on the validation prompts. The learned map takes the
+number of clusters that K-means gets.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from joblib import Parallel, delayed
+from sklearn.base import clone
+from threadpoolctl import threadpool_limits
+
+from sklearn_uniroute import (
+    HybridRouter,
+    KMeansRouter,
+    KNeighborsRouter,
+    LearnedMapRouter,
+    LinearRouter,
+    MatrixFactorizationRouter,
+    MLPRouter,
+    ZeroRouter,
+)
+from sklearn_uniroute._curve import check_curve_inputs, curve_points, is_wide
+from sklearn_uniroute._splits import draw_split
+from sklearn_uniroute.metrics import (
+    deferral_area_score,
+    peak_quality_score,
+    quality_neutral_cost,
+)
+
+K = 24
+GRID_SIZE = 300
+MLP, MATFAC = MLPRouter(device="cpu"), MatrixFactorizationRouter()
+
+
+def paper_kmeans(n_clusters):
+    return KMeansRouter(n_clusters, representation="mean", temperature=0)
+
+
+def paper_map(n_clusters):
+    return LearnedMapRouter(
+        n_clusters, representation="mean", cluster_weight=0, max_epochs=5, device="cpu"
+    )
+
+
+def k_nearest(n_neighbors):
+    return KNeighborsRouter(n_neighbors, n_validation=None)
+
+
+OURS = {
+    f"Posterior, K-means (K = {K})": KMeansRouter(K),
+    f"Posterior, learned map (K = {K})": LearnedMapRouter(K, device="cpu"),
+    f"Hybrid (K = {K})": HybridRouter(K),
+}
+
+
+class Scores(NamedTuple):
+    """What a router makes of a pool on the prompts it is scored on."""
+
+    area: float
+    qnc: float
+    peak: float
+    curve: np.ndarray
+
+
+def candidates(static, n_validation):
+    """Numbers of neighbours and of clusters to choose from, as in the paper."""
+    if static:
+        sizes = np.array([5, 10, 25, 50, 75, 100, 150, 200, 250, 300])
+        sizes = sizes[sizes <= n_validation / 3]
+        return sizes, sizes
+    clusters = np.geomspace(3, max(3, n_validation // 50), 4)
+    neighbors = np.geomspace(5, max(5, n_validation // 3), 6)
+    return [np.unique(sizes.round().astype(int)) for sizes in (neighbors, clusters)]
+
+
+class Trial:
+    """One split of a file; a tenth of the prompts for validation if not told how many."""
+
+    def __init__(self, data, model_share, seed, n_validation=None):
+        self.data = data
+        self.seed = int(seed % 2**31)
+        costs = model_costs(data)
+        self.split = draw_split(
+            np.random.RandomState(seed),
+            len(data.X),
+            costs,
+            n_validation or len(data.X) // 10,
+            int(model_share * len(costs)),
+        )
+        self.grid = cost_grid(data)
+
+    def costs(self, rows, models):
+        costs = self.data.costs
+        return costs[np.ix_(rows, models)] if costs.ndim == 2 else costs[models]
+
+    def fit(self, router, rows, models, X_val=None):
+        router = clone(router).set_params(random_state=self.seed)
+        y = self.data.y[np.ix_(rows, models)]
+        return router.fit(self.data.X[rows], y, costs=self.costs(rows, models), X_val=X_val)
+
+    def scores(self, router, rows, models, pool=None):
+        """Score a router on prompts, for the pool of these models."""
+        X, y, costs = self.data.X[rows], self.data.y[np.ix_(rows, models)], self.costs(rows, models)
+        y, error, costs, routing_costs = router._curve_inputs(X, y, costs, pool, None)
+        curve = check_curve_inputs(y, error, costs, routing_costs, sample_weight=None)
+        cost, quality, _ = curve_points(*curve)
+        # Where calls differ in cost, the average may fall between two points.
+        heights = np.interp(self.grid, np.maximum.accumulate(cost), quality)
+        metric = curve._asdict()
+        return Scores(
+            deferral_area_score(**metric),
+            quality_neutral_cost(**metric),
+            peak_quality_score(**metric),
+            np.where(self.grid >= cost[0], heights, np.nan),
+        )
+
+    def added(self, router):
+        """Fit on the training models and take in the others from the validation prompts."""
+        split, data = self.split, self.data
+        known, validation = split.training_models, split.validation
+        router = self.fit(router, split.training, known, data.X[validation])
+        for name, model in enumerate(split.unseen_models, start=len(known)):
+            cost = self.costs(validation, [model])
+            cost = cost[:, 0] if cost.ndim == 2 else cost[0]
+            router.add_model(1 - data.y[validation, model], name=name, cost=cost)
+        pool = len(known) + np.arange(len(split.unseen_models))
+        return self.scores(router, split.test, split.unseen_models, pool)
+
+    def retrained(self, router):
+        """Fit on the validation prompts alone."""
+        split = self.split
+        router = self.fit(router, split.validation, split.unseen_models)
+        return self.scores(router, split.test, split.unseen_models)
+
+    def clairvoyant(self, router):
+        """Fit on the labels of all models, on training and validation prompts."""
+        split = self.split
+        models = np.arange(self.data.y.shape[1])
+        router = self.fit(router, np.concatenate([split.training, split.validation]), models)
+        return self.scores(router, split.test, split.unseen_models, split.unseen_models)
+
+    def static(self, router):
+        """As clairvoyant, with all models in the pool."""
+        split = self.split
+        models = np.arange(self.data.y.shape[1])
+        router = self.fit(router, np.concatenate([split.training, split.validation]), models)
+        return self.scores(router, split.test, models)
+
+    def area_by_size(self, make_router, sizes, models):
+        """Areas of these models on validation prompts by number of neighbours or clusters."""
+        split = self.split
+        return [
+            self.scores(
+                self.fit(make_router(int(size)), split.training, models), split.validation, models
+            ).area
+            for size in sizes
+        ]
+
+    def tuned_sizes(self, models, *, static=False):
+        """The numbers of neighbours and of clusters that the paper would choose."""
+        makers = k_nearest, paper_kmeans
+        return [
+            int(sizes[np.argmax(self.area_by_size(make_router, sizes, models))])
+            for make_router, sizes in zip(
+                makers, candidates(static, len(self.split.validation)), strict=True
+            )
+        ]
+
+
+def dynamic_routers(n_neighbors, n_clusters):
+    """Routers that take in new models, by name."""
+    return {
+        "ZeroRouter": ZeroRouter(),
+        "K-NN": k_nearest(n_neighbors),
+        "UniRoute, K-means": paper_kmeans(n_clusters),
+        "UniRoute, learned map": paper_map(n_clusters),
+        f"UniRoute, K-means (K = {K})": paper_kmeans(K),
+        **OURS,
+    }
+
+
+def score_all(score, routers, prefix=""):
+    return {prefix + name: score(router) for name, router in routers.items()}
+
+
+def dynamic_rows(trial):
+    """Scores of all routers with unseen models, by name, and the sizes that were chosen."""
+    sizes = trial.tuned_sizes(trial.split.training_models)
+    clairvoyant = {"MLP": MLP, "MatFac": MATFAC, "hybrid": HybridRouter(K)}
+    return {
+        **score_all(trial.retrained, {"MLP": MLP, "MatFac": MATFAC}, "Retrained "),
+        **score_all(trial.added, dynamic_routers(*sizes)),
+        **score_all(trial.clairvoyant, clairvoyant, "Clairvoyant "),
+    }, sizes
+
+
+def static_rows(trial):
+    """Scores of all routers where every model is known, by name, and the sizes."""
+    sizes = trial.tuned_sizes(np.arange(trial.data.y.shape[1]), static=True)
+    routers = dynamic_routers(*sizes) | {
+        "MLP": MLP,
+        "Matrix factorization": MATFAC,
+        "Linear": LinearRouter(),
+    }
+    return score_all(trial.static, routers), sizes
+
+
+def model_costs(data):
+    return np.nanmean(np.atleast_2d(data.costs), axis=0)
+
+
+def cost_grid(data):
+    """Costs at which curves are averaged over trials."""
+    costs = model_costs(data)
+    space = np.geomspace if is_wide(costs) else np.linspace
+    return space(costs.min(), costs.max(), GRID_SIZE)
+
+
+def run_trials(function, n_trials, *arguments):
+    """Call a function with a seed for each trial, the others in parallel."""
+    with threadpool_limits(1):
+        return Parallel(n_jobs=-1)(
+            delayed(function)(*arguments, seed)
+            for seed in np.random.SeedSequence(0).generate_state(n_trials)
+        )

@@ -1,0 +1,234 @@
+"""The paper's figures on each real file, as pictures in ``docs/results`` and as numbers.
+
+Run as ``python -m benchmarks.paper_figures [--figure {curves,sizes,clusters,similarity}] [--trials
+N]``; all figures without ``--figure``.
+
+curves (figures 3 and 6)
+    Mean deferral curves of all routers with a dynamic pool.
+sizes (figure 2, bottom)
+    Area on unseen models against the number of validation prompts, with 96 % intervals.
+clusters (figure 5)
+    Area of the training models on the validation prompts, by which the paper tunes, against the
+    number of neighbours or clusters, with 96 % intervals. Attributes are the kinds of prompts: how
+    likely a prompt is of each, as a logistic regression tells from its embedding.
+similarity (figures 8 and 9)
+    Gaussian kernel similarity of all models.
+"""
+
+import argparse
+import textwrap
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+from sklearn.utils import Bunch
+
+from benchmarks._data import real_data
+from benchmarks._paper import (
+    MLP,
+    K,
+    Trial,
+    dynamic_routers,
+    dynamic_rows,
+    k_nearest,
+    model_costs,
+    paper_kmeans,
+    paper_map,
+    run_trials,
+    score_all,
+)
+from benchmarks.record import RESULTS
+from sklearn_uniroute import AttributeEncoder, KMeansRouter
+from sklearn_uniroute._statistics import mean_interval
+from sklearn_uniroute.inspection import ModelSimilarityDisplay
+from sklearn_uniroute.model_selection import RouterComparison
+
+SHOWN = (
+    "ZeroRouter",
+    "K-NN",
+    "UniRoute, K-means",
+    "UniRoute, learned map",
+    f"Posterior, K-means (K = {K})",
+)
+SIZES = (25, 50, 100, 200, 400)
+CLUSTERS = (2, 4, 8, 16, 32, 64)
+CONFIDENCE = 0.96
+LINES = {"Retrained": ":", "Clairvoyant": "--"}
+
+
+def save(figure, name):
+    RESULTS.mkdir(exist_ok=True)
+    figure.savefig(RESULTS / f"paper_figures-{name}.png", dpi=120)
+
+
+def interval_plot(results, title, xlabel, ylabel):
+    """Draw and print, for each file, mean and interval of each row at each size."""
+    figure = Figure((5.5 * len(results), 5), layout="constrained")
+    panels = np.atleast_1d(figure.subplots(1, len(results)))
+    for ax, (name, areas) in zip(panels, results.items(), strict=True):
+        rows = list(areas[0])
+        sizes = np.array(list(areas[0][rows[0]]))
+        print(f"\n{name}, {len(areas)} trials")
+        print(f"{xlabel:<34}" + "".join(f"{size:>16}" for size in sizes))
+        # Side by side, so that intervals do not hide each other.
+        for shift, row in zip(np.linspace(0.92, 1.08, len(rows)), rows, strict=True):
+            values = np.array([[one[row][size] for size in sizes] for one in areas])
+            mean, half = mean_interval(values, CONFIDENCE)
+            ax.errorbar(sizes * shift, mean, half, label=row, marker="o", markersize=3, capsize=2)
+            cells = (f"{m:.4f} ± {h:.4f}" for m, h in zip(mean, half, strict=True))
+            print(f"{row:<34}" + "".join(f"{cell:>16}" for cell in cells))
+        ax.set(title=name, xlabel=xlabel, ylabel=ylabel, xscale="log")
+        ax.set_xticks(sizes, [str(size) for size in sizes])
+        ax.minorticks_off()
+        ax.grid(alpha=0.3)
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=len(rows))
+    figure.suptitle(title)
+    return figure
+
+
+def curves_trial(data, model_share, seed):
+    trial = Trial(data, model_share, seed)
+    return dynamic_rows(trial)[0], trial.split, trial.grid
+
+
+def draw_curves(n_trials):
+    for name, data, model_share in real_data():
+        trials = run_trials(curves_trial, n_trials, data, model_share)
+        rows, splits, grids = zip(*trials, strict=True)
+        stacked = {
+            field: np.array([[getattr(one, field) for one in row.values()] for row in rows])
+            for field in ("area", "qnc", "peak", "curve")
+        }
+        # Others are compared to the router that does not see the prompt.
+        order = sorted(range(len(rows[0])), key=lambda place: list(rows[0])[place] != "ZeroRouter")
+        comparison = RouterComparison(
+            routers=[list(rows[0])[place] for place in order],
+            n_baselines=0,
+            area=stacked["area"][:, order],
+            qnc=stacked["qnc"][:, order],
+            peak=stacked["peak"][:, order],
+            curves=stacked["curve"][:, order],
+            grid=grids[0],
+            splits=list(splits),
+            model_cost=model_costs(data),
+            model_quality=np.nanmean(data.y, axis=0),
+        )
+        print(f"\n{name}, {n_trials} trials\n{comparison}")
+        figure = Figure((9, 6), layout="constrained")
+        axes = figure.subplots()
+        for display, color in zip(
+            comparison.plot(axes, confidence=0), colormaps["tab20"].colors, strict=False
+        ):
+            style = next((LINES[kind] for kind in LINES if display.name.startswith(kind)), "-")
+            display.line_.set(color=color, linestyle=style)
+        axes.legend(fontsize="small")
+        axes.set(title=name, xlabel=f"Average cost ({data.cost_unit})")
+        axes.grid(alpha=0.3)
+        save(figure, f"curves-{name}")
+
+
+def sizes_trial(data, model_share, seed):
+    areas = {}
+    for size in SIZES:
+        trial = Trial(data, model_share, seed, n_validation=size)
+        routers = dynamic_routers(*trial.tuned_sizes(trial.split.training_models))
+        routers = {row: routers[row] for row in SHOWN}
+        scores = {
+            **score_all(trial.added, routers),
+            **score_all(trial.retrained, {"MLP": MLP}, "Retrained "),
+        }
+        for row, score in scores.items():
+            areas.setdefault(row, {})[size] = score.area
+    return areas
+
+
+def draw_sizes(n_trials):
+    results = {
+        name: run_trials(sizes_trial, n_trials, data, model_share)
+        for name, data, model_share in real_data()
+    }
+    save(
+        interval_plot(
+            results,
+            "Unseen models, known from so many prompts: mean and 96 % interval",
+            "validation prompts",
+            "area under the deferral curve",
+        ),
+        "sizes",
+    )
+
+
+def clusters_trial(data, model_share, seed):
+    trial = Trial(data, model_share, seed)
+    models, training = trial.split.training_models, trial.split.training
+    kinds = np.unique(data.source)
+    encoder = AttributeEncoder().fit(data.X[training], data.source[training, None] == kinds)
+    attributes = Trial(Bunch(**data | {"X": encoder.transform(data.X)}), model_share, seed)
+    views = {
+        "K-NN": (trial, k_nearest),
+        "UniRoute, K-means": (trial, paper_kmeans),
+        "UniRoute, K-means, attributes": (attributes, paper_kmeans),
+        "UniRoute, learned map": (trial, paper_map),
+        "Posterior, K-means": (trial, KMeansRouter),
+    }
+    return {
+        row: dict(zip(CLUSTERS, one.area_by_size(make, CLUSTERS, models), strict=True))
+        for row, (one, make) in views.items()
+    }
+
+
+def draw_clusters(n_trials):
+    results = {
+        name: run_trials(clusters_trial, n_trials, data, model_share)
+        for name, data, model_share in real_data()
+    }
+    save(
+        interval_plot(
+            results,
+            "Training models on validation prompts: mean and 96 % interval",
+            "K",
+            "area under the deferral curve",
+        ),
+        "clusters",
+    )
+
+
+def draw_similarity(_):
+    for name, data, _ in real_data():
+        router = KMeansRouter(K, random_state=0).fit(data.X, data.y)
+        size = 4 + len(data.models) / 4
+        figure = Figure((size + 1.5, size), layout="constrained")
+        display = ModelSimilarityDisplay.from_estimator(router, ax=figure.subplots())
+        names = [str(data.models[place]) for place in display.order_]
+        display.ax_.set_xticks(range(len(names)), names, rotation=90)
+        display.ax_.set_yticks(range(len(names)), names)
+        save(figure, f"similarity-{name}")
+        similarity = display.similarity - np.eye(len(names))
+        first, second = np.unravel_index(similarity.argmax(), similarity.shape)
+        print(
+            f"\n{name}: most alike are {data.models[first]} and {data.models[second]}, "
+            f"{similarity[first, second]:.3f}; in order of the picture:"
+        )
+        print(textwrap.fill(", ".join(names), 100))
+
+
+FIGURES = {
+    "curves": draw_curves,
+    "sizes": draw_sizes,
+    "clusters": draw_clusters,
+    "similarity": draw_similarity,
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--figure", choices=FIGURES, help="all figures if left out")
+    parser.add_argument("--trials", type=int, default=20)
+    args = parser.parse_args()
+    for figure in [args.figure] if args.figure else FIGURES:
+        print(f"\n=== {figure} ===")
+        FIGURES[figure](args.trials)
+
+
+if __name__ == "__main__":
+    main()
