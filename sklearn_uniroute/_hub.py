@@ -1,0 +1,180 @@
+"""Files of public data sets: downloaded once, and checked whenever they are read."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import NoReturn
+
+from sklearn.datasets import get_data_home
+
+from sklearn_uniroute._atomic import write_whole
+from sklearn_uniroute._model_validation import listing
+from sklearn_uniroute._optional import import_optional
+
+_SHA256_LENGTH = 64
+
+
+def hub_folder(repository: str, revision: str, data_home: str | os.PathLike[str] | None) -> Path:
+    """Find where the files of a data set are kept."""
+    home = Path(get_data_home(data_home))
+    return home / "sklearn_uniroute" / repository.replace("/", "__") / revision
+
+
+def fetch_file(
+    repository: str,
+    filename: str,
+    revision: str,
+    *,
+    data_home: str | os.PathLike[str] | None,
+    download_if_missing: bool,
+    sha256: str | None = None,
+) -> Path:
+    """Find a file of a data set on the Hugging Face hub, and download it if it is not there yet.
+
+    The file must have the checksum given here or, without one, that which the hub announced when
+    it was downloaded.
+
+    Returns
+    -------
+    path : Path
+
+    Raises
+    ------
+    OSError
+        If the file is missing and may not or cannot be downloaded, or has another checksum.
+    ImportError
+        If it is to be downloaded and huggingface_hub is not installed.
+    """
+    folder = hub_folder(repository, revision, data_home)
+    path = folder / filename
+    note = path.with_name(path.name + ".checksum")
+    if path.exists():
+        # A file that was put there by hand is what it is; from now on it must stay so.
+        expected = sha256 or (note.read_text(encoding="utf-8") if note.exists() else None)
+        advice = "It was changed since it was downloaded; delete it to download it again."
+    else:
+        if not download_if_missing:
+            raise FileNotFoundError(
+                f"{path} is missing, and `download_if_missing` is False; set it to True, or put "
+                f"{filename} of the data set {repository} there."
+            )
+        announced = _download(repository, filename, revision, folder)
+        expected = sha256 or announced
+        advice = "It was damaged on its way, or the data set has changed; it is removed again."
+    found = _checksum(path, sha1=expected is not None and len(expected) < _SHA256_LENGTH)
+    if found != (expected or found):
+        if not note.exists():
+            path.unlink()
+        raise OSError(f"{path} has the checksum {found}, expected {expected}. {advice}")
+    if not note.exists():
+        write_whole(note, found.encode())
+    return path
+
+
+def list_files(
+    repository: str,
+    revision: str,
+    *,
+    data_home: str | os.PathLike[str] | None,
+    download_if_missing: bool,
+) -> list[str]:
+    """Name the files of a data set, as the hub had them when it was first asked.
+
+    Where it was never asked and may not be, these are the files that are there.
+
+    Returns
+    -------
+    names : list of str
+
+    Raises
+    ------
+    OSError
+        If the hub is to be asked and does not answer.
+    ImportError
+        If it is to be asked and huggingface_hub is not installed.
+    """
+    folder = hub_folder(repository, revision, data_home)
+    listed = folder / "files.json"
+    if listed.exists():
+        return list(json.loads(listed.read_text(encoding="utf-8")))
+    if not download_if_missing:
+        return [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
+    hub = import_optional("huggingface_hub", "datasets")
+    try:
+        names = hub.HfApi(endpoint=_endpoint()).list_repo_files(
+            repository, repo_type="dataset", revision=revision
+        )
+    except _errors() as error:
+        _refuse(error, repository, "list of files", revision, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(listed, json.dumps(names).encode())
+    return list(names)
+
+
+def _download(repository: str, filename: str, revision: str, folder: Path) -> str:
+    """Download a file, and return its checksum as the hub announces it."""
+    hub = import_optional("huggingface_hub", "datasets")
+    where = {"repo_type": "dataset", "revision": revision, "endpoint": _endpoint()}
+    try:
+        # This asks once, so that a missing network shows at once.
+        announced = hub.get_hf_file_metadata(hub.hf_hub_url(repository, filename, **where)).etag
+        hub.hf_hub_download(repository, filename, local_dir=folder, **where)
+    except _errors() as error:
+        _refuse(error, repository, filename, revision, folder)
+    return str(announced)
+
+
+def _endpoint() -> str | None:
+    # The hub's own package reads it when it is imported.
+    return os.environ.get("HF_ENDPOINT")
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    return (OSError, import_optional("httpx", "datasets").HTTPError)
+
+
+def _refuse(
+    error: Exception, repository: str, filename: str, revision: str, folder: Path
+) -> NoReturn:
+    errors = import_optional("huggingface_hub.errors", "datasets")
+    if isinstance(error, errors.GatedRepoError):
+        raise PermissionError(
+            f"the data set {repository} is only for those who accept its terms: do so on its page "
+            "of the Hugging Face hub, and log in with `hf auth login` or the variable HF_TOKEN."
+        ) from error
+    missing = (
+        errors.RepositoryNotFoundError,
+        errors.RevisionNotFoundError,
+        errors.RemoteEntryNotFoundError,
+    )
+    if isinstance(error, missing):
+        raise FileNotFoundError(
+            f"the Hugging Face hub has no {filename} in the data set {repository} at revision "
+            f"{revision!r}; see whether it was moved or renamed, and pass another `revision`."
+        ) from error
+    raise ConnectionError(
+        f"{filename} of the data set {repository} cannot be downloaded ({error!r}). Where there is "
+        f"no network, put it into {folder} by hand."
+    ) from error
+
+
+def _checksum(path: Path, *, sha1: bool) -> str:
+    """Digest of a file: SHA-256, or git's SHA-1 of files that the hub keeps in git itself."""
+    digest = hashlib.sha1(usedforsecurity=False) if sha1 else hashlib.sha256()
+    if sha1:
+        digest.update(f"blob {path.stat().st_size}\0".encode())
+    with open(path, "rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def check_columns(found: list[str], expected: list[str], filename: str) -> None:
+    """Refuse a table that has not the columns it is known to have."""
+    missing = [name for name in expected if name not in found]
+    if missing:
+        raise ValueError(
+            f"{filename} has no column(s) {listing(missing)}; it has {listing(found)}. The data "
+            "set has changed: pass the `revision` that is read by default, or an older one."
+        )
