@@ -36,7 +36,7 @@ class AttributeEncoder(TransformerMixin, BaseEstimator):
         Names of the attributes: the columns of a DataFrame, or ``attribute0`` and so on.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where `X` had names of strings only.
 
     References

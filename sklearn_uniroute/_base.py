@@ -83,7 +83,7 @@ class BaseRouter(PoolMixin, PoolViewMixin, BudgetMixin, BaseEstimator):
         ----------
         X : array-like or dask array of shape (n_prompts, n_features)
             Prompt embeddings. Routers over clusters fit a dask array from sums over its blocks, of
-            which nothing else is gathered, and a sample of prompts; see :doc:`scaling`.
+            which nothing else is gathered, and a sample of prompts; see :doc:`/scaling`.
         y : array-like or DataFrame of shape (n_prompts, n_models)
             Correctness, or any quality of which more is better, of each training model on each
             prompt; NaN where a model was not run. The columns of a DataFrame name the models,

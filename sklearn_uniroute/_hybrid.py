@@ -22,7 +22,7 @@ class HybridRouter(KMeansRouter):
     learned together from the model's own errors, by one regression with a prior. Thousands of
     labels, as of the training models, settle both. Of the few errors of an added model most goes to
     the clusters, and its linear part is what models like it have. So well-known and hardly known
-    models are estimated on one scale, and share a pool; see :doc:`hybrid`.
+    models are estimated on one scale, and share a pool; see :doc:`/hybrid`.
 
     Parameters
     ----------
@@ -36,11 +36,11 @@ class HybridRouter(KMeansRouter):
         :class:`KMeansRouter`.
     cost_model : {"mean", "cluster"}, default="mean"
         What a model is taken to cost on a prompt: its mean cost, or its mean cost in the prompt's
-        clusters. "cluster" needs the cost of each call, see :doc:`costs`.
+        clusters. "cluster" needs the cost of each call, see :doc:`/costs`.
     fallback : str or int, default=None
         The model to choose for prompts unlike those of training, whatever it costs: its name, or
         "dearest" for the model of highest mean cost in the pool. By default such prompts are
-        routed as all others are; see :doc:`shift`.
+        routed as all others are; see :doc:`/shift`.
     alpha : float, default=0.01
         The share of the training prompts that lie so far from all centres that they count as
         such. Not used without `fallback`.
@@ -119,7 +119,7 @@ class HybridRouter(KMeansRouter):
         Seeds which prompts go beyond a budget that is to be spent in full.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where `X` had names of strings only.
 
     See Also

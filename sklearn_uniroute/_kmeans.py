@@ -22,7 +22,7 @@ class KMeansRouter(FewShotRouter):
         [1]_, and the model's overall error where a cluster has no observation. "posterior" takes
         the training models' errors as a prior and updates it by the model's own, which needs far
         fewer validation prompts, makes the number of clusters matter little, and gives standard
-        errors; see :doc:`few_shot`.
+        errors; see :doc:`/few_shot`.
     temperature : float, default=0.1
         How far a prompt near several clusters is estimated from all of them: it belongs to each
         in proportion to ``exp(-d ** 2 / (temperature * s))``, where d is the distance to its
@@ -30,11 +30,11 @@ class KMeansRouter(FewShotRouter):
         estimates each prompt from its nearest cluster alone [1]_.
     cost_model : {"mean", "cluster"}, default="mean"
         What a model is taken to cost on a prompt: its mean cost, or its mean cost in the prompt's
-        clusters. "cluster" needs the cost of each call, see :doc:`costs`.
+        clusters. "cluster" needs the cost of each call, see :doc:`/costs`.
     fallback : str or int, default=None
         The model to choose for prompts unlike those of training, whatever it costs: its name, or
         "dearest" for the model of highest mean cost in the pool. By default such prompts are
-        routed as all others are; see :doc:`shift`.
+        routed as all others are; see :doc:`/shift`.
     alpha : float, default=0.01
         The share of the training prompts that lie so far from all centres that they count as
         such. Not used without `fallback`.
@@ -119,7 +119,7 @@ class KMeansRouter(FewShotRouter):
         Seeds which prompts go beyond a budget that is to be spent in full.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where `X` had names of strings only.
 
     See Also

@@ -63,11 +63,11 @@ class LearnedMapRouter(FewShotRouter):
         cluster.
     cost_model : {"mean", "cluster"}, default="mean"
         What a model is taken to cost on a prompt: its mean cost, or its mean cost in the prompt's
-        clusters. "cluster" needs the cost of each call, see :doc:`costs`.
+        clusters. "cluster" needs the cost of each call, see :doc:`/costs`.
     fallback : str or int, default=None
         The model to choose for prompts unlike those of training, whatever it costs: its name, or
         "dearest" for the model of highest mean cost in the pool. By default such prompts are
-        routed as all others are; see :doc:`shift`.
+        routed as all others are; see :doc:`/shift`.
     alpha : float, default=0.01
         The share of the training prompts that lie so far from all centres that they count as
         such. Not used without `fallback`.
@@ -159,7 +159,7 @@ class LearnedMapRouter(FewShotRouter):
         Seeds which prompts go beyond a budget that is to be spent in full.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where `X` had names of strings only.
 
     See Also

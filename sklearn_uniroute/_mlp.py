@@ -88,7 +88,7 @@ class MLPRouter(BaseRouter):
         Seeds which prompts go beyond a budget that is to be spent in full.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where `X` had names of strings only.
 
     See Also

@@ -50,7 +50,7 @@ class ZeroRouter(ClusterRouter):
         What each of them counts in an average over the traffic; all 1, as they are drawn evenly.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where `X` had names of strings only.
 
     See Also

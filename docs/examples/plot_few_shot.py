@@ -13,7 +13,7 @@ from sklearn_uniroute import FewShotCurveDisplay, KMeansRouter, ZeroRouter
 from sklearn_uniroute.datasets import make_classifier_pool
 
 data = make_classifier_pool()
-settings = {"n_validation": [25, 50, 100, 200, 400], "n_splits": 20, "n_jobs": -1}
+settings = {"n_validation": [25, 50, 100, 200, 400], "n_splits": 10, "n_jobs": -1}
 
 # %%
 # Three routers on the same splits: one that ignores the prompt, mean errors per cluster, and the
@@ -30,8 +30,8 @@ for name, router in {
     )
 
 # %%
-# Adding a model takes the prompts that the router chose, the model's errors on them, and its price.
-# The estimates come with standard errors.
+# Adding a model takes the prompts that the router chose, the model's errors on them, and its
+# price. The estimates come with standard errors.
 
 router = KMeansRouter(n_validation=50, random_state=0)
 router.fit(data.X, data.y[:, :-1], costs=data.costs[:-1])

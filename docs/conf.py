@@ -1,0 +1,72 @@
+"""Configuration of the documentation."""
+
+from pathlib import Path
+
+from sphinx_gallery.sorting import FileNameSortKey
+
+import sklearn_uniroute
+
+project = "sklearn_uniroute"
+author = "the sklearn_uniroute developers"
+copyright = f"2026, {author}"
+version = release = sklearn_uniroute.__version__
+
+extensions = [
+    "matplotlib.sphinxext.plot_directive",
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "sphinx_gallery.gen_gallery",
+]
+templates_path = ["templates"]
+exclude_patterns = ["_build", "examples", "templates"]
+suppress_warnings = [
+    # The changelog and the results stand on their own elsewhere, with headings to suit.
+    "myst.header",
+    # The gallery keeps a function in its configuration.
+    "config.cache",
+]
+default_role = "literal"
+nitpicky = False
+
+html_theme = "pydata_sphinx_theme"
+html_title = project
+html_show_sourcelink = False
+html_theme_options = {
+    "header_links_before_dropdown": 6,
+    "navbar_align": "left",
+    "show_toc_level": 2,
+    "secondary_sidebar_items": ["page-toc"],
+}
+html_sidebars = {"index": [], "quickstart": [], "comparison": [], "changelog": []}
+
+autosummary_generate = True
+# Signatures are legible without types, and docstrings give them.
+autodoc_typehints = "none"
+numpydoc_show_class_members = False
+
+plot_include_source = True
+plot_html_show_formats = False
+plot_html_show_source_link = False
+plot_formats = [("png", 110)]
+plot_rcparams = {"figure.figsize": (7, 3.5), "figure.constrained_layout.use": True}
+plot_apply_rcparams = True
+
+sphinx_gallery_conf = {
+    "examples_dirs": "examples",
+    "gallery_dirs": "auto_examples",
+    "filename_pattern": r"/plot_",
+    "within_subsection_order": FileNameSortKey,
+    "abort_on_example_error": True,
+    "download_all_examples": False,
+    "backreferences_dir": "api/backreferences",
+    "doc_module": ("sklearn_uniroute",),
+    "show_memory": False,
+    "min_reported_time": 5,
+    "remove_config_comments": True,
+}
+(Path(__file__).parent / "api" / "backreferences").mkdir(parents=True, exist_ok=True)
