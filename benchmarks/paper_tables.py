@@ -36,7 +36,8 @@ TABLES = (*ROWS, "retraining", "shift")
 
 def is_worse(values, best):
     """Whether paired scores, of which more is better, are lower at the level of the paper."""
-    return bool(np.sum(values > best) < np.sum(values < best)) and sign_test(values - best) < LEVEL
+    signs = (values > best).astype(int) - (values < best)
+    return bool(signs.sum() < 0 and sign_test(signs) < LEVEL)
 
 
 def report(name, results):
