@@ -5,10 +5,12 @@ import stat
 from pathlib import Path
 from uuid import uuid4
 
+from sklearn_uniroute._typing import StrPath
+
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 
 
-def write_whole(path, content):
+def write_whole(path: StrPath, content: bytes) -> None:
     """Write bytes to a file beside the target, then rename it.
 
     A reader, or a crash at any moment, finds the old file or the new one.

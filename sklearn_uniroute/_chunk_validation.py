@@ -1,13 +1,17 @@
 """Checks of chunks of prompts."""
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from sklearn_uniroute._cost_validation import check_costs
 from sklearn_uniroute._model_validation import listing
+from sklearn_uniroute._typing import Costs
 from sklearn_uniroute._validation import is_dask
 
 
-def check_unsettled(fitted):
+def check_unsettled(fitted: bool) -> None:
     """Refuse to move clusters by which errors were summed up."""
     if fitted:
         raise ValueError(
@@ -16,7 +20,7 @@ def check_unsettled(fitted):
         )
 
 
-def check_learns_by_chunks(clusterer):
+def check_learns_by_chunks(clusterer: Any) -> None:
     """Refuse a clusterer that needs all prompts at once."""
     if not hasattr(clusterer, "partial_fit"):
         raise TypeError(
@@ -25,7 +29,7 @@ def check_learns_by_chunks(clusterer):
         )
 
 
-def check_no_new_validation_prompts(X_val):
+def check_no_new_validation_prompts(X_val: ArrayLike | None) -> None:
     """Refuse validation prompts once there are some."""
     if X_val is not None:
         raise ValueError(
@@ -34,7 +38,7 @@ def check_no_new_validation_prompts(X_val):
         )
 
 
-def check_pool_as_fitted(changed):
+def check_pool_as_fitted(changed: bool) -> None:
     """Refuse to go on with models that have not seen the chunks before."""
     if changed:
         raise ValueError(
@@ -43,7 +47,7 @@ def check_pool_as_fitted(changed):
         )
 
 
-def check_prices_as_summed(costs, summed):
+def check_prices_as_summed(costs: Any, summed: Any) -> None:
     """Refuse to go on with prices that further calls would undo."""
     if summed is not None and not np.allclose(costs, summed, rtol=1e-9, atol=0):
         raise ValueError(
@@ -52,13 +56,13 @@ def check_prices_as_summed(costs, summed):
         )
 
 
-def check_in_memory(*arrays):
+def check_in_memory(*arrays: Any) -> None:
     """Refuse blocks in place of chunks."""
     if any(map(is_dask, arrays)):
         raise TypeError("`partial_fit` takes one chunk after the other; pass dask arrays to `fit`.")
 
 
-def check_nothing_else(costs, X_val):
+def check_nothing_else(costs: Costs | None, X_val: ArrayLike | None) -> None:
     """Refuse what goes with labels where there are none."""
     if costs is not None or X_val is not None:
         raise ValueError(
@@ -66,7 +70,13 @@ def check_nothing_else(costs, X_val):
         )
 
 
-def check_chunk_costs(costs, models, quality, known, sums):
+def check_chunk_costs(
+    costs: Costs | None,
+    models: np.ndarray,
+    quality: np.ndarray,
+    known: np.ndarray | None,
+    sums: np.ndarray | None,
+) -> np.ndarray | None:
     """Check the costs of a further chunk against those known; returns those of calls, or None."""
     by_call = sums is not None
     if costs is None:

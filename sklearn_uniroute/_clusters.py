@@ -4,6 +4,7 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from sklearn_uniroute._estimates import row_blocks
+from sklearn_uniroute._phi import NearestCluster
 
 # Relative size of what single precision may get wrong about a distance.
 _SINGLE_ROUNDING = 1e-6
@@ -11,7 +12,7 @@ _SINGLE_ROUNDING = 1e-6
 _CENTER_ROUNDING = 8
 
 
-def squared_distances(X, centers, labels):
+def squared_distances(X: np.ndarray, centers: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Compute the squared distance of each row to the centre of its cluster."""
     distances = np.empty(len(X))
     for rows in row_blocks(len(X)):
@@ -20,7 +21,7 @@ def squared_distances(X, centers, labels):
     return distances
 
 
-def center_distances(X, nearest):
+def center_distances(X: np.ndarray, nearest: NearestCluster) -> tuple[np.ndarray, np.ndarray]:
     """Compute the distance of each row to its nearest centre, and which that is.
 
     Parameters
@@ -37,17 +38,18 @@ def center_distances(X, nearest):
     return np.sqrt(squared_distances(X, nearest.centers, labels)), labels
 
 
-def distinct_centers(centers):
+def distinct_centers(centers: np.ndarray) -> np.ndarray:
     """Leave out centres that coincide with earlier ones but for rounding.
 
     Rounding would decide which of them is the nearest.
     """
     length = np.sqrt(np.mean(np.einsum("kd,kd->k", centers, centers)))
     same = cdist(centers, centers) <= _CENTER_ROUNDING * np.finfo(centers.dtype).eps * length
-    return centers[~np.tril(same, -1).any(axis=1)]
+    distinct: np.ndarray = centers[~np.tril(same, -1).any(axis=1)]
+    return distinct
 
 
-def far_distance(X, quantiles, alpha):
+def far_distance(X: np.ndarray, quantiles: np.ndarray, alpha: float) -> float:
     """Distance beyond which a share `alpha` of rows lies, from quantiles of their distances.
 
     It is never below what rounding in single precision makes of rows like `X`.
@@ -57,7 +59,9 @@ def far_distance(X, quantiles, alpha):
     return float(max(distance, _SINGLE_ROUNDING * length))
 
 
-def cluster_sums(labels, errors, n_clusters):
+def cluster_sums(
+    labels: np.ndarray, errors: np.ndarray, n_clusters: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Sum the observed errors of each model in each cluster.
 
     Parameters
@@ -84,7 +88,7 @@ def cluster_sums(labels, errors, n_clusters):
     return sums, counts
 
 
-def squared_deviations(labels, errors, means):
+def squared_deviations(labels: np.ndarray, errors: np.ndarray, means: np.ndarray) -> np.ndarray:
     """Sum the squared deviations of the observed errors from their cluster's mean.
 
     Parameters
@@ -105,7 +109,7 @@ def squared_deviations(labels, errors, means):
     return squares
 
 
-def mean_errors(sums, counts, shares):
+def mean_errors(sums: np.ndarray, counts: np.ndarray, shares: np.ndarray) -> np.ndarray:
     """Per-cluster mean errors (eq. 12 of the paper).
 
     A cluster without an observation gets the model's overall error: the mean over the other
@@ -126,4 +130,5 @@ def mean_errors(sums, counts, shares):
     means = sums / np.maximum(counts, 1)
     weights = np.where(counts > 0, np.maximum(shares, np.finfo(float).tiny), 0.0)
     overall = (weights * means).sum(axis=-1) / weights.sum(axis=-1)
-    return np.where(counts > 0, means, overall[..., None])
+    filled: np.ndarray = np.where(counts > 0, means, overall[..., None])
+    return filled

@@ -2,15 +2,24 @@
 
 import numbers
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from sklearn.utils import check_array
 
 from sklearn_uniroute._model_validation import listing
+from sklearn_uniroute._typing import Label
 from sklearn_uniroute._validation import FLOATS
 
 
-def check_costs(costs, labels, *, quality, complete=False, name="costs"):
+def check_costs(
+    costs: Any,
+    labels: np.ndarray,
+    *,
+    quality: np.ndarray,
+    complete: bool = False,
+    name: str = "costs",
+) -> np.ndarray:
     """Bring costs into an array of shape (n_models,) or (n_prompts, n_models).
 
     `labels` are the models in the order of the result. Costs given per call may be NaN where the
@@ -27,36 +36,36 @@ def check_costs(costs, labels, *, quality, complete=False, name="costs"):
         costs = costs.loc[labels.tolist()]
     if np.ndim(costs) not in {1, 2} or np.asarray(costs).dtype.kind not in "iufbO":
         raise ValueError(f"`{name}` must be numbers, one per model or one per call; got {costs!r}.")
-    costs = check_array(
+    checked: np.ndarray = check_array(
         costs, dtype=FLOATS, ensure_2d=False, ensure_all_finite=False, input_name=name
     )
     n_models = len(labels)
-    if costs.shape not in {(n_models,), quality.shape}:
-        got = f"{len(costs)} entries" if costs.ndim == 1 else f"shape {costs.shape}"
+    if checked.shape not in {(n_models,), quality.shape}:
+        got = f"{len(checked)} entries" if checked.ndim == 1 else f"shape {checked.shape}"
         raise ValueError(
             f"`{name}` has {got} but there are {n_models} models (columns of quality); pass one "
             "cost per model, or an array of shape (n_samples, n_models). Note that "
             "cross-validation slices a parameter that is as long as the data."
         )
-    by_call = costs.ndim == 2 and not complete
+    by_call = checked.ndim == 2 and not complete
     not_run = np.isnan(quality) if by_call else False
     # A comparison with NaN is False, so that NaN and infinity fail here too.
-    bad = ~((costs >= 0) & (costs < np.inf)) & ~(np.isnan(costs) & not_run)
+    bad = ~((checked >= 0) & (checked < np.inf)) & ~(np.isnan(checked) & not_run)
     if bad.any():
         at = tuple(np.argwhere(bad)[0].tolist())
         raise ValueError(
-            f"`{name}` must be finite and at least 0; got {costs[at]} for model "
-            f"{labels.tolist()[at[-1]]!r}{f' in row {at[0]}' if costs.ndim == 2 else ''}."
+            f"`{name}` must be finite and at least 0; got {checked[at]} for model "
+            f"{labels.tolist()[at[-1]]!r}{f' in row {at[0]}' if checked.ndim == 2 else ''}."
             + (
                 " Only calls that were not made (NaN quality) may have a cost of NaN."
                 if by_call
                 else ""
             )
         )
-    return costs
+    return checked
 
 
-def _check_named(names, labels, argument):
+def _check_named(names: Any, labels: np.ndarray, argument: str) -> None:
     missing = [label for label in labels.tolist() if label not in names]
     if missing:
         raise ValueError(
@@ -66,7 +75,9 @@ def _check_named(names, labels, argument):
         )
 
 
-def check_cost(cost, name, *, has_costs, val_errors=None):
+def check_cost(
+    cost: Any, name: Label, *, has_costs: bool, val_errors: np.ndarray | None = None
+) -> float | np.ndarray | None:
     """Check the price of one model: required where the others have one, refused where not.
 
     With `val_errors`, the cost may also be an array of what each of these calls cost.
@@ -94,26 +105,26 @@ def check_cost(cost, name, *, has_costs, val_errors=None):
     return float(cost)
 
 
-def _check_calls(cost, name, val_errors):
-    cost = check_array(
+def _check_calls(cost: Any, name: Label, val_errors: np.ndarray) -> np.ndarray:
+    calls: np.ndarray = check_array(
         cost, dtype=np.float64, ensure_2d=False, ensure_all_finite=False, input_name="cost"
     )
-    if cost.shape != val_errors.shape:
+    if calls.shape != val_errors.shape:
         raise ValueError(
-            f"`cost` of model {name!r} has shape {cost.shape} but `val_errors` has shape "
+            f"`cost` of model {name!r} has shape {calls.shape} but `val_errors` has shape "
             f"{val_errors.shape}; pass one number, or one for each validation prompt."
         )
-    bad = ~((cost >= 0) & (cost < np.inf)) & ~(np.isnan(cost) & np.isnan(val_errors))
+    bad = ~((calls >= 0) & (calls < np.inf)) & ~(np.isnan(calls) & np.isnan(val_errors))
     if bad.any():
         at = int(np.argmax(bad))
         raise ValueError(
-            f"`cost` of model {name!r} must be finite and at least 0; got {cost[at]} in row {at}. "
+            f"`cost` of model {name!r} must be finite and at least 0; got {calls[at]} in row {at}. "
             "Only calls that were not made (NaN in `val_errors`) may have a cost of NaN."
         )
-    return cost
+    return calls
 
 
-def check_costs_by_call(costs):
+def check_costs_by_call(costs: np.ndarray | None) -> None:
     """Refuse to learn what calls cost where that was not passed."""
     if costs is None or costs.ndim == 1:
         got = "none" if costs is None else "one number for each model"
@@ -123,11 +134,13 @@ def check_costs_by_call(costs):
         )
 
 
-def _is_price(value):
+def _is_price(value: object) -> bool:
     return isinstance(value, numbers.Real) and 0 <= float(value) < np.inf
 
 
-def check_operating_point(cost_weight, budget, *, has_costs):
+def check_operating_point(
+    cost_weight: float | None, budget: float | None, *, has_costs: bool
+) -> None:
     """Check that one of the two is set, to a value that can be met."""
     if cost_weight is not None and budget is not None:
         raise ValueError(
@@ -140,7 +153,7 @@ def check_operating_point(cost_weight, budget, *, has_costs):
         check_amount(budget, "budget", has_costs=has_costs)
 
 
-def check_amount(value, name, *, has_costs):
+def check_amount(value: Any, name: str, *, has_costs: bool) -> None:
     """Check a cost weight or a budget."""
     if not _is_price(value):
         raise ValueError(f"`{name}` must be a finite number of at least 0; got {value!r}.")
@@ -151,7 +164,7 @@ def check_amount(value, name, *, has_costs):
         )
 
 
-def check_randomize(randomize, budget):
+def check_randomize(randomize: Any, budget: float | None) -> None:
     """Check that there is a budget to spend in full."""
     if not isinstance(randomize, bool | np.bool_):
         raise TypeError(f"`randomize` must be True or False; got {randomize!r}.")
@@ -159,7 +172,7 @@ def check_randomize(randomize, budget):
         raise ValueError("`randomize` spends a budget in full; pass `budget` too.")
 
 
-def check_target(quality, confidence, *, has_costs):
+def check_target(quality: Any, confidence: Any, *, has_costs: bool) -> None:
     """Check a quality to reach, and the confidence to reach it with."""
     if not isinstance(quality, numbers.Real) or not np.isfinite(float(quality)):
         raise ValueError(f"`quality` must be a finite number; got {quality!r}.")
@@ -168,7 +181,7 @@ def check_target(quality, confidence, *, has_costs):
     check_has_costs(has_costs or None)
 
 
-def check_quality_reachable(quality, reached, confidence):
+def check_quality_reachable(quality: float, reached: np.ndarray, confidence: float | None) -> None:
     """Refuse a quality that no cost weight reaches."""
     if quality > reached.max() + 1e-12 * abs(quality):
         sure = "" if confidence is None else f" with a confidence of {confidence:g}"
@@ -178,7 +191,7 @@ def check_quality_reachable(quality, reached, confidence):
         )
 
 
-def check_reachable(budget, lowest, highest):
+def check_reachable(budget: float, lowest: float, highest: float) -> None:
     """Refuse a budget that cannot be met."""
     if budget < lowest * (1 - 1e-12):
         raise ValueError(
@@ -187,7 +200,7 @@ def check_reachable(budget, lowest, highest):
         )
 
 
-def check_has_costs(costs):
+def check_has_costs(costs: object) -> None:
     """Refuse to predict costs where there are none."""
     if costs is None:
         raise ValueError(
@@ -195,7 +208,7 @@ def check_has_costs(costs):
         )
 
 
-def check_drawable(has_costs):
+def check_drawable(has_costs: bool) -> None:
     """Refuse a deferral curve without costs."""
     if not has_costs:
         raise ValueError(
@@ -204,7 +217,7 @@ def check_drawable(has_costs):
         )
 
 
-def check_new_costs(costs, new, *, has_costs):
+def check_new_costs(costs: Any, new: list[Label], *, has_costs: bool) -> list[Any]:
     """Check the prices of added models, by name: one for each, and no other."""
     costs = {} if costs is None else dict(costs)
     others = [label for label in costs if label not in new]
@@ -216,7 +229,7 @@ def check_new_costs(costs, new, *, has_costs):
     return [check_cost(costs.get(label), label, has_costs=has_costs) for label in new]
 
 
-def check_two_models(costs, quality):
+def check_two_models(costs: np.ndarray, quality: np.ndarray) -> int:
     """Position of the strong one of two models, the dearer and better one."""
     if len(costs) != 2:
         raise ValueError(
@@ -232,7 +245,7 @@ def check_two_models(costs, quality):
     return strong
 
 
-def check_charged(cost, quality):
+def check_charged(cost: float, quality: float) -> None:
     """Refuse to save anything of a cost of 0, or to ask for a share of what is not above 0."""
     if cost == 0:
         raise ValueError("the best model is free, so that none of its cost can be saved.")

@@ -1,15 +1,19 @@
 """Prompts that lie in blocks, as dask arrays, in memory or on the workers of a cluster."""
 
+from collections.abc import Callable, Sequence
 from functools import partial, reduce
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.utils import check_array, check_random_state
 
 from sklearn_uniroute._cost_validation import check_costs
 from sklearn_uniroute._model_validation import listing, model_labels, select_columns
 from sklearn_uniroute._optional import import_optional
-from sklearn_uniroute._sums import added, sum_up
+from sklearn_uniroute._phi import NearestCluster, Phi
+from sklearn_uniroute._sums import ClusterSums, added, sum_up
 from sklearn_uniroute._validation import FLOATS, check_quality, is_dask
 
 # Prompts that are gathered for what is no sum.
@@ -18,7 +22,13 @@ _SAMPLE = 10_000
 _FAN_IN = 8
 
 
-def map_rows(function, X, n_features, dtype, n_columns=None):
+def map_rows(
+    function: Callable[[np.ndarray], np.ndarray],
+    X: Any,
+    n_features: int,
+    dtype: Any,
+    n_columns: int | None = None,
+) -> Any:
     """Apply a function to rows, block by block, as a dask array to be computed."""
     X = _as_blocks(X)
     if X.shape[1] != n_features:
@@ -31,13 +41,15 @@ def map_rows(function, X, n_features, dtype, n_columns=None):
     return X.map_blocks(function, chunks=(X.chunks[0], (n_columns,)), dtype=dtype)
 
 
-def _of_rows(function, dtype, n_columns, X):
+def _of_rows(
+    function: Callable[[np.ndarray], np.ndarray], dtype: Any, n_columns: int | None, X: np.ndarray
+) -> np.ndarray:
     if len(X) == 0:
         return np.empty((0,) if n_columns is None else (0, n_columns), dtype=dtype)
     return function(X)
 
 
-def fit_blocks(router, X, y, costs, X_val):
+def fit_blocks(router: Any, X: Any, y: Any, costs: Any, X_val: ArrayLike | None) -> None:
     """Fit a router on a sample, then set its sums to those of all blocks."""
     array, dask = import_optional("dask.array", "dask"), import_optional("dask", "dask")
     if not is_dask(X):
@@ -83,7 +95,7 @@ def fit_blocks(router, X, y, costs, X_val):
     router._set_sums(parts[0].compute())
 
 
-def _as_blocks(X):
+def _as_blocks(X: Any) -> Any:
     """Bring a dask array or DataFrame of prompts into blocks of rows."""
     if hasattr(X, "to_dask_array"):
         X = X.to_dask_array(lengths=True)
@@ -92,14 +104,14 @@ def _as_blocks(X):
     return X.rechunk({1: -1})
 
 
-def _check_lengths_known(values, name):
+def _check_lengths_known(values: Any, name: str) -> None:
     if np.isnan(values.shape[0]):
         raise ValueError(
             f"`{name}` has blocks of unknown length; call compute_chunk_sizes() on it first."
         )
 
 
-def _in_blocks(array, values, X, name):
+def _in_blocks(array: Any, values: Any, X: Any, name: str) -> Any:
     """Bring a table into the blocks of the prompts."""
     if hasattr(values, "to_dask_array"):
         values = values.to_dask_array(lengths=True)
@@ -115,7 +127,7 @@ def _in_blocks(array, values, X, name):
     return values.rechunk((X.chunks[0], -1))
 
 
-def _check_sample(y, labels):
+def _check_sample(y: np.ndarray, labels: np.ndarray) -> None:
     """Refuse models of which the sample tells nothing."""
     unseen = labels[np.isnan(y).all(axis=0)]
     if len(unseen):
@@ -125,7 +137,14 @@ def _check_sample(y, labels):
         )
 
 
-def _block_sums(X, y, costs, nearest, phi, noise):
+def _block_sums(
+    X: np.ndarray,
+    y: np.ndarray,
+    costs: np.ndarray | None,
+    nearest: NearestCluster,
+    phi: Phi,
+    noise: np.ndarray | None,
+) -> ClusterSums:
     X = check_array(X, dtype=FLOATS, input_name="X")
     y = check_quality(y, n_prompts=len(X), every_model=False)
     if costs is not None:
@@ -133,5 +152,5 @@ def _block_sums(X, y, costs, nearest, phi, noise):
     return sum_up(X, 1 - y, costs, nearest, phi, noise)
 
 
-def _total(parts):
+def _total(parts: Sequence[ClusterSums]) -> ClusterSums:
     return reduce(added, parts)

@@ -1,18 +1,22 @@
 """Checks of the names of models, and of pools of them."""
 
 import numbers
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
+from sklearn_uniroute._typing import Label, Pool
 
-def listing(labels, limit=20):
+
+def listing(labels: Iterable[Any], limit: int = 20) -> str:
     """Write labels out for a message, the first `limit` of them."""
     labels = [label.item() if isinstance(label, np.generic) else label for label in labels]
     more = f", and {len(labels) - limit} more" if len(labels) > limit else ""
     return ", ".join(repr(label) for label in labels[:limit]) + more
 
 
-def model_labels(y):
+def model_labels(y: Any) -> np.ndarray | None:
     """Names of the models in the columns of a DataFrame; None for any other `y`."""
     if not hasattr(y, "columns"):
         return None
@@ -32,7 +36,7 @@ def model_labels(y):
     return np.asarray(labels)
 
 
-def check_new_name(name, models):
+def check_new_name(name: Any, models: np.ndarray) -> Label:
     """Check the name of an added model; models that go by number get the next one by default."""
     numbered = models.dtype.kind in "iu"
     if name is None:
@@ -51,12 +55,12 @@ def check_new_name(name, models):
     return int(name) if numbered else str(name)
 
 
-def find_model(name, models):
+def find_model(name: Any, models: np.ndarray) -> int:
     """Position of a known model."""
     return int(check_pool([name], models, argument="name")[0])
 
 
-def check_pool(pool, models, *, argument="pool"):
+def check_pool(pool: Pool | None, models: np.ndarray, *, argument: str = "pool") -> np.ndarray:
     """Positions of the models of a pool, in the pool's order; all models for None."""
     if pool is None:
         return np.arange(len(models))
@@ -91,7 +95,7 @@ def check_pool(pool, models, *, argument="pool"):
     return np.array([known[label] for label in pool], dtype=np.intp)
 
 
-def find_fallback(fallback, labels, costs):
+def find_fallback(fallback: Label, labels: np.ndarray, costs: np.ndarray | None) -> int:
     """Position, among models in registration order, of the one to fall back to."""
     if fallback == "dearest":
         if costs is None:
@@ -106,10 +110,11 @@ def find_fallback(fallback, labels, costs):
             f"({listing(labels.tolist())}); keep it in the pool, or fit with fallback='dearest' or "
             "fallback=None."
         )
-    return labels.tolist().index(fallback)
+    position: int = labels.tolist().index(fallback)
+    return position
 
 
-def check_fallback_stays(name, fallback):
+def check_fallback_stays(name: Label, fallback: Label | None) -> None:
     """Refuse to remove the model that prompts fall back to."""
     if name == fallback:
         raise ValueError(
@@ -118,7 +123,7 @@ def check_fallback_stays(name, fallback):
         )
 
 
-def check_not_known(name, models):
+def check_not_known(name: Label, models: np.ndarray) -> None:
     """Refuse to overwrite a model by accident."""
     if name in models.tolist():
         raise ValueError(
@@ -127,7 +132,7 @@ def check_not_known(name, models):
         )
 
 
-def check_removable(name, models):
+def check_removable(name: Label, models: np.ndarray) -> None:
     """Refuse to leave a router without models."""
     if len(models) == 1:
         raise ValueError(
@@ -135,17 +140,17 @@ def check_removable(name, models):
         )
 
 
-def _is_integer(label):
+def _is_integer(label: Any) -> bool:
     # Names are kept in an array of 64-bit integers.
     number = isinstance(label, numbers.Integral) and not isinstance(label, bool)
     return number and -(2**63) <= label < 2**63
 
 
-def is_hashable(label):
+def is_hashable(label: object) -> bool:
     return getattr(label, "__hash__", None) is not None
 
 
-def repeated(labels):
+def repeated(labels: Iterable[Any]) -> list[Any]:
     """Labels that occur more than once, each once."""
     seen, twice = set(), []
     for label in labels:
@@ -155,7 +160,7 @@ def repeated(labels):
     return twice
 
 
-def select_columns(y, labels, *, name):
+def select_columns(y: Any, labels: np.ndarray, *, name: str) -> Any:
     """Columns of the given models from a DataFrame; anything else is returned as it is."""
     if not hasattr(y, "columns"):
         return y

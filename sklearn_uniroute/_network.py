@@ -7,7 +7,7 @@ import numpy as np
 TRACE = 1e-7
 
 
-def normalised_exp(logits, total=1.0):
+def normalised_exp(logits: np.ndarray, total: float = 1.0) -> np.ndarray:
     """Take the softmax, times a total, of each row, without traces. In place."""
     logits -= np.maximum.reduce(logits, axis=-1, keepdims=True)
     np.exp(logits, out=logits)
@@ -16,7 +16,9 @@ def normalised_exp(logits, total=1.0):
     return logits
 
 
-def hidden_features(X, means, coefs, intercepts):
+def hidden_features(
+    X: np.ndarray, means: np.ndarray, coefs: list[np.ndarray], intercepts: list[np.ndarray]
+) -> np.ndarray:
     """Pass embeddings through layers of ReLU.
 
     Parameters
@@ -33,7 +35,7 @@ def hidden_features(X, means, coefs, intercepts):
     features : ndarray of shape (n_prompts, n_outputs)
         In the dtype of `X`.
     """
-    hidden = X - means.astype(X.dtype, copy=False)
+    hidden: np.ndarray = X - means.astype(X.dtype, copy=False)
     for coef, intercept in zip(coefs, intercepts, strict=True):
         hidden = hidden.dot(coef)
         hidden += intercept
@@ -41,7 +43,13 @@ def hidden_features(X, means, coefs, intercepts):
     return hidden
 
 
-def softmax_map(X, means, coefs, intercepts, total=1.0):
+def softmax_map(
+    X: np.ndarray,
+    means: np.ndarray,
+    coefs: list[np.ndarray],
+    intercepts: list[np.ndarray],
+    total: float = 1.0,
+) -> np.ndarray:
     """Map embeddings to responsibilities: eq. 21 of the paper.
 
     Parameters

@@ -2,6 +2,9 @@
 
 from typing import NamedTuple
 
+import numpy as np
+
+from sklearn_uniroute._predictors import Predictor
 from sklearn_uniroute._row_uniform import row_uniform
 
 
@@ -13,7 +16,9 @@ class OperatingPoint(NamedTuple):
     share: float = 0.0
     seed: int = 0
 
-    def choose(self, predictor, X, among=None):
+    def choose(
+        self, predictor: Predictor, X: np.ndarray, among: np.ndarray | None = None
+    ) -> np.ndarray:
         """Choose a model of the predictor for each prompt, among some positions or all."""
         chosen = predictor.choose(X, self.cost_weight, among)
         goes_beyond = self.goes_beyond(X)
@@ -21,6 +26,6 @@ class OperatingPoint(NamedTuple):
             chosen[goes_beyond] = predictor.choose(X[goes_beyond], self.beyond, among)
         return chosen
 
-    def goes_beyond(self, X):
+    def goes_beyond(self, X: np.ndarray) -> np.ndarray | None:
         """Which prompts go by `beyond`; None if none ever do."""
         return row_uniform(X, self.seed) < self.share if self.share > 0 else None

@@ -1,9 +1,10 @@
 """Import of packages that not every user needs."""
 
 from importlib import import_module
+from typing import Any
 
 
-def import_optional(module, extra):
+def import_optional(module: str, extra: str) -> Any:
     """Import a module that one of the package's extras installs.
 
     Parameters
@@ -31,7 +32,7 @@ def import_optional(module, extra):
         ) from error
 
 
-def import_training():
+def import_training() -> None:
     """Import what networks are trained with, so that what is missing shows before the work."""
     import_optional("torch", "torch")
     import_optional("skorch", "torch")

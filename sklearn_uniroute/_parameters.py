@@ -1,7 +1,8 @@
 """Checks of constructor parameters."""
 
 import numbers
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from sklearn.utils import check_scalar
@@ -9,25 +10,25 @@ from sklearn.utils import check_scalar
 from sklearn_uniroute._model_validation import listing
 
 
-def check_choice(value, name, allowed):
+def check_choice(value: object, name: str, allowed: Sequence[str]) -> None:
     """Check a constructor parameter that takes one of a few strings."""
     if value not in allowed:
         raise ValueError(f"`{name}` must be one of {listing(allowed)}; got {value!r}.")
 
 
-def check_count(value, name, *, least=1):
+def check_count(value: Any, name: str, *, least: int = 1) -> None:
     """Check a constructor parameter that counts something."""
     check_scalar(value, name, numbers.Integral, min_val=least)
 
 
-def check_nonnegative(value, name):
+def check_nonnegative(value: Any, name: str) -> None:
     """Check a constructor parameter that is a finite number of at least 0."""
     check_scalar(value, name, numbers.Real, min_val=0)
     if not np.isfinite(value):
         raise ValueError(f"`{name}` must be finite; got {value!r}.")
 
 
-def check_enough(value, name, available, of_what):
+def check_enough(value: int, name: str, available: int, of_what: str) -> None:
     """Check that there are as many of something as a parameter asks for."""
     if value > available:
         raise ValueError(
@@ -36,20 +37,20 @@ def check_enough(value, name, available, of_what):
         )
 
 
-def check_positive(value, name):
+def check_positive(value: Any, name: str) -> None:
     """Check a constructor parameter that is a finite number above 0."""
     check_nonnegative(value, name)
     if value == 0:
         raise ValueError(f"`{name}` must be above 0; got {value!r}.")
 
 
-def check_share(value, name):
+def check_share(value: Any, name: str) -> None:
     """Check a constructor parameter that is a number from 0 to 1."""
     check_scalar(value, name, numbers.Real, min_val=0, max_val=1)
     check_nonnegative(value, name)
 
 
-def check_fallback(fallback, alpha):
+def check_fallback(fallback: Any, alpha: Any) -> None:
     """Check what to do far from all training prompts, and how many of these count as far."""
     kinds = (str, numbers.Integral, type(None))
     if not isinstance(fallback, kinds) or isinstance(fallback, bool):
@@ -59,14 +60,14 @@ def check_fallback(fallback, alpha):
     check_share(alpha, "alpha")
 
 
-def check_open_share(value, name):
+def check_open_share(value: Any, name: str) -> None:
     """Check a constructor parameter that is a number between 0 and 1, and neither."""
     check_scalar(value, name, numbers.Real)
     if not 0 < value < 1:
         raise ValueError(f"`{name}` must lie between 0 and 1; got {value}.")
 
 
-def check_net_params(value):
+def check_net_params(value: Any) -> None:
     """Check parameters that are passed on to skorch, of which some are the router's own."""
     if value is None:
         return
@@ -81,7 +82,7 @@ def check_net_params(value):
         )
 
 
-def check_sizes(value, name):
+def check_sizes(value: Any, name: str) -> None:
     """Check a constructor parameter that holds several sizes, or none."""
     try:
         sizes = list(value)

@@ -14,6 +14,7 @@ from sklearn.covariance import OAS
 
 from sklearn_uniroute._clusters import cluster_sums
 from sklearn_uniroute._estimates import column_products
+from sklearn_uniroute._routing import HullWalk
 
 # The weak prior, in units of the noise variance: of the level that all clusters share, and of each
 # cluster on its own.
@@ -43,7 +44,9 @@ class Prior(NamedTuple):
     noise: np.ndarray
 
 
-def fit_prior(means, squares, counts, shares):
+def fit_prior(
+    means: np.ndarray, squares: np.ndarray, counts: np.ndarray, shares: np.ndarray
+) -> Prior:
     """Learn the prior from the training models.
 
     The covariance of few models over many clusters is drawn towards one in which all clusters
@@ -69,13 +72,15 @@ def fit_prior(means, squares, counts, shares):
     return prior._replace(noise=np.maximum(prior.noise, least))
 
 
-def prior_of_noise(means, noise, shares):
+def prior_of_noise(means: np.ndarray, noise: np.ndarray, shares: np.ndarray) -> Prior:
     """Learn the prior from the training models, where the noise is known already."""
     mean, covariance = _mean_and_covariance(means, noise, shares)
     return Prior(mean, covariance, noise)
 
 
-def refine_prior(prior, posteriors, shares):
+def refine_prior(
+    prior: Prior, posteriors: list[tuple[np.ndarray, np.ndarray]], shares: np.ndarray
+) -> Prior:
     """Learn the prior again from what it has made of the training models, by a step of EM.
 
     Where prompts lie between clusters, errors of the clusters themselves are further apart than
@@ -98,7 +103,9 @@ def refine_prior(prior, posteriors, shares):
     return Prior(mean, covariance, prior.noise)
 
 
-def _mean_and_covariance(means, noise, shares, uncertainty=0.0):
+def _mean_and_covariance(
+    means: np.ndarray, noise: np.ndarray, shares: np.ndarray, uncertainty: np.ndarray | float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
     """Mean over models, and shrunk covariance, of errors that are known but for some covariance."""
     n_models, n_clusters = means.shape
     scale = np.sqrt(noise)
@@ -119,7 +126,7 @@ def _mean_and_covariance(means, noise, shares, uncertainty=0.0):
     return mean, covariance
 
 
-def _noise(means, squares, counts):
+def _noise(means: np.ndarray, squares: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Variance of one error of one model in each cluster, pooled over the models."""
     freedom = np.maximum(counts - 1, 0).sum(axis=0)
     overall = squares.sum() / max(freedom.sum(), 1)
@@ -130,20 +137,24 @@ def _noise(means, squares, counts):
         spread = np.ptp(means)
         return np.full(means.shape[1], 0.25 * (spread**2 if spread > rounding else 1.0))
     by_cluster = np.where(freedom > 0, squares.sum(axis=0) / np.maximum(freedom, 1), overall)
-    return (1 - _SHARED_NOISE) * by_cluster + _SHARED_NOISE * overall
+    pooled: np.ndarray = (1 - _SHARED_NOISE) * by_cluster + _SHARED_NOISE * overall
+    return pooled
 
 
-def _exchangeable(covariance):
+def _exchangeable(covariance: np.ndarray) -> np.ndarray:
     """Average a covariance to one variance and one covariance, of at least 0, for all clusters."""
     n_clusters = len(covariance)
     trace = np.trace(covariance)
     pairs = max(n_clusters * (n_clusters - 1), 1)
     shared = max((covariance.sum() - trace) / pairs, 0.0)
     alone = max(trace / n_clusters - shared, 0.0)
-    return shared + alone * np.eye(n_clusters)
+    exchangeable: np.ndarray = shared + alone * np.eye(n_clusters)
+    return exchangeable
 
 
-def evidence(features, errors, noise):
+def evidence(
+    features: np.ndarray, errors: np.ndarray, noise: np.ndarray
+) -> tuple[list[np.ndarray], np.ndarray]:
     """Sum up what errors on prompts say of a model's per-cluster errors.
 
     Sums of different prompts add up.
@@ -186,7 +197,9 @@ def evidence(features, errors, noise):
     return information, moments
 
 
-def condition(prior, information, moment):
+def condition(
+    prior: Prior, information: np.ndarray, moment: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Update the prior by the errors of one model.
 
     Parameters
@@ -213,12 +226,19 @@ def condition(prior, information, moment):
     return mean, half.T @ half
 
 
-def standard_errors(covariance):
+def standard_errors(covariance: np.ndarray) -> np.ndarray:
     """Take standard deviations."""
-    return np.sqrt(np.diagonal(covariance))
+    deviations: np.ndarray = np.sqrt(np.diagonal(covariance))
+    return deviations
 
 
-def greedy_order(covariance, noise, shares, available, n_prompts):
+def greedy_order(
+    covariance: np.ndarray,
+    noise: np.ndarray,
+    shares: np.ndarray,
+    available: np.ndarray,
+    n_prompts: int,
+) -> np.ndarray:
     """Order clusters by what a further prompt of each tells of a model.
 
     One after the other, the prompt is taken that cuts the variance of the per-cluster errors most,
@@ -251,7 +271,9 @@ def greedy_order(covariance, noise, shares, available, n_prompts):
     return order
 
 
-def mean_error_std(walk, features, weights, covariances):
+def mean_error_std(
+    walk: HullWalk, features: np.ndarray, weights: np.ndarray, covariances: list[np.ndarray]
+) -> np.ndarray:
     """Compute the standard error of the mean error of the choices along a walk.
 
     What is not known of a model's errors is common to all prompts that go to it, and independent of

@@ -27,7 +27,7 @@ _TIES = 16
 
 
 @cache
-def _thread_pools():
+def _thread_pools() -> ThreadpoolController:
     """Look for thread pools once: it takes longer than a search."""
     return ThreadpoolController()
 
@@ -42,34 +42,39 @@ class Predictor(ABC):
     n_features: int
 
     @property
-    def shares_costs(self):
+    def shares_costs(self) -> bool:
         """Whether all prompts have the same costs."""
         return True
 
     @abstractmethod
-    def block(self, X):
+    def block(self, X: np.ndarray) -> np.ndarray:
         """Predicted errors of shape (n_prompts, n_models), in double precision, in one go."""
 
-    def errors(self, X):
+    def errors(self, X: np.ndarray) -> np.ndarray:
         """Predicted errors, block by block."""
         error = np.empty((len(X), len(self.prices)))
         for rows in row_blocks(len(X)):
             error[rows] = self.block(X[rows])
         return error
 
-    def row(self, x):
+    def row(self, x: np.ndarray) -> np.ndarray:
         """Predicted errors of shape (n_models,) of one prompt."""
-        return self.block(x[None])[0]
+        row: np.ndarray = self.block(x[None])[0]
+        return row
 
-    def costs(self, X):
+    def costs(self, X: np.ndarray) -> np.ndarray:
         """Costs by model, or by prompt and model where prompts are told apart."""
         return self.prices
 
-    def terms(self, X, costs=None):
+    def terms(
+        self, X: np.ndarray, costs: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Errors and costs to choose by; other costs than the predictor's own may be given."""
         return self.errors(X), self.costs(X) if costs is None else costs
 
-    def choose(self, X, cost_weight, among=None):
+    def choose(
+        self, X: np.ndarray, cost_weight: float, among: np.ndarray | None = None
+    ) -> np.ndarray:
         """Positions of the chosen models, among some or all, prompt by prompt, in blocks."""
         chosen = np.empty(len(X), dtype=np.intp)
         for rows in gen_batches(len(X), max(1, _BLOCK_CELLS // len(self.prices))):
@@ -81,7 +86,7 @@ class Predictor(ABC):
                 chosen[rows] = among[choose(error[:, among], costs[..., among], cost_weight)]
         return chosen
 
-    def _terms_without(self, X, among):
+    def _terms_without(self, X: np.ndarray, among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Errors and costs to choose by while only some models are there."""
         return self.terms(X)
 
@@ -93,14 +98,21 @@ class Fallback(NamedTuple):
     distance: float
     position: int
 
-    def is_far(self, X):
+    def is_far(self, X: np.ndarray) -> np.ndarray:
         return center_distances(X, self.nearest)[0] > self.distance
 
 
 class FeaturePredictor(Predictor):
     """Errors that are products of features of prompts and representations of models (eq. 9)."""
 
-    def __init__(self, phi, representation, prices, cost_representation=None, fallback=None):
+    def __init__(
+        self,
+        phi: Phi,
+        representation: np.ndarray,
+        prices: np.ndarray,
+        cost_representation: np.ndarray | None = None,
+        fallback: Fallback | None = None,
+    ) -> None:
         self.phi: Phi = phi
         # The order of a sum depends on the layout.
         self.representation = np.ascontiguousarray(representation)
@@ -110,27 +122,31 @@ class FeaturePredictor(Predictor):
         self.n_features = phi.n_features
 
     @property
-    def shares_costs(self):
+    def shares_costs(self) -> bool:
         return self.cost_representation is None
 
-    def block(self, X):
+    def block(self, X: np.ndarray) -> np.ndarray:
         return estimate_errors(self.phi.block(X), self.representation)
 
-    def row(self, x):
+    def row(self, x: np.ndarray) -> np.ndarray:
         return estimate_row(self.phi.block(x), self.representation)
 
-    def costs(self, X):
+    def costs(self, X: np.ndarray) -> np.ndarray:
         if self.cost_representation is None:
             return self.prices
         return self._costs_at(self.phi.features(X))
 
-    def terms(self, X, costs=None):
+    def terms(
+        self, X: np.ndarray, costs: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         if self.cost_representation is None and self.fallback is None:
             return super().terms(X, costs)
         far = None if self.fallback is None else self.fallback.is_far(X)
         return self.terms_at(self.phi.features(X), far, costs)
 
-    def terms_at(self, features, far=None, costs=None):
+    def terms_at(
+        self, features: np.ndarray, far: Any = None, costs: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Errors and costs to choose by, of prompts of such features, some of them far off."""
         error = estimate_errors(features, self.representation)
         if costs is None:
@@ -139,17 +155,20 @@ class FeaturePredictor(Predictor):
             error, costs = leave_one_choice(error, costs, far, self.fallback.position)
         return error, costs
 
-    def _terms_without(self, X, among):
+    def _terms_without(self, X: np.ndarray, among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if self.fallback is not None and self.fallback.position not in among:
             return self.errors(X), self.costs(X)
         return self.terms(X)
 
-    def choose(self, X, cost_weight, among=None):
+    def choose(
+        self, X: np.ndarray, cost_weight: float, among: np.ndarray | None = None
+    ) -> np.ndarray:
         if among is not None or not self.shares_costs or self.fallback is not None:
             return super().choose(X, cost_weight, among)
         by_cluster = self.choices_by_cluster(cost_weight)
         if by_cluster is not None:
-            return by_cluster[self.phi.features(X)]
+            by_prompt: np.ndarray = by_cluster[self.phi.features(X)]
+            return by_prompt
         chosen = np.empty(len(X), dtype=np.intp)
         weighted = cost_weight * self.prices
         for rows in row_blocks(len(X)):
@@ -160,14 +179,14 @@ class FeaturePredictor(Predictor):
                 chosen[close] = super().choose(X[close], cost_weight)
         return chosen
 
-    def choices_by_cluster(self, cost_weight):
+    def choices_by_cluster(self, cost_weight: float) -> np.ndarray | None:
         """Position of the model for each cluster, where all prompts of one go to one model."""
         if not isinstance(self.phi, NearestCluster) or self.fallback is not None:
             return None
         error, costs = self.terms_at(np.arange(self.phi.n_outputs))
         return choose(error, costs, cost_weight)
 
-    def _costs_at(self, features):
+    def _costs_at(self, features: np.ndarray) -> np.ndarray:
         if self.cost_representation is None:
             return self.prices
         clusters = features
@@ -192,11 +211,13 @@ class NetworkOutputs(NamedTuple):
 class NetworkPredictor(Predictor):
     """Errors that are outputs of networks."""
 
-    def __init__(self, means, networks: list[NetworkOutputs], prices):
+    def __init__(
+        self, means: np.ndarray, networks: list[NetworkOutputs], prices: np.ndarray
+    ) -> None:
         self.means, self.networks, self.prices = means, networks, prices
         self.n_features = len(means)
 
-    def block(self, X):
+    def block(self, X: np.ndarray) -> np.ndarray:
         error = np.empty((len(X), len(self.prices)))
         for network in self.networks:
             hidden = hidden_features(X, self.means, network.coefs, network.intercepts)
@@ -209,7 +230,15 @@ class NetworkPredictor(Predictor):
 class NeighborPredictor(Predictor):
     """Errors that are means over the nearest of the prompts that each model was run on."""
 
-    def __init__(self, prompts, errors, prices, n_neighbors, weights, metric):
+    def __init__(
+        self,
+        prompts: np.ndarray,
+        errors: np.ndarray,
+        prices: np.ndarray,
+        n_neighbors: int,
+        weights: str,
+        metric: Any,
+    ) -> None:
         self.prompts, self.known, self.prices = prompts, errors, prices
         self.n_neighbors, self.weights = n_neighbors, weights
         self.metric: Any = metric
@@ -223,18 +252,20 @@ class NeighborPredictor(Predictor):
             search = NearestNeighbors(n_neighbors=k, metric=metric, algorithm="brute")
             self._searches.append((members, errors[np.ix_(members, run)], search.fit(prompts[run])))
 
-    def errors(self, X):
+    def errors(self, X: np.ndarray) -> np.ndarray:
         # scikit-learn searches block by block itself.
         return self.block(X)
 
-    def block(self, X):
+    def block(self, X: np.ndarray) -> np.ndarray:
         error = np.empty((len(X), len(self.prices)))
         X = X.astype(self.prompts.dtype, copy=False)
         for members, known, search in self._searches:
             error[:, members] = self._neighbor_means(X, known, search)
         return error
 
-    def _neighbor_means(self, X, errors, search):
+    def _neighbor_means(
+        self, X: np.ndarray, errors: np.ndarray, search: NearestNeighbors
+    ) -> np.ndarray:
         """Mean over the neighbours of each model's `errors` on them."""
         k = search.n_neighbors
         n_found = min(k + _TIES, search.n_samples_fit_)
@@ -256,4 +287,5 @@ class NeighborPredictor(Predictor):
         total = np.zeros((len(errors), len(X)))
         for place in range(k):
             total += errors[:, neighbor[:, place]] * weight[:, place]
-        return (total / weight.sum(axis=1)).T
+        means: np.ndarray = (total / weight.sum(axis=1)).T
+        return means

@@ -5,7 +5,7 @@ function of ``scale * (error of the other - its own error)``. Known models enter
 that those of new ones come out on the same scale. A tie is half a win and half a loss.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -13,6 +13,7 @@ from scipy.linalg import cholesky
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
+from sklearn_uniroute._posterior import Prior
 from sklearn_uniroute._validation import check_preference_scale
 
 # Standard deviation of what the scale may be, far above what it is.
@@ -36,7 +37,7 @@ class Battles(NamedTuple):
     outcome: np.ndarray
 
 
-def preference_scale(battles, representation):
+def preference_scale(battles: Battles, representation: np.ndarray) -> tuple[float, float]:
     """Fit how much the errors of known models decide their battles.
 
     Parameters
@@ -60,7 +61,14 @@ def preference_scale(battles, representation):
     return scale, (excess.sum() + _WEAK_BATTLES) / (len(excess) + _WEAK_BATTLES)
 
 
-def preference_evidence(battles, representation, prior, new, scale, dispersion):
+def preference_evidence(
+    battles: Battles,
+    representation: np.ndarray,
+    prior: Prior,
+    new: np.ndarray,
+    scale: float,
+    dispersion: float,
+) -> tuple[list[np.ndarray], np.ndarray]:
     """Sum up what battles tell of new models, given the errors of their opponents.
 
     The errors of all new models at once are those most likely by the battles and the prior, found
@@ -116,13 +124,14 @@ def preference_evidence(battles, representation, prior, new, scale, dispersion):
     return information, moments
 
 
-def _edge(battles, representation):
+def _edge(battles: Battles, representation: np.ndarray) -> np.ndarray:
     """By how much the first model of each battle errs less than the second."""
     difference = representation[battles.second] - representation[battles.first]
-    return np.einsum("nk,nk->n", battles.features, difference)
+    edge: np.ndarray = np.einsum("nk,nk->n", battles.features, difference)
+    return edge
 
 
-def _logistic_coefficients(design, outcome, C):
+def _logistic_coefficients(design: Any, outcome: np.ndarray, C: float) -> np.ndarray:
     won = np.flatnonzero(outcome > 0)
     lost = np.flatnonzero(outcome < 1)
     fit = LogisticRegression(C=C, fit_intercept=False, tol=1e-6, max_iter=10_000).fit(
@@ -130,4 +139,5 @@ def _logistic_coefficients(design, outcome, C):
         np.repeat([1, 0], [len(won), len(lost)]),
         sample_weight=np.concatenate([outcome[won], 1 - outcome[lost]]),
     )
-    return fit.coef_[0]
+    coefficients: np.ndarray = fit.coef_[0]
+    return coefficients

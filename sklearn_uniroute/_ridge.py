@@ -1,5 +1,8 @@
 """Numerics of ridge regression of errors on features, from sums that add up over prompts."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular, svd
 from sklearn.utils import gen_batches
@@ -10,7 +13,9 @@ from sklearn_uniroute._estimates import column_products
 _BLOCK_ROWS = 8192
 
 
-def gram_sums(X, errors, features):
+def gram_sums(
+    X: np.ndarray, errors: np.ndarray, features: Callable[[np.ndarray], np.ndarray]
+) -> tuple[list[np.ndarray], np.ndarray]:
     """Sum up what errors on prompts tell of the coefficients of features.
 
     Sums of different prompts add up.
@@ -33,8 +38,8 @@ def gram_sums(X, errors, features):
     """
     missing = np.isnan(errors)
     patterns, group = np.unique(missing, axis=1, return_inverse=True)
-    sums = [0.0] * patterns.shape[1]
-    moments = 0.0
+    sums: list[Any] = [0.0] * patterns.shape[1]
+    moments: Any = 0.0
     for rows in gen_batches(len(X), _BLOCK_ROWS):
         phi = features(X[rows]).astype(np.float64, copy=False)
         known = np.where(missing[rows], 0.0, errors[rows].astype(np.float64))
@@ -48,7 +53,9 @@ def gram_sums(X, errors, features):
     return [sums[number] for number in group.ravel()], moments
 
 
-def ridge_coefficients(grams, moments, penalty):
+def ridge_coefficients(
+    grams: list[np.ndarray], moments: np.ndarray, penalty: np.ndarray
+) -> np.ndarray:
     """Minimise the squared error plus ``w' penalty w``.
 
     Parameters
@@ -72,7 +79,7 @@ def ridge_coefficients(grams, moments, penalty):
     return coefficients
 
 
-def low_rank_factors(coefficients, metric):
+def low_rank_factors(coefficients: np.ndarray, metric: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Factor the coefficients of all models, the most telling features first.
 
     With as many features as there are models, the factors lose nothing. With fewer, they lose

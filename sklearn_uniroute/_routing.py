@@ -19,7 +19,7 @@ ROUNDING = 1e-12
 _CLEARANCE = 1e-6
 
 
-def choose(error, costs, cost_weight):
+def choose(error: np.ndarray, costs: np.ndarray, cost_weight: float) -> np.ndarray:
     """Pick for each row the column of least ``error + cost_weight * cost`` (eq. 8 of the paper).
 
     Scores are computed in double precision whatever the dtype of `error`, since costs come in
@@ -41,7 +41,8 @@ def choose(error, costs, cost_weight):
         # Among the least scores, the lower cost wins, then the lower error.
         for tie_break in (costs, error):
             scores = np.where(scores == scores.min(axis=1, keepdims=True), tie_break, np.inf)
-        return scores.argmin(axis=1)
+        least: np.ndarray = scores.argmin(axis=1)
+        return least
     order = np.argsort(costs, kind="stable")
     costs = costs[order]
     error = error[:, order]
@@ -53,10 +54,13 @@ def choose(error, costs, cost_weight):
         best = np.take_along_axis(scores, chosen[:, None], axis=1)
         tied = (scores == best) & (costs == costs[chosen][:, None])
         chosen = np.where(tied, error, np.inf).argmin(axis=1)
-    return order[chosen]
+    positions: np.ndarray = order[chosen]
+    return positions
 
 
-def choose_by_product(features, representation, weighted):
+def choose_by_product(
+    features: np.ndarray, representation: np.ndarray, weighted: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Pick the column of least ``features @ representation.T + weighted``, by one matrix product.
 
     The product is many times faster than sums of each entry on its own, but how it rounds depends
@@ -100,7 +104,7 @@ class HullWalk(NamedTuple):
     cost_weight: np.ndarray
 
 
-def hull_walk(error, costs):
+def hull_walk(error: np.ndarray, costs: np.ndarray) -> HullWalk:
     """Follow each prompt's choice over all cost weights.
 
     For one prompt the choices are the vertices of the lower convex hull of its points
@@ -126,7 +130,9 @@ def hull_walk(error, costs):
     return HullWalk(start, row[falling], source[falling], target[falling], cost_weight[falling])
 
 
-def weight_within_budget(budget, error, costs, weights):
+def weight_within_budget(
+    budget: float, error: np.ndarray, costs: np.ndarray, weights: np.ndarray
+) -> float:
     """Find the least cost weight at which the mean cost is within a budget.
 
     It lies a millionth above the step of the mean cost that goes beyond the budget.
@@ -168,7 +174,7 @@ def weight_within_budget(budget, error, costs, weights):
     return float(cost_weight)
 
 
-def walk_points(walk):
+def walk_points(walk: HullWalk) -> tuple[np.ndarray, np.ndarray]:
     """Find where a walk stands between moves that happen at different cost weights.
 
     Parameters
@@ -193,7 +199,9 @@ def walk_points(walk):
     return np.concatenate([[0], last + 1]), cost_weight
 
 
-def mix_for_budget(budget, error, costs, weights):
+def mix_for_budget(
+    budget: float, error: np.ndarray, costs: np.ndarray, weights: np.ndarray
+) -> tuple[float, float, float]:
     """Find how to spend a budget in full, by choosing now by one cost weight and now by another.
 
     Parameters
@@ -217,21 +225,28 @@ def mix_for_budget(budget, error, costs, weights):
     points, cost_weight = walk_points(walk)
     spent = _spent(walk, costs, weights, error.shape)[points]
     check_reachable(budget, spent[0], spent[-1])
-    step = max(np.searchsorted(spent, budget * (1 + ROUNDING), side="right") - 1, 0)
+    step = max(int(np.searchsorted(spent, budget * (1 + ROUNDING), side="right")) - 1, 0)
     if step == len(spent) - 1:
         return 0.0, 0.0, 0.0
     share = (budget - spent[step]) / (spent[step + 1] - spent[step])
     return cost_weight[step], cost_weight[step + 1], float(np.clip(share, 0, 1))
 
 
-def _spent(walk, costs, weights, shape):
+def _spent(
+    walk: HullWalk, costs: np.ndarray, weights: np.ndarray, shape: tuple[int, ...]
+) -> np.ndarray:
     """Mean cost after each number of moves."""
     costs = np.broadcast_to(costs, shape)
     rise = costs[walk.row, walk.target] - costs[walk.row, walk.source]
-    return weights @ costs.min(axis=1) + np.append(0.0, np.cumsum(weights[walk.row] * rise))
+    spent: np.ndarray = weights @ costs.min(axis=1) + np.append(
+        0.0, np.cumsum(weights[walk.row] * rise)
+    )
+    return spent
 
 
-def leave_one_choice(error, costs, rows, model):
+def leave_one_choice(
+    error: np.ndarray, costs: np.ndarray, rows: np.ndarray, model: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Set errors and costs of some prompts such that one model is their choice at all cost weights.
 
     Parameters
@@ -254,7 +269,9 @@ def leave_one_choice(error, costs, rows, model):
     return error, costs
 
 
-def _walk_block(error, costs, first_row):
+def _walk_block(
+    error: np.ndarray, costs: np.ndarray, first_row: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Monotone-chain hulls of all prompts of a block at once, one model after the other."""
     n_prompts, n_models = error.shape
     # By rising cost: one order for all prompts where they share costs, else one for each.
@@ -301,14 +318,24 @@ def _walk_block(error, costs, first_row):
     )
 
 
-def _slopes(vertices, position, rows, by_model, costs, model, new_error):
+def _slopes(
+    vertices: np.ndarray,
+    position: np.ndarray,
+    rows: np.ndarray,
+    by_model: np.ndarray,
+    costs: np.ndarray,
+    model: int,
+    new_error: np.ndarray,
+) -> np.ndarray:
     """Cost weights at which `model` scores the same as the vertices at `position`."""
     vertex = vertices[position, rows]
     with np.errstate(divide="ignore", over="ignore"):
         rise = _at(costs, model, rows) - _at(costs, vertex, rows)
-        return (by_model[vertex, rows] - new_error) / rise
+        slopes: np.ndarray = (by_model[vertex, rows] - new_error) / rise
+        return slopes
 
 
-def _at(values, model, rows):
+def _at(values: np.ndarray, model: int | np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Entries of models, which prompts share or have each of their own."""
-    return values[model] if values.ndim == 1 else values[model, rows]
+    entries: np.ndarray = values[model] if values.ndim == 1 else values[model, rows]
+    return entries

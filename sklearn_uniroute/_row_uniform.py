@@ -5,7 +5,7 @@ from hashlib import blake2b
 import numpy as np
 
 
-def row_uniform(X, seed):
+def row_uniform(X: np.ndarray, seed: int) -> np.ndarray:
     """Hash each row to a number that is uniform on [0, 1).
 
     Rows are compared in single precision, so that the same embedding in double precision gives

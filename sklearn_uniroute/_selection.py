@@ -1,16 +1,24 @@
 """Choice of the prompts on which to run a model."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 
 from sklearn_uniroute._parameters import check_count, check_enough
 from sklearn_uniroute._posterior import greedy_order
+from sklearn_uniroute._typing import RandomState
 from sklearn_uniroute._validation import check_selection
 
 
 def select_validation_prompts(
-    clusters, covariance, noise, n_prompts, *, shares=None, random_state=None
-):
+    clusters: ArrayLike,
+    covariance: ArrayLike,
+    noise: ArrayLike,
+    n_prompts: int,
+    *,
+    shares: ArrayLike | None = None,
+    random_state: RandomState = None,
+) -> np.ndarray:
     """Choose prompts that tell most of a model's per-cluster errors.
 
     One after the other, the prompt is taken that cuts the posterior variance of the errors most,
@@ -68,4 +76,5 @@ def select_validation_prompts(
     first = np.cumsum(available) - available
     pick = np.argsort(np.argsort(order, kind="stable"), kind="stable")
     sizes = np.bincount(order, minlength=n_clusters)
-    return by_cluster[first[order] + pick - (np.cumsum(sizes) - sizes)[order]]
+    indices: np.ndarray = by_cluster[first[order] + pick - (np.cumsum(sizes) - sizes)[order]]
+    return indices

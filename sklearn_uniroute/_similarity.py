@@ -1,18 +1,23 @@
 """How alike models are in what they get wrong."""
 
+from typing import Any
+
 import numpy as np
 from scipy.spatial.distance import pdist, squareform
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_uniroute._model_validation import check_pool
 from sklearn_uniroute._parameters import check_positive
+from sklearn_uniroute._typing import Pool
 from sklearn_uniroute._validation import check_has_clusters
 
 # Distances below this are those of equal representations.
 _ROUNDING = 1e-9
 
 
-def model_similarity(router, pool=None, *, bandwidth=None):
+def model_similarity(
+    router: Any, pool: Pool | None = None, *, bandwidth: float | None = None
+) -> np.ndarray:
     """Compute how alike models are in what they get wrong.
 
     Parameters
@@ -63,4 +68,7 @@ def model_similarity(router, pool=None, *, bandwidth=None):
         widths = (middle, distances.max(initial=0.0), 1.0)
         bandwidth = next(width for width in widths if width > _ROUNDING)
     check_positive(bandwidth, "bandwidth")
-    return squareform(np.exp(-((distances / bandwidth) ** 2) / 2)) + np.eye(len(index))
+    similarity: np.ndarray = squareform(np.exp(-((distances / bandwidth) ** 2) / 2)) + np.eye(
+        len(index)
+    )
+    return similarity

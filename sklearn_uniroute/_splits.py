@@ -22,7 +22,13 @@ class Split(NamedTuple):
     n_redrawn: int
 
 
-def draw_split(rng, n_prompts, model_costs, n_validation, n_training_models):
+def draw_split(
+    rng: np.random.RandomState,
+    n_prompts: int,
+    model_costs: np.ndarray,
+    n_validation: int,
+    n_training_models: int,
+) -> Split:
     """Split prompts and models as the paper does."""
     prompts = rng.permutation(n_prompts)
     n_test = round(TEST_SHARE * n_prompts)
@@ -32,7 +38,9 @@ def draw_split(rng, n_prompts, model_costs, n_validation, n_training_models):
     return Split(rest[:n_training], validation, test, known, unseen, n_redrawn)
 
 
-def draw_models(rng, model_costs, n_training_models):
+def draw_models(
+    rng: np.random.RandomState, model_costs: np.ndarray, n_training_models: int
+) -> tuple[np.ndarray, np.ndarray, int]:
     """Draw training and unseen models, anew until the latter differ in cost.
 
     Returns positions of both, in order, and how often they were drawn anew.
@@ -47,7 +55,7 @@ def draw_models(rng, model_costs, n_training_models):
         n_redrawn += 1
 
 
-def count_training_models(model_costs, model_share):
+def count_training_models(model_costs: np.ndarray, model_share: float) -> int:
     """Count the models to train on, such that there are others, not all of one cost."""
     check_open_share(model_share, "model_share")
     n_models = len(model_costs)

@@ -3,11 +3,12 @@
 import warnings
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.stats import binomtest, bootstrap
 from scipy.stats import t as student_t
 
 
-def mean_interval(values, confidence=0.95):
+def mean_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
     """Mean over trials and half the width of its Student t interval; NaN for a single trial."""
     mean = values.mean(axis=0)
     if len(values) == 1:
@@ -16,7 +17,7 @@ def mean_interval(values, confidence=0.95):
     return mean, student_t.ppf((1 + confidence) / 2, len(values) - 1) * error
 
 
-def bootstrap_interval(values, confidence=0.95):
+def bootstrap_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, float]:
     """Percentile bootstrap interval of a mean over trials; NaN for a single trial."""
     if len(values) == 1:
         return np.nan, np.nan
@@ -27,13 +28,13 @@ def bootstrap_interval(values, confidence=0.95):
     return float(interval.low), float(interval.high)
 
 
-def sign_test(differences):
+def sign_test(differences: np.ndarray) -> float:
     """Two-sided exact p-value that differences are as often above 0 as below; ties are left out."""
     above, below = int(np.sum(differences > 0)), int(np.sum(differences < 0))
     return float(binomtest(above, above + below).pvalue) if above + below else 1.0
 
 
-def holm(p_values):
+def holm(p_values: ArrayLike) -> np.ndarray:
     """Adjust p-values for their number, step by step from the smallest (Holm)."""
     p_values = np.asarray(p_values, dtype=float)
     order = np.argsort(p_values)
@@ -43,7 +44,9 @@ def holm(p_values):
     return adjusted
 
 
-def pointwise_interval(curves, confidence):
+def pointwise_interval(
+    curves: np.ndarray, confidence: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean curve over trials and its interval at each cost, over the trials that have one there."""
     with warnings.catch_warnings():
         # Costs below all models of all trials have no mean, and are not shown.

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.utils import gen_batches
 
 from sklearn_uniroute._clusters import cluster_sums
+from sklearn_uniroute._phi import NearestCluster, Phi
 from sklearn_uniroute._posterior import evidence
 
 # Rows of one block of features.
@@ -29,7 +30,14 @@ class ClusterSums(NamedTuple):
     cost_counts: Any = None
 
 
-def sum_up(X, errors, costs, nearest, phi, noise):
+def sum_up(
+    X: np.ndarray,
+    errors: np.ndarray,
+    costs: np.ndarray | None,
+    nearest: NearestCluster,
+    phi: Phi,
+    noise: np.ndarray | None,
+) -> ClusterSums:
     """Sum up over prompts.
 
     Parameters
@@ -63,7 +71,9 @@ def sum_up(X, errors, costs, nearest, phi, noise):
     return sums._replace(cost_sums=cost_sums, cost_counts=cost_counts)
 
 
-def sum_evidence(X, errors, phi, noise):
+def sum_evidence(
+    X: np.ndarray, errors: np.ndarray, phi: Phi, noise: np.ndarray
+) -> tuple[list[np.ndarray], np.ndarray]:
     """Sum up :func:`evidence`, block by block; arguments as of :func:`sum_up`."""
     blocks = (
         evidence(phi.features(X[rows]), errors[rows], noise)
@@ -75,16 +85,16 @@ def sum_evidence(X, errors, phi, noise):
     return information, moments
 
 
-def added(one, other):
+def added(one: ClusterSums, other: ClusterSums) -> ClusterSums:
     """Add sums over different prompts."""
-    total = {}
+    total: dict[str, Any] = {}
     for name, a, b in zip(one._fields, one, other, strict=True):
         if a is not None:
             total[name] = _added_once(a, b) if isinstance(a, list) else a + b
     return one._replace(**total)
 
 
-def _added_once(one, other):
+def _added_once(one: list[np.ndarray], other: list[np.ndarray]) -> list[np.ndarray]:
     """Add arrays pairwise; models that share arrays share their sum."""
     sums: dict[tuple[int, int], np.ndarray] = {}
     total = []

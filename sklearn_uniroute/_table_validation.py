@@ -1,13 +1,16 @@
 """Checks of what routing tables are given."""
 
 import math
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from sklearn_uniroute._model_validation import is_hashable, listing
+from sklearn_uniroute._typing import Label, StrPath
 
 
-def check_prompt(x, shape):
+def check_prompt(x: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
     """Check one embedding."""
     x = np.asarray(x)
     if x.dtype.char not in "fd":
@@ -28,7 +31,7 @@ def check_prompt(x, shape):
     return x
 
 
-def check_prompt_width(X, n_features):
+def check_prompt_width(X: np.ndarray, n_features: int) -> None:
     """Check embeddings against those that the router was fitted on."""
     if X.shape[1] != n_features:
         raise ValueError(
@@ -37,7 +40,7 @@ def check_prompt_width(X, n_features):
         )
 
 
-def check_excluded(exclude, positions):
+def check_excluded(exclude: Any, positions: dict[Label, int]) -> list[int]:
     """Positions of models not to choose, which others are left beside."""
     if isinstance(exclude, str) or not np.iterable(exclude):
         raise TypeError(f"`exclude` must be an iterable of model names; got {exclude!r}.")
@@ -54,7 +57,7 @@ def check_excluded(exclude, positions):
     return list(excluded)
 
 
-def check_recorded(recorded, expected, argument, path):
+def check_recorded(recorded: object, expected: object, argument: str, path: StrPath) -> None:
     """Compare what a file says of itself with what its reader expects."""
     if expected is not None and recorded != expected:
         said = "does not say" if recorded is None else f"says {recorded!r}"

@@ -4,17 +4,24 @@ Each check returns the value in the form the package works with, or raises an er
 was expected, what was got, in which argument, and what to do.
 """
 
+from collections.abc import Iterable, Mapping
+from typing import Any, NoReturn, TypeGuard
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
 from sklearn_uniroute._clusters import distinct_centers
 from sklearn_uniroute._model_validation import check_new_name, is_hashable, listing
+from sklearn_uniroute._typing import Label
 
 FLOATS = [np.float64, np.float32]
 
 
-def check_selection(clusters, covariance, noise, shares):
+def check_selection(
+    clusters: Any, covariance: Any, noise: Any, shares: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Check what prompts are selected by."""
     noise = check_array(noise, ensure_2d=False, dtype=np.float64, input_name="noise")
     covariance = check_array(covariance, dtype=np.float64, input_name="covariance")
@@ -43,7 +50,7 @@ def check_selection(clusters, covariance, noise, shares):
     return clusters, covariance, noise, shares
 
 
-def check_has_std(std, argument="return_std"):
+def check_has_std(std: np.ndarray | None, argument: str = "return_std") -> None:
     """Refuse standard errors where the representation has none."""
     if std is None:
         raise ValueError(
@@ -52,7 +59,7 @@ def check_has_std(std, argument="return_std"):
         )
 
 
-def check_has_clusters(router):
+def check_has_clusters(router: Any) -> None:
     """Refuse a router without clusters of prompts."""
     if not hasattr(router, "cluster_centers_"):
         raise TypeError(
@@ -61,7 +68,7 @@ def check_has_clusters(router):
         )
 
 
-def check_sums_over_blocks(router):
+def check_sums_over_blocks(router: Any) -> NoReturn:
     """Refuse blocks where all prompts are needed at once."""
     raise TypeError(
         f"a {type(router).__name__} needs all prompts at once, and `X` is a dask array; pass "
@@ -69,7 +76,7 @@ def check_sums_over_blocks(router):
     )
 
 
-def check_clusterer(clusterer):
+def check_clusterer(clusterer: Any) -> np.ndarray:
     """Get the centres of a fitted clusterer, of those that coincide the first."""
     centers = getattr(clusterer, "cluster_centers_", None)
     if centers is None or len(centers) == 0:
@@ -83,7 +90,7 @@ def check_clusterer(clusterer):
 # Attributes of prompts
 
 
-def check_attributes(attributes, n_prompts):
+def check_attributes(attributes: Any, n_prompts: int) -> tuple[np.ndarray, np.ndarray]:
     """Check annotations of prompts, two values a column; returns them and their names."""
     names = getattr(attributes, "columns", None)
     attributes = check_array(
@@ -116,7 +123,15 @@ def check_attributes(attributes, n_prompts):
 # Quality and error
 
 
-def check_quality(y, *, name="y", n_prompts=None, n_models=None, labels=None, every_model=True):
+def check_quality(
+    y: Any,
+    *,
+    name: str = "y",
+    n_prompts: int | None = None,
+    n_models: int | None = None,
+    labels: np.ndarray | None = None,
+    every_model: bool = True,
+) -> np.ndarray:
     """Check a table of quality, one column a model; NaN marks prompts that were not run."""
     if np.ndim(y) != 2:
         raise ValueError(
@@ -125,39 +140,41 @@ def check_quality(y, *, name="y", n_prompts=None, n_models=None, labels=None, ev
         )
     if np.shape(y)[1] == 0:
         raise ValueError(f"`{name}` has no columns; pass one column of quality per model.")
-    y = check_array(y, dtype=FLOATS, ensure_all_finite="allow-nan", input_name=name)
-    if n_prompts is not None and len(y) != n_prompts:
+    checked: np.ndarray = check_array(
+        y, dtype=FLOATS, ensure_all_finite="allow-nan", input_name=name
+    )
+    if n_prompts is not None and len(checked) != n_prompts:
         raise ValueError(
-            f"`{name}` has {len(y)} rows but there are {n_prompts} prompts; pass one row per "
+            f"`{name}` has {len(checked)} rows but there are {n_prompts} prompts; pass one row per "
             "prompt."
         )
-    if n_models is not None and y.shape[1] != n_models:
+    if n_models is not None and checked.shape[1] != n_models:
         raise ValueError(
-            f"`{name}` has {y.shape[1]} columns but the pool has {n_models} models; pass one "
+            f"`{name}` has {checked.shape[1]} columns but the pool has {n_models} models; pass one "
             "column per model of the pool, in its order, or a DataFrame whose columns name them."
         )
-    empty = np.flatnonzero(np.isnan(y).all(axis=0))
+    empty = np.flatnonzero(np.isnan(checked).all(axis=0))
     if every_model and len(empty):
         which = listing(empty if labels is None else labels[empty])
         raise ValueError(
             f"`{name}` has no observed quality for model(s) {which}: every entry is NaN; run them "
             "on at least one of these prompts or leave their columns out."
         )
-    return y
+    return checked
 
 
-def check_error_pred(error_pred, shape):
+def check_error_pred(error_pred: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
     """Check a table of predicted errors against the table of quality."""
-    error_pred = check_array(error_pred, dtype=FLOATS, input_name="error_pred")
-    if error_pred.shape != shape:
+    checked: np.ndarray = check_array(error_pred, dtype=FLOATS, input_name="error_pred")
+    if checked.shape != shape:
         raise ValueError(
-            f"`error_pred` has shape {error_pred.shape} but the quality has shape {shape}; both "
+            f"`error_pred` has shape {checked.shape} but the quality has shape {shape}; both "
             "have one row per prompt and one column per model."
         )
-    return error_pred
+    return checked
 
 
-def check_val_errors(val_errors, n_prompts, *, own_prompts):
+def check_val_errors(val_errors: Any, n_prompts: int, *, own_prompts: bool) -> np.ndarray:
     """Check one model's errors on its validation prompts; NaN marks prompts that were not run."""
     prompts = "`X_val`" if own_prompts else "the router's validation prompts `X_val_`"
     if np.ndim(val_errors) != 1 or len(val_errors) != n_prompts:
@@ -165,36 +182,45 @@ def check_val_errors(val_errors, n_prompts, *, own_prompts):
             f"`val_errors` must be one error per row of {prompts}, of shape ({n_prompts},); got "
             f"shape {np.shape(val_errors)}. Put NaN where the model was not run."
         )
-    val_errors = check_array(
+    checked: np.ndarray = check_array(
         val_errors,
         dtype=FLOATS,
         ensure_2d=False,
         ensure_all_finite="allow-nan",
         input_name="val_errors",
     )
-    if np.isnan(val_errors).all():
+    if np.isnan(checked).all():
         raise ValueError(
             "`val_errors` is NaN throughout: nothing is known of this model; run it on at least "
             f"one of {prompts}."
         )
-    return val_errors
+    return checked
 
 
-def is_dask(X):
+def is_dask(X: object) -> TypeGuard[Any]:
     """Whether this is a dask array or DataFrame; without importing dask."""
     return type(X).__module__.startswith("dask.")
 
 
-def check_prompts(router, X):
+def check_prompts(router: Any, X: Any) -> np.ndarray:
     """Check prompts against those that the router was fitted on."""
     if is_dask(X):
         raise TypeError(
             "dask arrays are for `fit`, `predict` and `predict_error`; pass X.compute() here."
         )
-    return validate_data(router, X, reset=False, dtype=FLOATS)
+    prompts: np.ndarray = validate_data(router, X, reset=False, dtype=FLOATS)
+    return prompts
 
 
-def check_validation_prompts(router, X_val):
+def check_training_prompts(estimator: Any, X: Any, y: Any) -> np.ndarray:
+    """Check prompts to fit on."""
+    # Without y, this raises what scikit-learn says of a missing y.
+    target = None if y is None else "no_validation"
+    prompts: np.ndarray = validate_data(estimator, X, target, dtype=FLOATS)
+    return prompts
+
+
+def check_validation_prompts(router: Any, X_val: Any) -> np.ndarray:
     """Check prompts that the user brings, against those that the router was fitted on."""
     try:
         return check_prompts(router, X_val)
@@ -202,7 +228,7 @@ def check_validation_prompts(router, X_val):
         raise ValueError(f"`X_val` does not fit the prompts of this router. {error}") from error
 
 
-def check_cv_results(cv_results):
+def check_cv_results(cv_results: Mapping[str, Any]) -> None:
     """Check that a cross-validation kept its estimators and indices."""
     missing = [name for name in ("estimator", "indices") if name not in cv_results]
     if missing:
@@ -212,7 +238,7 @@ def check_cv_results(cv_results):
         )
 
 
-def check_folds(cv, X, y, costs):
+def check_folds(cv: Any, X: Any, y: np.ndarray, costs: np.ndarray) -> list[Any]:
     """Get the splits of models and prompts."""
     folds = cv
     if hasattr(cv, "get_n_splits"):
@@ -228,7 +254,7 @@ def check_folds(cv, X, y, costs):
     return folds
 
 
-def check_settings(settings):
+def check_settings(settings: Iterable[Mapping[str, Any]]) -> None:
     """Refuse settings of what the evaluation itself sets."""
     names = {name for setting in settings for name in setting}
     taken = sorted(name for name in names if name.split("__")[-1] == "n_validation")
@@ -239,7 +265,7 @@ def check_settings(settings):
         )
 
 
-def check_enough_prompts(n_test, n_prompts):
+def check_enough_prompts(n_test: int, n_prompts: int) -> None:
     """Refuse a split without training or test prompts."""
     if not 1 <= n_test < n_prompts:
         raise ValueError(
@@ -248,24 +274,24 @@ def check_enough_prompts(n_test, n_prompts):
         )
 
 
-def check_sample_weight(sample_weight, n_prompts):
+def check_sample_weight(sample_weight: Any, n_prompts: int) -> np.ndarray:
     """Check weights of prompts; all 1 for None."""
     if sample_weight is None:
         return np.ones(n_prompts)
-    sample_weight = check_array(
+    checked: np.ndarray = check_array(
         sample_weight, dtype=np.float64, ensure_2d=False, input_name="sample_weight"
     )
-    if sample_weight.shape != (n_prompts,):
+    if checked.shape != (n_prompts,):
         raise ValueError(
-            f"`sample_weight` has shape {sample_weight.shape} but there are {n_prompts} prompts; "
+            f"`sample_weight` has shape {checked.shape} but there are {n_prompts} prompts; "
             "pass one weight per prompt."
         )
-    if sample_weight.min() < 0 or sample_weight.sum() == 0:
+    if checked.min() < 0 or checked.sum() == 0:
         raise ValueError(
             "`sample_weight` must hold weights of at least 0, not all of them 0; got a minimum of "
-            f"{sample_weight.min()} and a sum of {sample_weight.sum()}."
+            f"{checked.min()} and a sum of {checked.sum()}."
         )
-    return sample_weight
+    return checked
 
 
 # Preferences
@@ -273,7 +299,9 @@ def check_sample_weight(sample_weight, n_prompts):
 _OUTCOMES = {"model_a": 1.0, "model_b": 0.0, "tie": 0.5}
 
 
-def check_battles(model_a, model_b, winner, n_prompts, models):
+def check_battles(
+    model_a: Any, model_b: Any, winner: Any, n_prompts: int, models: np.ndarray
+) -> tuple[list[Label], np.ndarray, np.ndarray, np.ndarray]:
     """Check battles; returns names of new models, positions of both sides, and outcomes.
 
     New models stand after the known ones, in the order in which the battles name them.
@@ -309,7 +337,7 @@ def check_battles(model_a, model_b, winner, n_prompts, models):
     return new, first, second, np.array([_OUTCOMES[label] for label in winner])
 
 
-def check_preference_scale(n_battles, scale):
+def check_preference_scale(n_battles: int, scale: float) -> None:
     """Refuse battles that do not tell how far errors decide them."""
     if n_battles == 0 or scale <= 1e-6:
         found = "there are none" if n_battles == 0 else "there they do not win more often"
@@ -323,13 +351,13 @@ def check_preference_scale(n_battles, scale):
 # Training of a map
 
 
-def check_trainable(X):
+def check_trainable(X: np.ndarray) -> None:
     """Refuse to train on a single prompt, which does not vary."""
     if len(X) < 2:
         raise ValueError(f"this router is fitted on at least 2 prompts; got n_samples={len(X)}.")
 
 
-def check_loss(loss, errors):
+def check_loss(loss: str, errors: np.ndarray) -> str:
     """Settle on a loss that the qualities admit."""
     low, high = 1 - np.nanmax(errors), 1 - np.nanmin(errors)
     is_rate = low >= 0 and high <= 1
@@ -343,7 +371,7 @@ def check_loss(loss, errors):
     return loss
 
 
-def check_map_shape(centers, X, n_clusters, clusterer):
+def check_map_shape(centers: np.ndarray, X: np.ndarray, n_clusters: int, clusterer: Any) -> None:
     """Refuse to go on from a map of other features or clusters."""
     if centers.shape[1] != X.shape[1]:
         raise ValueError(
@@ -357,7 +385,7 @@ def check_map_shape(centers, X, n_clusters, clusterer):
         )
 
 
-def check_map_state(state, expected):
+def check_map_state(state: Mapping[str, np.ndarray], expected: dict[str, tuple[int, ...]]) -> None:
     """Refuse to go on from weights of other layers."""
     if {name: np.shape(value) for name, value in state.items()} != expected:
         raise ValueError(
@@ -365,7 +393,7 @@ def check_map_state(state, expected):
         )
 
 
-def check_finite_weights(state):
+def check_finite_weights(state: Mapping[str, np.ndarray]) -> None:
     """Refuse weights that training has blown up."""
     if not all(np.isfinite(value).all() for value in state.values()):
         raise ValueError(

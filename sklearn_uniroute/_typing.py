@@ -1,0 +1,17 @@
+"""Types of what the package is given: arguments that are not checked yet."""
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+# The name of a model.
+Label: TypeAlias = str | int
+# Names of the models to choose among.
+Pool: TypeAlias = Sequence[Label] | np.ndarray
+# By model or by call; a Series or a DataFrame is array-like.
+Costs: TypeAlias = ArrayLike | Mapping[Any, float]
+RandomState: TypeAlias = int | np.random.RandomState | None
+StrPath: TypeAlias = str | PathLike[str]
