@@ -1,12 +1,15 @@
 """Prompt attributes, such as "asks for code", told from embeddings."""
 
+from typing import Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils import ClassifierTags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sklearn_uniroute._validation import FLOATS, check_attributes
+from sklearn_uniroute._validation import FLOATS, check_attributes, check_training_prompts
 
 
 class AttributeEncoder(TransformerMixin, BaseEstimator):
@@ -61,10 +64,10 @@ class AttributeEncoder(TransformerMixin, BaseEstimator):
 
     __metadata_request__fit = {"attributes": True}  # noqa: RUF012
 
-    def __init__(self, estimator=None):
+    def __init__(self, estimator: Any = None) -> None:
         self.estimator = estimator
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
         tags.target_tags.multi_output = True
@@ -72,7 +75,9 @@ class AttributeEncoder(TransformerMixin, BaseEstimator):
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
-    def fit(self, X, y=None, *, attributes=None):
+    def fit(
+        self, X: ArrayLike, y: ArrayLike | None = None, *, attributes: ArrayLike | None = None
+    ) -> Self:
         """Fit a classifier for each attribute.
 
         Parameters
@@ -97,15 +102,14 @@ class AttributeEncoder(TransformerMixin, BaseEstimator):
         """
         if attributes is None:
             attributes = y
-        # Without attributes, this raises what scikit-learn says of a missing y.
-        X = validate_data(self, X, None if attributes is None else "no_validation", dtype=FLOATS)
+        X = check_training_prompts(self, X, attributes)
         attributes, names = check_attributes(attributes, len(X))
         classifier = LogisticRegression() if self.estimator is None else self.estimator
         self.estimators_ = [clone(classifier).fit(X, column) for column in attributes.T]
         self.attributes_ = names
         return self
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike) -> np.ndarray:
         """Compute the probability of each attribute.
 
         Parameters
@@ -119,11 +123,11 @@ class AttributeEncoder(TransformerMixin, BaseEstimator):
             In the dtype of `X`.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False, dtype=FLOATS)
-        probabilities = [one.predict_proba(X)[:, 1] for one in self.estimators_]
-        return np.column_stack(probabilities).astype(X.dtype, copy=False)
+        prompts: np.ndarray = validate_data(self, X, reset=False, dtype=FLOATS)
+        probabilities = [one.predict_proba(prompts)[:, 1] for one in self.estimators_]
+        return np.column_stack(probabilities).astype(prompts.dtype, copy=False)
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
         """Name the columns that `transform` returns.
 
         Parameters

@@ -2,12 +2,13 @@
 
 from copy import copy, deepcopy
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from sklearn_uniroute._budget import BudgetMixin
 from sklearn_uniroute._cost_validation import (
@@ -27,14 +28,15 @@ from sklearn_uniroute._pool import PoolMixin
 from sklearn_uniroute._pool_view import PoolViewMixin
 from sklearn_uniroute._routing_table import RoutingTable
 from sklearn_uniroute._score import curve_score
+from sklearn_uniroute._typing import Costs, Label, Pool
 from sklearn_uniroute._unchanged import unchanged_on_error
 from sklearn_uniroute._validation import (
-    FLOATS,
     check_has_std,
     check_prompts,
     check_quality,
     check_sample_weight,
     check_sums_over_blocks,
+    check_training_prompts,
     check_validation_prompts,
     is_dask,
 )
@@ -69,14 +71,21 @@ class BaseRouter(PoolMixin, PoolViewMixin, BudgetMixin, BaseEstimator):
 
     _evidence_arrays: tuple[str, ...] = ("representation_",)
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
         tags.target_tags.multi_output = True
         tags.target_tags.single_output = False
         return tags
 
-    def fit(self, X, y, costs=None, *, X_val=None):
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        costs: Costs | None = None,
+        *,
+        X_val: ArrayLike | None = None,
+    ) -> Self:
         """Fit the router on prompts and on what the training models got right.
 
         Parameters
@@ -113,8 +122,7 @@ class BaseRouter(PoolMixin, PoolViewMixin, BudgetMixin, BaseEstimator):
         with unchanged_on_error(self):
             self._check_params()
             labels = None if y is None else model_labels(y)
-            # Without y, this raises what scikit-learn says of a missing y.
-            X = validate_data(self, X, None if y is None else "no_validation", dtype=FLOATS)
+            X = check_training_prompts(self, X, y)
             y = check_quality(y, n_prompts=len(X), labels=labels)
             self.models_ = np.arange(y.shape[1]) if labels is None else labels
             self._pool_changed = False
@@ -134,7 +142,15 @@ class BaseRouter(PoolMixin, PoolViewMixin, BudgetMixin, BaseEstimator):
             self.mixing_seed_ = int(rng.randint(2**31))
         return self
 
-    def predict(self, X, pool=None, *, cost_weight=None, budget=None, randomize=False):
+    def predict(
+        self,
+        X: ArrayLike,
+        pool: Pool | None = None,
+        *,
+        cost_weight: float | None = None,
+        budget: float | None = None,
+        randomize: bool = False,
+    ) -> np.ndarray | Any:
         """Choose a model for each prompt.
 
         Parameters
@@ -183,7 +199,9 @@ class BaseRouter(PoolMixin, PoolViewMixin, BudgetMixin, BaseEstimator):
         X = check_prompts(self, X)
         return self.models_[index[point.choose(self._predictor(index), X)]]
 
-    def predict_error(self, X, pool=None, *, return_std=False):
+    def predict_error(
+        self, X: ArrayLike, pool: Pool | None = None, *, return_std: bool = False
+    ) -> Any:
         """Predict the error of each model on each prompt.
 
         Parameters
@@ -234,7 +252,7 @@ class BaseRouter(PoolMixin, PoolViewMixin, BudgetMixin, BaseEstimator):
             return error, self._predict_std(X, index).astype(X.dtype, copy=False)
         return error
 
-    def predict_cost(self, X, pool=None):
+    def predict_cost(self, X: ArrayLike, pool: Pool | None = None) -> np.ndarray:
         """Predict the cost of each model on each prompt.
 
         Parameters
@@ -262,7 +280,9 @@ class BaseRouter(PoolMixin, PoolViewMixin, BudgetMixin, BaseEstimator):
         cost = self._predictor(index).costs(X)
         return np.array(np.broadcast_to(cost, (len(X), len(index))))
 
-    def decision_function(self, X, pool=None, *, cost_weight=None):
+    def decision_function(
+        self, X: ArrayLike, pool: Pool | None = None, *, cost_weight: float | None = None
+    ) -> np.ndarray:
         """Compute the score whose highest value names the chosen model, but for ties.
 
         A ZeroRouter that mixes two models to meet a budget chooses between them at random instead.
@@ -298,7 +318,14 @@ class BaseRouter(PoolMixin, PoolViewMixin, BudgetMixin, BaseEstimator):
         error, costs = self._predictor(index).terms(X)
         return -(error + cost_weight * costs)
 
-    def routing_table(self, pool=None, *, cost_weight=None, budget=None, randomize=False):
+    def routing_table(
+        self,
+        pool: Pool | None = None,
+        *,
+        cost_weight: float | None = None,
+        budget: float | None = None,
+        randomize: bool = False,
+    ) -> RoutingTable:
         """Freeze the router and a pool for the request path.
 
         Parameters
@@ -337,7 +364,14 @@ class BaseRouter(PoolMixin, PoolViewMixin, BudgetMixin, BaseEstimator):
             operating_point=point,
         )
 
-    def score(self, X, y, costs=None, pool=None, sample_weight=None):
+    def score(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        costs: Costs | None = None,
+        pool: Pool | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> float:
         """Compute the area under the deferral curve over the given prompts.
 
         The curve runs over all cost weights, so that the router's own setting plays no part.
@@ -374,22 +408,24 @@ class BaseRouter(PoolMixin, PoolViewMixin, BudgetMixin, BaseEstimator):
         y, error, costs, routing_costs = self._curve_inputs(X, y, costs, pool, sample_weight)
         return curve_score(y, error, costs, routing_costs, sample_weight)
 
-    def __sklearn_is_fitted__(self):
+    def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "representation_")
 
-    def _fit_blocks(self, X, y, costs, X_val):
+    def _fit_blocks(self, X: Any, y: Any, costs: Costs | None, X_val: ArrayLike | None) -> Self:
         check_sums_over_blocks(self)
 
-    def _check_params(self):
+    def _check_params(self) -> None:
         """Check the parameters set at construction; subclasses check theirs as well."""
         check_operating_point(*self._settle(None, None), has_costs=True)
         if self.n_validation is not None:
             check_count(self.n_validation, "n_validation")
 
-    def _check_data(self, costs):
+    def _check_data(self, costs: np.ndarray | None) -> None:
         """Check that the models and their costs suit the parameters."""
 
-    def _set_validation_prompts(self, X, X_val, rng):
+    def _set_validation_prompts(
+        self, X: np.ndarray, X_val: np.ndarray | None, rng: np.random.RandomState
+    ) -> None:
         if X_val is not None:
             self.validation_indices_, self.X_val_ = None, X_val
             self.validation_weights_ = np.ones(len(X_val))
@@ -400,28 +436,39 @@ class BaseRouter(PoolMixin, PoolViewMixin, BudgetMixin, BaseEstimator):
         )
         self.X_val_ = X[self.validation_indices_]
 
-    def _choose_validation_prompts(self, X, n_validation, rng):
+    def _choose_validation_prompts(
+        self, X: np.ndarray, n_validation: int, rng: np.random.RandomState
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Draw rows of the training prompts, and what each of them counts in an average."""
         return np.sort(rng.permutation(len(X))[:n_validation]), np.ones(n_validation)
 
-    def _fit_costs(self, X, costs):
+    def _fit_costs(self, X: np.ndarray, costs: np.ndarray | None) -> None:
         """Learn how costs differ from prompt to prompt, where the router tells prompts apart."""
 
-    def _cost_rows(self, cost, X_val=None):
+    def _cost_rows(
+        self, cost: float | np.ndarray | None, X_val: np.ndarray | None = None
+    ) -> dict[str, Any]:
         """Rows for the cost of one model: its mean, or what it is for each validation prompt."""
         if isinstance(cost, np.ndarray):
             weights = np.ones(len(cost)) if X_val is not None else self.validation_weights_
             cost = model_means(cost[:, None], weights)[0]
         return {} if cost is None else {"costs_": cost}
 
-    def _repriced_rows(self, cost, position):
+    def _repriced_rows(self, cost: float | None, position: int) -> dict[str, Any]:
         """Rows for the model at `position` once its mean cost is `cost`."""
         return {"costs_": cost}
 
-    def _prices(self, index):
+    def _prices(self, index: np.ndarray) -> np.ndarray:
         return np.zeros(len(index)) if self.costs_ is None else self.costs_[index]
 
-    def _curve_inputs(self, X, y, costs, pool, sample_weight):
+    def _curve_inputs(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        costs: Costs | None,
+        pool: Pool | None,
+        sample_weight: ArrayLike | None,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Bring what `score` takes into what the metrics take, with zeros for missing costs."""
         check_is_fitted(self)
         index = check_pool(pool, self.models_)
@@ -449,7 +496,10 @@ class BaseRouter(PoolMixin, PoolViewMixin, BudgetMixin, BaseEstimator):
         return y, error, costs, routing_costs
 
 
-def _predicted_part(router, pool, return_std, part, X):
+def _predicted_part(
+    router: BaseRouter, pool: list[Label], return_std: bool, part: int, X: np.ndarray
+) -> np.ndarray:
     """Errors or their standard errors, of one block."""
     predicted = router.predict_error(X, pool, return_std=return_std)
-    return predicted[part] if return_std else predicted
+    block: np.ndarray = predicted[part] if return_std else predicted
+    return block

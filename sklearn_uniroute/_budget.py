@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.stats import norm
 from sklearn.utils.validation import check_is_fitted
 
@@ -24,6 +25,7 @@ from sklearn_uniroute._routing import (
     walk_points,
     weight_within_budget,
 )
+from sklearn_uniroute._typing import Pool
 from sklearn_uniroute._validation import check_has_std, check_prompts
 
 
@@ -41,7 +43,9 @@ class BudgetMixin:
     _mean_error_std: Callable[..., np.ndarray]
     _always_mixes = False
 
-    def cost_weight_for_budget(self, budget, pool=None, X=None):
+    def cost_weight_for_budget(
+        self, budget: float, pool: Pool | None = None, X: ArrayLike | None = None
+    ) -> float:
         """Find the least cost weight that keeps the mean cost within a budget.
 
         The mean cost over the prompts is a step function of the cost weight whose steps are
@@ -82,7 +86,14 @@ class BudgetMixin:
             X = check_prompts(self, X)
         return weight_within_budget(budget, *self._terms_to_keep(X, index))
 
-    def cost_weight_for_quality(self, quality, pool=None, X=None, *, confidence=None):
+    def cost_weight_for_quality(
+        self,
+        quality: float,
+        pool: Pool | None = None,
+        X: ArrayLike | None = None,
+        *,
+        confidence: float | None = None,
+    ) -> float:
         """Find the highest cost weight, and so the cheapest setting, that reaches a mean quality.
 
         Parameters
@@ -144,13 +155,15 @@ class BudgetMixin:
         check_quality_reachable(quality, reached, confidence)
         return float(cost_weight[np.argmax(reached >= quality - ROUNDING * abs(quality))])
 
-    def _terms_to_keep(self, X, index):
+    def _terms_to_keep(
+        self, X: np.ndarray | None, index: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Errors and costs to choose by on some prompts, and the weights of these."""
         if X is None:
             return self._calibration(index)
         return *self._predictor(index).terms(X), np.full(len(X), 1 / len(X))
 
-    def _settle(self, cost_weight, budget):
+    def _settle(self, cost_weight: float | None, budget: float | None) -> tuple[Any, Any]:
         """Settle on a cost weight or a budget: what the call says, else what was constructed."""
         if cost_weight is None and budget is None:
             cost_weight, budget = self.cost_weight, self.budget
@@ -158,7 +171,9 @@ class BudgetMixin:
                 cost_weight = None
         return cost_weight, budget
 
-    def _operating_point(self, index, cost_weight, budget, randomize):
+    def _operating_point(
+        self, index: np.ndarray, cost_weight: float | None, budget: float | None, randomize: bool
+    ) -> OperatingPoint:
         """Find what models to choose by, among those at the positions `index`."""
         cost_weight, budget = self._settle(cost_weight, budget)
         check_operating_point(cost_weight, budget, has_costs=self.costs_ is not None)
@@ -170,11 +185,11 @@ class BudgetMixin:
             return OperatingPoint(within, beyond, share, self.mixing_seed_)
         return OperatingPoint(self.cost_weight_for_budget(budget, self.models_[index]))
 
-    def _calibration(self, index):
+    def _calibration(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Predicted errors and costs on the prompts to keep budgets on, and their weights."""
         weights = self.validation_weights_ / self.validation_weights_.sum()
         return *self._predictor(index).terms(self.X_val_), weights
 
-    def _calibration_error(self, index):
+    def _calibration_error(self, index: np.ndarray) -> np.ndarray:
         """Predicted errors on these prompts."""
         return self._predictor(index).errors(self.X_val_)

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from copy import deepcopy
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.utils import check_random_state
@@ -23,8 +24,9 @@ from sklearn_uniroute._chunk_validation import (
 from sklearn_uniroute._cluster_router import ClusterRouter
 from sklearn_uniroute._dask import fit_blocks
 from sklearn_uniroute._model_validation import select_columns
-from sklearn_uniroute._phi import NearestCluster
+from sklearn_uniroute._phi import NearestCluster, Phi
 from sklearn_uniroute._sums import added, sum_up
+from sklearn_uniroute._typing import Costs
 from sklearn_uniroute._unchanged import unchanged_on_error
 from sklearn_uniroute._validation import FLOATS, check_clusterer, check_prompts, check_quality
 
@@ -47,7 +49,14 @@ class ChunkedRouter(ClusterRouter):
     _centers: Any = None
     _clusterer: Any = None
 
-    def partial_fit(self, X, y=None, costs=None, *, X_val=None):
+    def partial_fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike | None = None,
+        costs: Costs | None = None,
+        *,
+        X_val: ArrayLike | None = None,
+    ) -> Self:
         """Fit on prompts that come in chunks, such as those of a file too large for memory.
 
         In a first pass, without `y`, chunks settle the clusters: ``MiniBatchKMeans``, or the
@@ -115,7 +124,7 @@ class ChunkedRouter(ClusterRouter):
                 self._add_chunk(X, y, costs)
         return self
 
-    def _learn_clusters(self, X):
+    def _learn_clusters(self, X: ArrayLike) -> None:
         check_unsettled(self.__sklearn_is_fitted__())
         self._check_params()
         clusterer = self._clusterer
@@ -129,13 +138,20 @@ class ChunkedRouter(ClusterRouter):
         # A copy learns, so that whatever happens to it leaves the router as it was.
         self._clusterer = deepcopy(clusterer).partial_fit(X)
 
-    def _fit_with(self, clusterer, X, y, costs, X_val):
+    def _fit_with(
+        self,
+        clusterer: Any,
+        X: ArrayLike,
+        y: ArrayLike,
+        costs: Costs | None,
+        X_val: ArrayLike | None,
+    ) -> None:
         """Fit with clusters that were found before, if any."""
         self._centers = None if clusterer is None else check_clusterer(clusterer)
         self.fit(X, y, costs=costs, X_val=X_val)
         del self._centers
 
-    def _add_chunk(self, X, y, costs):
+    def _add_chunk(self, X: ArrayLike, y: ArrayLike, costs: Costs | None) -> None:
         X = check_prompts(self, X)
         check_pool_as_fitted(self._pool_changed)
         check_prices_as_summed(self.costs_, self._costs_of_sums())
@@ -149,12 +165,12 @@ class ChunkedRouter(ClusterRouter):
         costs = check_chunk_costs(costs, self.models_, y, self.costs_, self.cost_sums_)
         self._set_sums(added(self._get_sums(), sum_up(X, 1 - y, costs, *self._sums_by())))
 
-    def _sums_by(self):
+    def _sums_by(self) -> tuple[NearestCluster, Phi, np.ndarray | None]:
         """Get what sums are taken by."""
         noise = None if self.information_ is None else self.noise_
         return NearestCluster(self.cluster_centers_), self._phi(), noise
 
-    def _fit_blocks(self, X, y, costs, X_val):
+    def _fit_blocks(self, X: Any, y: Any, costs: Costs | None, X_val: ArrayLike | None) -> Self:
         with unchanged_on_error(self):
             fit_blocks(self, X, y, costs, X_val)
         return self

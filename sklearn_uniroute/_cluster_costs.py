@@ -8,6 +8,7 @@ from sklearn_uniroute._cluster_router import ClusterRouter
 from sklearn_uniroute._clusters import cluster_sums, mean_errors
 from sklearn_uniroute._cost_validation import check_costs_by_call
 from sklearn_uniroute._parameters import check_choice
+from sklearn_uniroute._predictors import FeaturePredictor
 
 
 class ClusterCostRouter(ClusterRouter):
@@ -23,16 +24,16 @@ class ClusterCostRouter(ClusterRouter):
     cost_counts_: Any
     _evidence_arrays: tuple[str, ...] = (*ClusterRouter._evidence_arrays, "cost_representation_")
 
-    def _check_params(self):
+    def _check_params(self) -> None:
         super()._check_params()
         check_choice(self.cost_model, "cost_model", ("mean", "cluster"))
 
-    def _check_data(self, costs):
+    def _check_data(self, costs: np.ndarray | None) -> None:
         super()._check_data(costs)
         if self.cost_model == "cluster":
             check_costs_by_call(costs)
 
-    def _fit_costs(self, X, costs):
+    def _fit_costs(self, X: np.ndarray, costs: np.ndarray | None) -> None:
         self.cost_sums_ = self.cost_counts_ = self.cost_representation_ = None
         if costs is not None and costs.ndim == 2:
             self.cost_sums_, self.cost_counts_ = cluster_sums(
@@ -41,7 +42,7 @@ class ClusterCostRouter(ClusterRouter):
         if self.cost_model == "cluster":
             self._set_costs_by_cluster()
 
-    def _costs_of_sums(self):
+    def _costs_of_sums(self) -> Any:
         """Mean costs as the sums of calls have them; None without."""
         if self.cost_sums_ is None:
             return None
@@ -51,7 +52,7 @@ class ClusterCostRouter(ClusterRouter):
             self.cluster_shares_
         )
 
-    def _set_cost_sums(self, sums, counts):
+    def _set_cost_sums(self, sums: np.ndarray | None, counts: np.ndarray | None) -> None:
         """Learn costs from the sums of calls, if there are any."""
         self.cost_sums_, self.cost_counts_ = sums, counts
         if self.cost_representation_ is not None:
@@ -59,14 +60,14 @@ class ClusterCostRouter(ClusterRouter):
         elif sums is not None:
             self.costs_ = self._costs_of_sums()
 
-    def _set_costs_by_cluster(self):
+    def _set_costs_by_cluster(self) -> None:
         means = mean_errors(self.cost_sums_, self.cost_counts_, self.cluster_shares_)
         # Where calls were not made, a mean over those that were is one over other prompts.
         self.costs_ = means @ self.cluster_shares_
         rows = zip(self.costs_, means, strict=True)
         self.cost_representation_ = np.array([self._in_proportion(*row) for row in rows])
 
-    def _cost_rows(self, cost, X_val=None):
+    def _cost_rows(self, cost: Any, X_val: np.ndarray | None = None) -> dict[str, Any]:
         # By what was fitted: the parameter may have been set anew since.
         if self.cost_representation_ is None:
             return super()._cost_rows(cost, X_val)
@@ -81,14 +82,14 @@ class ClusterCostRouter(ClusterRouter):
             means = profiles.sum(axis=0)
         return {"costs_": cost, "cost_representation_": self._in_proportion(cost, means)}
 
-    def _repriced_rows(self, cost, position):
+    def _repriced_rows(self, cost: Any, position: int) -> dict[str, Any]:
         rows = super()._repriced_rows(cost, position)
         if self.cost_representation_ is not None:
             own = self.cost_representation_[position]
             rows["cost_representation_"] = self._in_proportion(cost, own)
         return rows
 
-    def _in_proportion(self, cost, means):
+    def _in_proportion(self, cost: float, means: np.ndarray) -> np.ndarray:
         """Costs in proportion to those by cluster, with this mean; all one where these are 0."""
         features, weights = self.calibration_features_, self.calibration_weights_
         if features.ndim == 1:
@@ -97,7 +98,7 @@ class ClusterCostRouter(ClusterRouter):
             mean = weights @ (features[:, : self._n_clusters].astype(np.float64) @ means)
         return cost * means / mean if mean > 0 else np.full(len(means), cost)
 
-    def _predictor(self, index):
+    def _predictor(self, index: np.ndarray) -> FeaturePredictor:
         predictor = super()._predictor(index)
         if self.cost_representation_ is not None:
             predictor.cost_representation = self.cost_representation_[index]

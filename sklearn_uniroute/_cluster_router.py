@@ -27,7 +27,7 @@ class ClusterRouter(BaseRouter):
         "representation_std_",
     )
 
-    def _fit_features(self, X, errors, rng):
+    def _fit_features(self, X: np.ndarray, errors: np.ndarray, rng: np.random.RandomState) -> Any:
         self._fit_clusters(X, rng)
         labels = self._assign(X)
         self.cluster_sizes_ = np.bincount(labels, minlength=self._n_clusters)
@@ -39,20 +39,22 @@ class ClusterRouter(BaseRouter):
         self.representation_std_ = None
         return labels
 
-    def _fit_evidence(self, X, errors):
+    def _fit_evidence(self, X: np.ndarray, errors: np.ndarray) -> None:
         # All there is to know of the training models was summed up with the clusters. Budgets are
         # kept on the training prompts, each cluster by its share.
         self.calibration_features_ = np.arange(self._n_clusters)
         self.calibration_weights_ = self.cluster_shares_
 
-    def _calibration(self, index):
+    def _calibration(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         terms = self._predictor(index).terms_at(self.calibration_features_)
         return *terms, self.calibration_weights_
 
-    def _calibration_error(self, index):
+    def _calibration_error(self, index: np.ndarray) -> np.ndarray:
         return estimate_errors(self.calibration_features_, self.representation_[index])
 
-    def _evidence(self, val_errors, X_val, position):
+    def _evidence(
+        self, val_errors: np.ndarray, X_val: np.ndarray | None, position: int | None
+    ) -> dict[str, Any]:
         prompts = self.X_val_ if X_val is None else X_val
         sums, counts = cluster_sums(self._assign(prompts), val_errors[:, None], self._n_clusters)
         sums, counts = sums[0], counts[0]
@@ -65,5 +67,5 @@ class ClusterRouter(BaseRouter):
             "representation_": mean_errors(sums, counts, self.cluster_shares_),
         }
 
-    def _predictor(self, index):
+    def _predictor(self, index: np.ndarray) -> FeaturePredictor:
         return FeaturePredictor(self._phi(), self.representation_[index], self._prices(index))

@@ -9,7 +9,8 @@ from sklearn_uniroute._clusters import far_distance
 from sklearn_uniroute._model_validation import check_fallback_stays, find_fallback
 from sklearn_uniroute._parameters import check_fallback
 from sklearn_uniroute._phi import NearestCluster
-from sklearn_uniroute._predictors import Fallback
+from sklearn_uniroute._predictors import Fallback, FeaturePredictor
+from sklearn_uniroute._typing import Label
 
 
 class FallbackRouter(ClusterRouter):
@@ -26,33 +27,33 @@ class FallbackRouter(ClusterRouter):
     fallback_distance_: Any
     calibration_far_: Any
 
-    def _check_params(self):
+    def _check_params(self) -> None:
         super()._check_params()
         check_fallback(self.fallback, self.alpha)
 
-    def _check_data(self, costs):
+    def _check_data(self, costs: np.ndarray | None) -> None:
         super()._check_data(costs)
         if self.fallback is not None:
             find_fallback(self.fallback, self.models_, self.costs_)
 
-    def _check_removal(self, name):
+    def _check_removal(self, name: Label) -> None:
         super()._check_removal(name)
         check_fallback_stays(name, self.fallback_)
 
-    def _fit_fallback(self, X):
+    def _fit_fallback(self, X: np.ndarray) -> None:
         # Set for good: budgets are kept with what falls back.
         self.fallback_ = self.fallback
         self.fallback_distance_ = None
         if self.fallback is not None:
             self.fallback_distance_ = far_distance(X, self.distance_quantiles_, self.alpha)
 
-    def _predictor(self, index):
+    def _predictor(self, index: np.ndarray) -> FeaturePredictor:
         predictor = super()._predictor(index)
         if self.fallback_ is not None:
             predictor.fallback = self._fallback_among(index)
         return predictor
 
-    def _fallback_among(self, index):
+    def _fallback_among(self, index: np.ndarray) -> Fallback:
         # By registration order, so that the pool's own order decides no tie.
         order = np.argsort(index)
         known = index[order]
@@ -61,7 +62,7 @@ class FallbackRouter(ClusterRouter):
         nearest = NearestCluster(self.cluster_centers_)
         return Fallback(nearest, self.fallback_distance_, int(position))
 
-    def _calibration(self, index):
+    def _calibration(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         predictor = self._predictor(index)
         terms = predictor.terms_at(self.calibration_features_, self.calibration_far_)
         return *terms, self.calibration_weights_

@@ -1,8 +1,9 @@
 """Routers over K-means clusters that learn from models what to expect of others."""
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.utils.validation import check_is_fitted
@@ -32,8 +33,10 @@ from sklearn_uniroute._posterior import (
     standard_errors,
 )
 from sklearn_uniroute._preferences import Battles, preference_evidence, preference_scale
+from sklearn_uniroute._routing import HullWalk
 from sklearn_uniroute._selection import select_validation_prompts
 from sklearn_uniroute._sums import ClusterSums, sum_evidence
+from sklearn_uniroute._typing import Label
 from sklearn_uniroute._validation import (
     check_battles,
     check_clusterer,
@@ -63,13 +66,13 @@ class FewShotRouter(FallbackRouter, ClusterCostRouter, ChunkedRouter):
     moments_: Any
     _evidence_arrays = (*ClusterCostRouter._evidence_arrays, "information_", "moments_")
 
-    def _check_params(self):
+    def _check_params(self) -> None:
         super()._check_params()
         check_count(self.n_clusters, "n_clusters")
         check_choice(self.representation, "representation", ("posterior", "mean"))
         check_choice(self.validation, "validation", ("greedy", "random"))
 
-    def _fit_features(self, X, errors, rng):
+    def _fit_features(self, X: np.ndarray, errors: np.ndarray, rng: np.random.RandomState) -> None:
         labels = super()._fit_features(X, errors, rng)
         # What a first pass over chunks has found is used up, or not wanted.
         self._clusterer = None
@@ -88,7 +91,7 @@ class FewShotRouter(FallbackRouter, ClusterCostRouter, ChunkedRouter):
             self.information_, self.moments_ = sum_evidence(X, errors, self._phi(), self.noise_)
         self._represent(prior)
 
-    def _represent(self, prior):
+    def _represent(self, prior: Prior) -> None:
         """Settle the prior, and the posterior of each training model, from their sums."""
         prior = self._extended_prior(prior)
         if self.information_ is not None:
@@ -102,7 +105,7 @@ class FewShotRouter(FallbackRouter, ClusterCostRouter, ChunkedRouter):
             )
         self.prior_mean_, self.prior_covariance_, self.noise_ = prior
 
-    def _get_sums(self):
+    def _get_sums(self) -> ClusterSums:
         return ClusterSums(
             self.cluster_sizes_,
             self.error_sums_,
@@ -113,7 +116,7 @@ class FewShotRouter(FallbackRouter, ClusterCostRouter, ChunkedRouter):
             self.cost_counts_,
         )
 
-    def _set_sums(self, sums):
+    def _set_sums(self, sums: ClusterSums) -> None:
         self.cluster_sizes_ = sums.sizes
         self.cluster_shares_ = sums.sizes / sums.sizes.sum()
         self.error_sums_, self.error_counts_ = sums.error_sums, sums.error_counts
@@ -127,14 +130,16 @@ class FewShotRouter(FallbackRouter, ClusterCostRouter, ChunkedRouter):
             self.calibration_weights_ = self.cluster_shares_
         self._set_cost_sums(sums.cost_sums, sums.cost_counts)
 
-    def _extended_prior(self, prior):
+    def _extended_prior(self, prior: Prior) -> Prior:
         """Add to what is expected of the clusters what is expected of further features."""
         return prior
 
-    def _refined_prior(self, prior, posteriors):
+    def _refined_prior(
+        self, prior: Prior, posteriors: list[tuple[np.ndarray, np.ndarray]]
+    ) -> Prior:
         return refine_prior(prior, posteriors, self.cluster_shares_)
 
-    def _fit_clusters(self, X, rng):
+    def _fit_clusters(self, X: np.ndarray, rng: np.random.RandomState) -> None:
         if self._centers is not None:
             self.cluster_centers_ = self._centers
             return
@@ -147,16 +152,17 @@ class FewShotRouter(FallbackRouter, ClusterCostRouter, ChunkedRouter):
         self.cluster_centers_ = check_clusterer(clusterer)
 
     @property
-    def _n_clusters(self):
+    def _n_clusters(self) -> int:
         return len(self.cluster_centers_)
 
-    def _assign(self, X):
+    def _assign(self, X: np.ndarray) -> np.ndarray:
         return NearestCluster(self.cluster_centers_).features(X)
 
-    def _features(self, X):
-        return self._phi().features(X)
+    def _features(self, X: np.ndarray) -> np.ndarray:
+        features: np.ndarray = self._phi().features(X)
+        return features
 
-    def _fit_evidence(self, X, errors):
+    def _fit_evidence(self, X: np.ndarray, errors: np.ndarray) -> None:
         super()._fit_evidence(X, errors)
         self.calibration_far_ = None
         if not self._keeps_budgets_by_cluster:
@@ -170,11 +176,13 @@ class FewShotRouter(FallbackRouter, ClusterCostRouter, ChunkedRouter):
                 self.calibration_far_ = fallback.is_far(X[drawn])
 
     @property
-    def _keeps_budgets_by_cluster(self):
+    def _keeps_budgets_by_cluster(self) -> bool:
         """Whether all prompts of a cluster go to one model."""
         return isinstance(self._phi(), NearestCluster) and self.fallback_ is None
 
-    def _mean_error_std(self, X, index, walk, weights):
+    def _mean_error_std(
+        self, X: np.ndarray | None, index: np.ndarray, walk: HullWalk, weights: np.ndarray
+    ) -> np.ndarray:
         features = self.calibration_features_ if X is None else self._features(X)
         covariances = [
             condition(self._prior(), self.information_[model], self.moments_[model])[1]
@@ -182,7 +190,9 @@ class FewShotRouter(FallbackRouter, ClusterCostRouter, ChunkedRouter):
         ]
         return mean_error_std(walk, features, weights, covariances)
 
-    def _evidence(self, val_errors, X_val, position):
+    def _evidence(
+        self, val_errors: np.ndarray, X_val: np.ndarray | None, position: int | None
+    ) -> dict[str, Any]:
         rows = super()._evidence(val_errors, X_val, position)
         # By what was fitted: the parameter may have been set anew since.
         if self.information_ is None:
@@ -203,7 +213,15 @@ class FewShotRouter(FallbackRouter, ClusterCostRouter, ChunkedRouter):
             "representation_std_": standard_errors(covariance),
         }
 
-    def add_models_from_preferences(self, X, model_a, model_b, winner, *, costs=None):
+    def add_models_from_preferences(
+        self,
+        X: ArrayLike,
+        model_a: ArrayLike,
+        model_b: ArrayLike,
+        winner: ArrayLike,
+        *,
+        costs: Any = None,
+    ) -> Self:
         """Add models from battles: which of two models answered a prompt better.
 
         Whatever the battles were decided by, those between known models show how much errors count
@@ -297,23 +315,24 @@ class FewShotRouter(FallbackRouter, ClusterCostRouter, ChunkedRouter):
             if self.information_ is not None:
                 rows["information_"], rows["moments_"] = information, moment
                 rows["representation_std_"] = standard_errors(covariance)
-            self._put_rows({**rows, **self._cost_rows(cost)}, position)
+            self._put_rows({**rows, **self._cost_rows(cost)}, int(position))
         return self
 
-    def _prior(self):
+    def _prior(self) -> Prior:
         return Prior(self.prior_mean_, self.prior_covariance_, self.noise_)
 
-    def _predict_std(self, X, index):
+    def _predict_std(self, X: np.ndarray, index: np.ndarray) -> np.ndarray:
         features = self._features(X)
         if features.ndim == 1:
-            return self.representation_std_[index].T[features]
+            std: np.ndarray = self.representation_std_[index].T[features]
+            return std
         std = np.empty((len(X), len(index)))
         for column, model in enumerate(index):
             _, covariance = condition(self._prior(), self.information_[model], self.moments_[model])
             std[:, column] = np.einsum("nk,nk->n", features @ covariance, features)
         return np.sqrt(np.maximum(std, 0.0))
 
-    def suggest_prompts(self, name, n_prompts, X_candidates):
+    def suggest_prompts(self, name: Label, n_prompts: int, X_candidates: ArrayLike) -> np.ndarray:
         """Choose the prompts on which to run a model next.
 
         Greedily, those that cut the expected posterior variance of the model's errors most, given
@@ -358,7 +377,9 @@ class FewShotRouter(FallbackRouter, ClusterCostRouter, ChunkedRouter):
             random_state=self.selection_seed_,
         )
 
-    def _choose_validation_prompts(self, X, n_validation, rng):
+    def _choose_validation_prompts(
+        self, X: np.ndarray, n_validation: int, rng: np.random.RandomState
+    ) -> tuple[np.ndarray, np.ndarray]:
         if self.validation == "random":
             return super()._choose_validation_prompts(X, n_validation, rng)
         clusters = self._assign(X)

@@ -1,12 +1,15 @@
 """Routing by clusters of prompts and, where a model is known well, by the prompt itself."""
 
+from typing import Any
+
 import numpy as np
 from sklearn.decomposition import PCA
 
 from sklearn_uniroute._kmeans import KMeansRouter
 from sklearn_uniroute._parameters import check_count
-from sklearn_uniroute._phi import SharesAndComponents
+from sklearn_uniroute._phi import Phi, SharesAndComponents
 from sklearn_uniroute._posterior import Prior, refine_prior
+from sklearn_uniroute._typing import Label, RandomState
 from sklearn_uniroute._validation import check_trainable
 
 # How much errors of a model vary within clusters by what is linear in the embedding, before any
@@ -150,20 +153,20 @@ class HybridRouter(KMeansRouter):
 
     def __init__(
         self,
-        n_clusters=8,
+        n_clusters: int = 8,
         *,
-        n_components=64,
-        temperature=0.1,
-        cost_model="mean",
-        fallback=None,
-        alpha=0.01,
-        cost_weight=0.0,
-        budget=None,
-        n_validation=400,
-        validation="greedy",
-        clusterer=None,
-        random_state=None,
-    ):
+        n_components: int = 64,
+        temperature: float = 0.1,
+        cost_model: str = "mean",
+        fallback: Label | None = None,
+        alpha: float = 0.01,
+        cost_weight: float = 0.0,
+        budget: float | None = None,
+        n_validation: int | None = 400,
+        validation: str = "greedy",
+        clusterer: Any = None,
+        random_state: RandomState = None,
+    ) -> None:
         self.n_clusters = n_clusters
         self.n_components = n_components
         self.temperature = temperature
@@ -177,11 +180,11 @@ class HybridRouter(KMeansRouter):
         self.clusterer = clusterer
         self.random_state = random_state
 
-    def _check_params(self):
+    def _check_params(self) -> None:
         super()._check_params()
         check_count(self.n_components, "n_components")
 
-    def _fit_map(self, X, errors, representation):
+    def _fit_map(self, X: np.ndarray, errors: np.ndarray, representation: np.ndarray) -> None:
         super()._fit_map(X, errors, representation)
         check_trainable(X)
         n_components = min(self.n_components, *X.shape)
@@ -192,12 +195,14 @@ class HybridRouter(KMeansRouter):
         self.center_ = pca.mean_
         self.components_ = pca.components_ / (length if length > 0 else 1.0)
 
-    def _extended_prior(self, prior):
+    def _extended_prior(self, prior: Prior) -> Prior:
         n_components = len(self.components_)
         variance = _LINEAR_VARIANCE * (prior.noise @ self.cluster_shares_)
         return _joined(prior, np.zeros(n_components), variance * np.eye(n_components))
 
-    def _refined_prior(self, prior, posteriors):
+    def _refined_prior(
+        self, prior: Prior, posteriors: list[tuple[np.ndarray, np.ndarray]]
+    ) -> Prior:
         clusters, linear = slice(self._n_clusters), slice(self._n_clusters, None)
         refined = refine_prior(
             prior._replace(noise=prior.noise[clusters]),
@@ -212,13 +217,13 @@ class HybridRouter(KMeansRouter):
         total += sum(covariance[linear, linear] for _, covariance in posteriors)
         return _joined(refined, mean, total / (len(posteriors) + 1))
 
-    def _phi(self):
+    def _phi(self) -> Phi:
         return SharesAndComponents(
             self.cluster_centers_, self.temperature_, self.center_, self.components_
         )
 
 
-def _joined(prior, mean, covariance):
+def _joined(prior: Prior, mean: np.ndarray, covariance: np.ndarray) -> Prior:
     """Prior of errors in clusters and of independent coefficients without noise of their own."""
     n_clusters = len(prior.mean)
     joined = np.zeros((n_clusters + len(mean), n_clusters + len(mean)))

@@ -1,8 +1,13 @@
 """Routing by K-means clusters of prompts."""
 
+from typing import Any
+
+import numpy as np
+
 from sklearn_uniroute._few_shot_router import FewShotRouter
 from sklearn_uniroute._parameters import check_nonnegative
-from sklearn_uniroute._phi import ClusterShares, NearestCluster
+from sklearn_uniroute._phi import ClusterShares, NearestCluster, Phi
+from sklearn_uniroute._typing import Label, RandomState
 
 
 class KMeansRouter(FewShotRouter):
@@ -151,20 +156,20 @@ class KMeansRouter(FewShotRouter):
 
     def __init__(
         self,
-        n_clusters=8,
+        n_clusters: int = 8,
         *,
-        representation="posterior",
-        temperature=0.1,
-        cost_model="mean",
-        fallback=None,
-        alpha=0.01,
-        cost_weight=0.0,
-        budget=None,
-        n_validation=400,
-        validation="greedy",
-        clusterer=None,
-        random_state=None,
-    ):
+        representation: str = "posterior",
+        temperature: float = 0.1,
+        cost_model: str = "mean",
+        fallback: Label | None = None,
+        alpha: float = 0.01,
+        cost_weight: float = 0.0,
+        budget: float | None = None,
+        n_validation: int | None = 400,
+        validation: str = "greedy",
+        clusterer: Any = None,
+        random_state: RandomState = None,
+    ) -> None:
         self.n_clusters = n_clusters
         self.representation = representation
         self.temperature = temperature
@@ -178,14 +183,14 @@ class KMeansRouter(FewShotRouter):
         self.clusterer = clusterer
         self.random_state = random_state
 
-    def _check_params(self):
+    def _check_params(self) -> None:
         super()._check_params()
         check_nonnegative(self.temperature, "temperature")
 
-    def _fit_map(self, X, errors, representation):
+    def _fit_map(self, X: np.ndarray, errors: np.ndarray, representation: np.ndarray) -> None:
         self.temperature_ = float(self.temperature * self.mean_squared_distance_)
 
-    def _phi(self):
+    def _phi(self) -> Phi:
         if self.temperature_ == 0:
             return NearestCluster(self.cluster_centers_)
         return ClusterShares(self.cluster_centers_, self.temperature_)

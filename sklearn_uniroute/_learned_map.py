@@ -1,5 +1,8 @@
 """Routing by clusters of prompts, with a map from prompts to clusters learned from the labels."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import gen_batches
@@ -14,7 +17,8 @@ from sklearn_uniroute._parameters import (
     check_share,
     check_sizes,
 )
-from sklearn_uniroute._phi import NetworkShares
+from sklearn_uniroute._phi import NetworkShares, Phi
+from sklearn_uniroute._typing import Label, RandomState
 from sklearn_uniroute._validation import check_loss, check_map_shape, check_trainable
 
 # As the default of KMeansRouter.
@@ -187,30 +191,30 @@ class LearnedMapRouter(FewShotRouter):
 
     def __init__(
         self,
-        n_clusters=8,
+        n_clusters: int = 8,
         *,
-        hidden_layer_sizes=(128, 128),
-        cluster_weight=0.5,
-        max_epochs=2,
-        learning_rate=0.005,
-        batch_size=64,
-        loss="auto",
-        device="auto",
-        representation="posterior",
-        cost_model="mean",
-        fallback=None,
-        alpha=0.01,
-        cost_weight=0.0,
-        budget=None,
-        n_validation=400,
-        validation="greedy",
-        clusterer=None,
-        callbacks=None,
-        net_params=None,
-        warm_start=False,
-        verbose=0,
-        random_state=None,
-    ):
+        hidden_layer_sizes: Sequence[int] = (128, 128),
+        cluster_weight: float = 0.5,
+        max_epochs: int = 2,
+        learning_rate: float = 0.005,
+        batch_size: int = 64,
+        loss: str = "auto",
+        device: str = "auto",
+        representation: str = "posterior",
+        cost_model: str = "mean",
+        fallback: Label | None = None,
+        alpha: float = 0.01,
+        cost_weight: float = 0.0,
+        budget: float | None = None,
+        n_validation: int | None = 400,
+        validation: str = "greedy",
+        clusterer: Any = None,
+        callbacks: Any = None,
+        net_params: Mapping[str, Any] | None = None,
+        warm_start: bool = False,
+        verbose: int = 0,
+        random_state: RandomState = None,
+    ) -> None:
         self.n_clusters = n_clusters
         self.hidden_layer_sizes = hidden_layer_sizes
         self.cluster_weight = cluster_weight
@@ -234,7 +238,7 @@ class LearnedMapRouter(FewShotRouter):
         self.verbose = verbose
         self.random_state = random_state
 
-    def _check_params(self):
+    def _check_params(self) -> None:
         super()._check_params()
         check_sizes(self.hidden_layer_sizes, "hidden_layer_sizes")
         check_share(self.cluster_weight, "cluster_weight")
@@ -245,13 +249,13 @@ class LearnedMapRouter(FewShotRouter):
         check_choice(self.loss, "loss", ("auto", "log_loss", "squared_error"))
         import_training()
 
-    def _fit_clusters(self, X, rng):
+    def _fit_clusters(self, X: np.ndarray, rng: np.random.RandomState) -> None:
         if self.warm_start and hasattr(self, "map_state_"):
             check_map_shape(self.cluster_centers_, X, self.n_clusters, self.clusterer)
             return
         super()._fit_clusters(X, rng)
 
-    def _fit_map(self, X, errors, representation):
+    def _fit_map(self, X: np.ndarray, errors: np.ndarray, representation: np.ndarray) -> None:
         from sklearn_uniroute._torch import train_map
 
         check_trainable(X)
@@ -283,7 +287,7 @@ class LearnedMapRouter(FewShotRouter):
         self.temperature_ = float(_TEMPERATURE * self.mean_squared_distance_)
         self.cluster_weight_ = float(self.cluster_weight)
 
-    def _phi(self):
+    def _phi(self) -> Phi:
         return NetworkShares(
             self.map_means_,
             self.coefs_,

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from sklearn_uniroute._phi import Affine
+from sklearn_uniroute._phi import Affine, Phi
 from sklearn_uniroute._ridge_router import RidgeRouter
+from sklearn_uniroute._typing import RandomState
 
 
 class LinearRouter(RidgeRouter):
@@ -83,21 +84,21 @@ class LinearRouter(RidgeRouter):
     def __init__(
         self,
         *,
-        alpha=1.0,
-        cost_weight=0.0,
-        budget=None,
-        n_validation=400,
-        random_state=None,
-    ):
+        alpha: float = 1.0,
+        cost_weight: float = 0.0,
+        budget: float | None = None,
+        n_validation: int | None = 400,
+        random_state: RandomState = None,
+    ) -> None:
         self.alpha = alpha
         self.cost_weight = cost_weight
         self.budget = budget
         self.n_validation = n_validation
         self.random_state = random_state
 
-    def _fit_features(self, X, errors, rng):
+    def _fit_features(self, X: np.ndarray, errors: np.ndarray, rng: np.random.RandomState) -> None:
         self.center_ = X.mean(axis=0, dtype=np.float64)
         self.penalty_ = np.diag(np.append(0.0, np.full(X.shape[1], float(self.alpha))))
 
-    def _phi(self):
+    def _phi(self) -> Phi:
         return Affine(self.center_)

@@ -3,9 +3,10 @@
 import numpy as np
 
 from sklearn_uniroute._parameters import check_count, check_enough
-from sklearn_uniroute._phi import Affine, AffineProjection
+from sklearn_uniroute._phi import Affine, AffineProjection, Phi
 from sklearn_uniroute._ridge import gram_sums, low_rank_factors, ridge_coefficients
 from sklearn_uniroute._ridge_router import RidgeRouter
+from sklearn_uniroute._typing import RandomState
 
 # Share of the training prompts that the rank is chosen on, where there are this many at least.
 _HELD_OUT = 0.1
@@ -95,14 +96,14 @@ class MatrixFactorizationRouter(RidgeRouter):
 
     def __init__(
         self,
-        rank=None,
+        rank: int | None = None,
         *,
-        alpha=1.0,
-        cost_weight=0.0,
-        budget=None,
-        n_validation=400,
-        random_state=None,
-    ):
+        alpha: float = 1.0,
+        cost_weight: float = 0.0,
+        budget: float | None = None,
+        n_validation: int | None = 400,
+        random_state: RandomState = None,
+    ) -> None:
         self.rank = rank
         self.alpha = alpha
         self.cost_weight = cost_weight
@@ -110,12 +111,12 @@ class MatrixFactorizationRouter(RidgeRouter):
         self.n_validation = n_validation
         self.random_state = random_state
 
-    def _check_params(self):
+    def _check_params(self) -> None:
         super()._check_params()
         if self.rank is not None:
             check_count(self.rank, "rank")
 
-    def _fit_features(self, X, errors, rng):
+    def _fit_features(self, X: np.ndarray, errors: np.ndarray, rng: np.random.RandomState) -> None:
         self.center_ = X.mean(axis=0, dtype=np.float64)
         most = min(errors.shape[1], X.shape[1])
         if self.rank is not None:
@@ -130,7 +131,9 @@ class MatrixFactorizationRouter(RidgeRouter):
         self.penalty_ = np.zeros((1 + rank, 1 + rank))
         self.penalty_[1:, 1:] = self.alpha * self.projection_ @ self.projection_.T
 
-    def _factorize(self, X, errors):
+    def _factorize(
+        self, X: np.ndarray, errors: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Levels of the models, and the factors of their ridge coefficients."""
         grams, moments = gram_sums(X, errors, Affine(self.center_).block)
         penalty = np.diag(np.append(0.0, np.full(X.shape[1], float(self.alpha))))
@@ -138,7 +141,7 @@ class MatrixFactorizationRouter(RidgeRouter):
         metric = (sum(grams) / len(grams) + penalty)[1:, 1:]
         return coefficients[:, :1], *low_rank_factors(coefficients[:, 1:], metric)
 
-    def _choose_rank(self, X, errors, rng):
+    def _choose_rank(self, X: np.ndarray, errors: np.ndarray, rng: np.random.RandomState) -> int:
         order = rng.permutation(len(X))
         held_out, training = np.split(order, [int(_HELD_OUT * len(X))])
         # A model that was run on prompts held out alone tells nothing of the rank.
@@ -152,5 +155,5 @@ class MatrixFactorizationRouter(RidgeRouter):
             losses.append(np.nansum(residual**2))
         return int(np.argmin(losses)) + 1
 
-    def _phi(self):
+    def _phi(self) -> Phi:
         return AffineProjection(self.center_, self.projection_)

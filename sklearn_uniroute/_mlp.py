@@ -1,5 +1,6 @@
 """Routing by a neural network with one output per model."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -12,6 +13,7 @@ from sklearn_uniroute._parameters import check_choice, check_count, check_positi
 from sklearn_uniroute._predictors import NetworkOutputs, NetworkPredictor
 from sklearn_uniroute._row_uniform import row_uniform
 from sklearn_uniroute._score import curve_score
+from sklearn_uniroute._typing import RandomState
 from sklearn_uniroute._validation import check_loss
 
 # Share of the prompts on which the epochs are judged.
@@ -120,19 +122,19 @@ class MLPRouter(BaseRouter):
 
     def __init__(
         self,
-        hidden_layer_sizes=(100, 100),
+        hidden_layer_sizes: Sequence[int] = (100, 100),
         *,
-        max_epochs=10,
-        learning_rate=0.001,
-        batch_size=64,
-        loss="auto",
-        device="auto",
-        cost_weight=0.0,
-        budget=None,
-        n_validation=400,
-        verbose=0,
-        random_state=None,
-    ):
+        max_epochs: int = 10,
+        learning_rate: float = 0.001,
+        batch_size: int = 64,
+        loss: str = "auto",
+        device: str = "auto",
+        cost_weight: float = 0.0,
+        budget: float | None = None,
+        n_validation: int | None = 400,
+        verbose: int = 0,
+        random_state: RandomState = None,
+    ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.max_epochs = max_epochs
         self.learning_rate = learning_rate
@@ -145,7 +147,7 @@ class MLPRouter(BaseRouter):
         self.verbose = verbose
         self.random_state = random_state
 
-    def _check_params(self):
+    def _check_params(self) -> None:
         super()._check_params()
         check_sizes(self.hidden_layer_sizes, "hidden_layer_sizes")
         check_count(self.max_epochs, "max_epochs")
@@ -154,12 +156,12 @@ class MLPRouter(BaseRouter):
         check_choice(self.loss, "loss", ("auto", "log_loss", "squared_error"))
         import_training()
 
-    def _fit_features(self, X, errors, rng):
+    def _fit_features(self, X: np.ndarray, errors: np.ndarray, rng: np.random.RandomState) -> None:
         scaler = StandardScaler().fit(X)
         self.input_means_, self.input_scales_ = scaler.mean_, scaler.scale_
         self.training_seed_ = int(rng.randint(2**31))
 
-    def _fit_evidence(self, X, errors):
+    def _fit_evidence(self, X: np.ndarray, errors: np.ndarray) -> None:
         n_models = errors.shape[1]
         order = np.random.RandomState(self.training_seed_).permutation(len(X))
         # A prompt that no model was run on has nothing to teach.
@@ -168,7 +170,9 @@ class MLPRouter(BaseRouter):
         self.networks_ = [network] * n_models
         self.prompts_, self.errors_ = [X] * n_models, list(errors.T.copy())
 
-    def _evidence(self, val_errors, X_val, position):
+    def _evidence(
+        self, val_errors: np.ndarray, X_val: np.ndarray | None, position: int | None
+    ) -> dict[str, Any]:
         prompts = self.X_val_ if X_val is None else X_val
         if position is not None:
             prompts = np.concatenate([self.prompts_[position], prompts])
@@ -187,7 +191,9 @@ class MLPRouter(BaseRouter):
             "errors_": val_errors,
         }
 
-    def _train(self, X, errors, costs):
+    def _train(
+        self, X: np.ndarray, errors: np.ndarray, costs: np.ndarray | None
+    ) -> tuple[dict[str, Any], np.ndarray]:
         """Train on prompts in random order; the first of them are held out."""
         import_training()
         from sklearn_uniroute._torch import train_outputs
@@ -222,7 +228,7 @@ class MLPRouter(BaseRouter):
         output[:, 0] += center
         return network, output
 
-    def _predictor(self, index):
+    def _predictor(self, index: np.ndarray) -> NetworkPredictor:
         networks = [self.networks_[model] for model in index]
         outputs = []
         for network in {id(one): one for one in networks}.values():
@@ -232,7 +238,9 @@ class MLPRouter(BaseRouter):
         return NetworkPredictor(self.input_means_, outputs, self._prices(index))
 
 
-def _worth(outputs, errors, costs, squared):
+def _worth(
+    outputs: np.ndarray, errors: np.ndarray, costs: np.ndarray | None, squared: bool
+) -> tuple[float, float]:
     """Score of choices by the outputs on prompts held out, then their loss."""
     losses = (outputs - errors) ** 2 if squared else np.logaddexp(0, outputs) - errors * outputs
     complete = ~np.isnan(errors).any(axis=1)

@@ -1,11 +1,14 @@
 """Routing by the nearest labelled prompts."""
 
+from typing import Any
+
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
 from sklearn_uniroute._base import BaseRouter
 from sklearn_uniroute._parameters import check_choice, check_count
 from sklearn_uniroute._predictors import NeighborPredictor
+from sklearn_uniroute._typing import RandomState
 
 
 class KNeighborsRouter(BaseRouter):
@@ -80,15 +83,15 @@ class KNeighborsRouter(BaseRouter):
 
     def __init__(
         self,
-        n_neighbors=10,
+        n_neighbors: int = 10,
         *,
-        weights="uniform",
-        metric="euclidean",
-        cost_weight=0.0,
-        budget=None,
-        n_validation=400,
-        random_state=None,
-    ):
+        weights: str = "uniform",
+        metric: Any = "euclidean",
+        cost_weight: float = 0.0,
+        budget: float | None = None,
+        n_validation: int | None = 400,
+        random_state: RandomState = None,
+    ) -> None:
         self.n_neighbors = n_neighbors
         self.weights = weights
         self.metric = metric
@@ -97,17 +100,17 @@ class KNeighborsRouter(BaseRouter):
         self.n_validation = n_validation
         self.random_state = random_state
 
-    def _check_params(self):
+    def _check_params(self) -> None:
         super()._check_params()
         check_count(self.n_neighbors, "n_neighbors")
         check_choice(self.weights, "weights", ("uniform", "distance"))
 
-    def _fit_features(self, X, errors, rng):
+    def _fit_features(self, X: np.ndarray, errors: np.ndarray, rng: np.random.RandomState) -> None:
         # The prompts themselves are the features; an unknown metric shows here.
         probe = NearestNeighbors(n_neighbors=1, metric=self.metric, algorithm="brute")
         probe.fit(X[:2]).kneighbors(X[:1])
 
-    def _fit_evidence(self, X, errors):
+    def _fit_evidence(self, X: np.ndarray, errors: np.ndarray) -> None:
         self.reference_prompts_ = np.concatenate([X, self.X_val_])
         self.representation_ = np.full(
             (errors.shape[1], len(self.reference_prompts_)), np.nan, dtype=errors.dtype
@@ -115,7 +118,7 @@ class KNeighborsRouter(BaseRouter):
         self.representation_[:, : len(X)] = errors.T
         self._n_training_prompts = len(X)
 
-    def _drop_unused(self):
+    def _drop_unused(self) -> None:
         """Forget prompts that were brought for models no longer known."""
         kept = self._n_training_prompts + len(self.X_val_)
         used = np.arange(len(self.reference_prompts_)) < kept
@@ -124,7 +127,9 @@ class KNeighborsRouter(BaseRouter):
             self.reference_prompts_ = self.reference_prompts_[used]
             self.representation_ = self.representation_[:, used]
 
-    def _evidence(self, val_errors, X_val, position):
+    def _evidence(
+        self, val_errors: np.ndarray, X_val: np.ndarray | None, position: int | None
+    ) -> dict[str, Any]:
         if position is None:
             self._drop_unused()
             row = np.full(len(self.reference_prompts_), np.nan)
@@ -140,12 +145,12 @@ class KNeighborsRouter(BaseRouter):
             self._append_reference_prompts(X_val)
         return {"representation_": np.concatenate([row, val_errors])}
 
-    def _append_reference_prompts(self, X):
+    def _append_reference_prompts(self, X: np.ndarray) -> None:
         self.reference_prompts_ = np.concatenate([self.reference_prompts_, X])
         not_run = np.full((len(self.models_), len(X)), np.nan, dtype=self.representation_.dtype)
         self.representation_ = np.concatenate([self.representation_, not_run], axis=1)
 
-    def _predictor(self, index):
+    def _predictor(self, index: np.ndarray) -> NeighborPredictor:
         return NeighborPredictor(
             self.reference_prompts_,
             self.representation_[index],

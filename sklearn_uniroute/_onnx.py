@@ -1,19 +1,25 @@
 """Routing tables as ONNX graphs, for gateways that are not in Python."""
 
 import json
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from sklearn_uniroute import _phi
 from sklearn_uniroute._network import TRACE
+from sklearn_uniroute._operating_point import OperatingPoint
 from sklearn_uniroute._optional import import_optional
+from sklearn_uniroute._phi import NearestCluster
 from sklearn_uniroute._predictors import FeaturePredictor
+from sklearn_uniroute._typing import Label
 
 # Both are old enough for runtimes of 2023.
 _OPSET, _IR_VERSION = 17, 8
 
 
-def table_graph(predictor, operating_point, models):
+def table_graph(predictor: Any, operating_point: OperatingPoint, models: Sequence[Label]) -> Any:
     """Write a routing table as a graph; see `RoutingTable.to_onnx`."""
     onnx = import_optional("onnx", "onnx")
     _check_exportable(predictor, operating_point)
@@ -37,7 +43,7 @@ def table_graph(predictor, operating_point, models):
     return graph.model(predictor.n_features, models)
 
 
-def _check_exportable(predictor, operating_point):
+def _check_exportable(predictor: Any, operating_point: OperatingPoint) -> None:
     if not isinstance(predictor, FeaturePredictor):
         raise NotImplementedError(
             "graphs are written of routers over clusters and of linear ones; use a KMeansRouter, a "
@@ -58,28 +64,29 @@ def _check_exportable(predictor, operating_point):
 class _Graph:
     """Nodes and constants, named one after the other."""
 
-    def __init__(self, onnx):
+    def __init__(self, onnx: Any) -> None:
         self.onnx = onnx
-        self.nodes, self.constants = [], []
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
 
-    def add(self, kind, *inputs, output=None, **attributes):
+    def add(self, kind: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
         output = output or f"{kind.lower()}{len(self.nodes)}"
         self.nodes.append(self.onnx.helper.make_node(kind, inputs, [output], **attributes))
         return output
 
-    def constant(self, array):
+    def constant(self, array: ArrayLike) -> str:
         name = f"constant{len(self.constants)}"
         array = np.ascontiguousarray(array)
         self.constants.append(self.onnx.numpy_helper.from_array(array, name))
         return name
 
-    def single(self, array):
+    def single(self, array: ArrayLike) -> str:
         return self.constant(np.asarray(array, dtype=np.float32))
 
-    def double(self, values):
+    def double(self, values: str) -> str:
         return self.add("Cast", values, to=self.onnx.TensorProto.DOUBLE)
 
-    def model(self, n_features, models):
+    def model(self, n_features: int, models: Sequence[Label]) -> Any:
         helper, kinds = self.onnx.helper, self.onnx.TensorProto
         graph = helper.make_graph(
             self.nodes,
@@ -98,19 +105,19 @@ class _Graph:
         return model
 
 
-def _clusters(graph, nearest, embeddings):
+def _clusters(graph: _Graph, nearest: NearestCluster, embeddings: str) -> str:
     distances = _affine(graph, embeddings, *nearest._cast(np.dtype(np.float32)))
     return graph.add("ArgMin", distances, axis=1, keepdims=0)
 
 
-def _centred(graph, phi, embeddings):
+def _centred(graph: _Graph, phi: _phi.Affine | _phi.AffineProjection, embeddings: str) -> str:
     centred = graph.add("Sub", embeddings, graph.single(phi.center))
     if isinstance(phi, _phi.Affine):
         return centred
     return graph.add("MatMul", centred, graph.single(phi.projection.T))
 
 
-def _features(graph, phi, embeddings):
+def _features(graph: _Graph, phi: Any, embeddings: str) -> str:
     if isinstance(phi, _phi.ClusterShares):
         return _shares(graph, phi, embeddings)
     if isinstance(phi, _phi.NetworkShares):
@@ -121,7 +128,7 @@ def _features(graph, phi, embeddings):
     return graph.add("Concat", shares, components, axis=1)
 
 
-def _shares(graph, shares, embeddings, total=1.0):
+def _shares(graph: _Graph, shares: _phi.ClusterShares, embeddings: str, total: float = 1.0) -> str:
     if shares.temperature == 0:
         clusters = _clusters(graph, shares.nearest, embeddings)
         return graph.add("Gather", graph.single(total * np.eye(shares.n_outputs)), clusters)
@@ -129,7 +136,7 @@ def _shares(graph, shares, embeddings, total=1.0):
     return _softmax(graph, logits, total)
 
 
-def _network(graph, phi, embeddings):
+def _network(graph: _Graph, phi: _phi.NetworkShares, embeddings: str) -> str:
     hidden = graph.add("Sub", embeddings, graph.single(phi.means))
     *layers, last = zip(phi.coefs, phi.intercepts, strict=True)
     for coef, intercept in layers:
@@ -141,12 +148,12 @@ def _network(graph, phi, embeddings):
     return features
 
 
-def _affine(graph, values, coef, intercept):
+def _affine(graph: _Graph, values: str, coef: np.ndarray, intercept: np.ndarray) -> str:
     product = graph.add("MatMul", values, graph.single(coef))
     return graph.add("Add", product, graph.single(intercept))
 
 
-def _softmax(graph, logits, total):
+def _softmax(graph: _Graph, logits: str, total: float) -> str:
     """As `normalised_exp`."""
     highest = graph.add("ReduceMax", logits, axes=[1], keepdims=1)
     powers = graph.add("Exp", graph.add("Sub", logits, highest))

@@ -1,6 +1,7 @@
 """Files of fitted routers, through skops: nothing in them is a pickle."""
 
 from pathlib import Path
+from typing import Any
 
 from sklearn.pipeline import Pipeline
 
@@ -16,6 +17,7 @@ from sklearn_uniroute._mlp import MLPRouter
 from sklearn_uniroute._model_validation import listing
 from sklearn_uniroute._neighbors import KNeighborsRouter
 from sklearn_uniroute._optional import import_optional
+from sklearn_uniroute._typing import StrPath
 from sklearn_uniroute._version import __version__
 from sklearn_uniroute._zero import ZeroRouter
 
@@ -38,7 +40,7 @@ _TRUSTED = {
 }
 
 
-def save_router(router, path):
+def save_router(router: Any, path: StrPath) -> None:
     """Write a router, or a pipeline that ends in one, to a file.
 
     The file holds all that the router is, so that models can be added to it once it is read; for
@@ -88,7 +90,7 @@ def save_router(router, path):
     write_whole(path, content)
 
 
-def load_router(path):
+def load_router(path: StrPath) -> Any:
     """Read a router from a file.
 
     Parameters
@@ -139,7 +141,7 @@ def load_router(path):
     return saved["router"]
 
 
-def _is_router(estimator):
+def _is_router(estimator: Any) -> bool:
     if isinstance(estimator, Pipeline) and estimator.steps:
         estimator = estimator.steps[-1][1]
     return isinstance(estimator, BaseRouter)

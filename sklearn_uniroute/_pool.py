@@ -1,9 +1,10 @@
 """The pool of a fitted router: adding, updating, pricing and removing models."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_uniroute._cost_validation import check_cost
@@ -13,6 +14,7 @@ from sklearn_uniroute._model_validation import (
     check_removable,
     find_model,
 )
+from sklearn_uniroute._typing import Label
 from sklearn_uniroute._validation import (
     check_val_errors,
     check_validation_prompts,
@@ -33,11 +35,19 @@ class PoolMixin:
     # Whether models were added or removed since the router was fitted.
     _pool_changed = False
     _evidence_arrays: tuple[str, ...]
-    _evidence: Callable[..., dict]
-    _cost_rows: Callable[..., dict]
-    _repriced_rows: Callable[..., dict]
+    _evidence: Callable[..., dict[str, Any]]
+    _cost_rows: Callable[..., dict[str, Any]]
+    _repriced_rows: Callable[..., dict[str, Any]]
 
-    def add_model(self, val_errors, *, name=None, cost=None, X_val=None, replace=False):
+    def add_model(
+        self,
+        val_errors: ArrayLike,
+        *,
+        name: Label | None = None,
+        cost: ArrayLike | None = None,
+        X_val: ArrayLike | None = None,
+        replace: bool = False,
+    ) -> Self:
         """Add a model from its errors on a few prompts, without retraining anything.
 
         Parameters
@@ -89,7 +99,9 @@ class PoolMixin:
         self._put_rows(rows, position)
         return self
 
-    def update_model(self, name, val_errors, *, X_val=None):
+    def update_model(
+        self, name: Label, val_errors: ArrayLike, *, X_val: ArrayLike | None = None
+    ) -> Self:
         """Add evidence on a known model.
 
         Parameters
@@ -120,7 +132,7 @@ class PoolMixin:
         self._put_rows(self._evidence(val_errors, X_val, position=position), position)
         return self
 
-    def set_cost(self, name, cost):
+    def set_cost(self, name: Label, cost: float) -> Self:
         """Change the price of a model.
 
         Parameters
@@ -144,11 +156,11 @@ class PoolMixin:
         """
         check_is_fitted(self)
         position = find_model(name, self.models_)
-        cost = check_cost(cost, name, has_costs=self.costs_ is not None)
-        self._put_rows(self._repriced_rows(cost, position), position)
+        price = check_cost(cost, name, has_costs=self.costs_ is not None)
+        self._put_rows(self._repriced_rows(price, position), position)
         return self
 
-    def remove_model(self, name):
+    def remove_model(self, name: Label) -> Self:
         """Forget a model.
 
         Parameters
@@ -181,20 +193,22 @@ class PoolMixin:
         self._drop_unused()
         return self
 
-    def _drop_unused(self):
+    def _drop_unused(self) -> None:
         """Forget what only removed models needed."""
 
-    def _check_removal(self, name):
+    def _check_removal(self, name: Label) -> None:
         check_removable(name, self.models_)
 
-    def _check_evidence(self, val_errors, X_val):
+    def _check_evidence(
+        self, val_errors: ArrayLike, X_val: ArrayLike | None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
         if X_val is not None:
             X_val = check_validation_prompts(self, X_val)
         prompts = self.X_val_ if X_val is None else X_val
         errors = check_val_errors(val_errors, len(prompts), own_prompts=X_val is not None)
         return errors, X_val
 
-    def _put_rows(self, rows, position):
+    def _put_rows(self, rows: dict[str, Any], position: int) -> None:
         """Set one model's row, in copies of the arrays that have one row per model."""
         arrays = {}
         for name, row in rows.items():

@@ -18,11 +18,11 @@ class PoolViewMixin:
 
     models_: np.ndarray
     costs_: Any
-    _calibration: Callable[..., tuple]
+    _calibration: Callable[..., tuple[np.ndarray, np.ndarray, np.ndarray]]
     _calibration_error: Callable[..., np.ndarray]
     __sklearn_is_fitted__: Callable[[], bool]
 
-    def pool_frame(self):
+    def pool_frame(self) -> Any:
         """Show the pool as a DataFrame.
 
         Returns
@@ -52,22 +52,23 @@ class PoolViewMixin:
             self._pool_columns(), index=pandas.Index(self.models_, name="model")
         )
 
-    def _pool_columns(self):
+    def _pool_columns(self) -> dict[str, np.ndarray]:
         index = np.arange(len(self.models_))
         weights = self._calibration(index)[-1]
         columns = {} if self.costs_ is None else {"cost": self.costs_}
         return {**columns, "error": weights @ self._calibration_error(index)}
 
-    def _repr_html_inner(self):
-        return super()._repr_html_inner() + self._pool_html()  # type: ignore[misc]
+    def _repr_html_inner(self) -> str:
+        inner: str = super()._repr_html_inner()  # type: ignore[misc]
+        return inner + self._pool_html()
 
-    def _repr_mimebundle_(self, **kwargs):
-        bundle = super()._repr_mimebundle_(**kwargs)  # type: ignore[misc]
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        bundle: dict[str, Any] = super()._repr_mimebundle_(**kwargs)  # type: ignore[misc]
         if "text/html" in bundle:
             bundle["text/html"] += self._pool_html()
         return bundle
 
-    def _pool_html(self):
+    def _pool_html(self) -> str:
         """Write the pool as a table; nothing before the router is fitted."""
         if not self.__sklearn_is_fitted__():
             return ""

@@ -26,15 +26,17 @@ class RidgeRouter(BaseRouter):
     representation_: np.ndarray
     _evidence_arrays = ("representation_", "grams_", "moments_")
 
-    def _check_params(self):
+    def _check_params(self) -> None:
         super()._check_params()
         check_positive(self.alpha, "alpha")
 
-    def _fit_evidence(self, X, errors):
+    def _fit_evidence(self, X: np.ndarray, errors: np.ndarray) -> None:
         self.grams_, self.moments_ = gram_sums(X, errors, self._phi().block)
         self.representation_ = ridge_coefficients(self.grams_, self.moments_, self.penalty_)
 
-    def _evidence(self, val_errors, X_val, position):
+    def _evidence(
+        self, val_errors: np.ndarray, X_val: np.ndarray | None, position: int | None
+    ) -> dict[str, Any]:
         prompts = self.X_val_ if X_val is None else X_val
         (gram,), moments = gram_sums(prompts, val_errors[:, None], self._phi().block)
         if position is not None:
@@ -43,5 +45,5 @@ class RidgeRouter(BaseRouter):
         (coefficients,) = ridge_coefficients([gram], moments, self.penalty_)
         return {"grams_": gram, "moments_": moments[0], "representation_": coefficients}
 
-    def _predictor(self, index):
+    def _predictor(self, index: np.ndarray) -> FeaturePredictor:
         return FeaturePredictor(self._phi(), self.representation_[index], self._prices(index))

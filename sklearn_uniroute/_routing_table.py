@@ -1,9 +1,11 @@
 """Routing tables: routers frozen for the request path."""
 
 import math
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import Bunch, check_array
 
 from sklearn_uniroute._onnx import table_graph
@@ -17,10 +19,11 @@ from sklearn_uniroute._table_validation import (
     check_prompt_width,
     check_recorded,
 )
+from sklearn_uniroute._typing import Label, StrPath
 from sklearn_uniroute._validation import FLOATS
 
 # No models.
-_NONE: tuple = ()
+_NONE: tuple[Label, ...] = ()
 
 
 class RoutingTable:
@@ -63,7 +66,7 @@ class RoutingTable:
     True
     """
 
-    models: tuple
+    models: tuple[Label, ...]
     cost_weight: float
     n_features: int
     embedder: str | None
@@ -74,16 +77,23 @@ class RoutingTable:
     # Whether prompts go by errors and mean costs at one cost weight, whatever they are.
     _plain: bool
     # The clusters of prompts and the models for them, where that is all there is to it.
-    _nearest: Any
-    _by_cluster: list | None
-    _positions: dict
-    _shape: tuple
+    _nearest: Callable[[np.ndarray], int]
+    _by_cluster: list[Label] | None
+    _positions: dict[Label, int]
+    _shape: tuple[int, ...]
     _weighted: np.ndarray
     _may_tie: bool
 
     def __init__(
-        self, predictor, models, *, has_costs, operating_point, embedder=None, fingerprint=None
-    ):
+        self,
+        predictor: Predictor,
+        models: Sequence[Label],
+        *,
+        has_costs: bool,
+        operating_point: OperatingPoint,
+        embedder: str | None = None,
+        fingerprint: str | None = None,
+    ) -> None:
         plain = operating_point.share == 0
         nearest = by_cluster = None
         if isinstance(predictor, FeaturePredictor):
@@ -110,26 +120,26 @@ class RoutingTable:
         )
 
     @property
-    def costs(self):
+    def costs(self) -> np.ndarray | None:
         if not self._has_costs:
             return None
         prices = self._predictor.prices.view()
         prices.flags.writeable = False
         return prices
 
-    def __setattr__(self, name, value):
+    def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a RoutingTable never changes; cannot set {name!r}.")
 
-    def __delattr__(self, name):
+    def __delattr__(self, name: str) -> None:
         raise AttributeError(f"a RoutingTable never changes; cannot delete {name!r}.")
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return (
             f"<RoutingTable of {len(self.models)} models, {self.n_features} features, "
             f"cost_weight={self.cost_weight:g}>"
         )
 
-    def route(self, x, *, exclude=_NONE):
+    def route(self, x: ArrayLike, *, exclude: Iterable[Label] = _NONE) -> Label:
         """Choose a model for one prompt.
 
         Parameters
@@ -161,7 +171,8 @@ class RoutingTable:
         else:
             excluded = check_excluded(exclude, self._positions)
         if not self._plain:
-            return self.models[self._choose(x[None], excluded)[0]]
+            place: int = self._choose(x[None], excluded)[0]
+            return self.models[place]
         scores = self._predictor.row(x) + self._weighted
         if excluded:
             scores[excluded] = np.inf
@@ -171,7 +182,7 @@ class RoutingTable:
             place = self._choose(x[None], excluded)[0]
         return self.models[place]
 
-    def route_many(self, X, *, exclude=_NONE):
+    def route_many(self, X: ArrayLike, *, exclude: Iterable[Label] = _NONE) -> np.ndarray:
         """Choose a model for each of many prompts.
 
         Parameters
@@ -191,13 +202,14 @@ class RoutingTable:
         ValueError
             As :meth:`route` does.
         """
-        X = check_array(X, dtype=FLOATS, input_name="X")
-        check_prompt_width(X, self.n_features)
+        prompts: np.ndarray = check_array(X, dtype=FLOATS, input_name="X")
+        check_prompt_width(prompts, self.n_features)
         names = np.array(self.models)
         excluded = None if exclude is _NONE else check_excluded(exclude, self._positions)
-        return names[self._choose(X, excluded)]
+        chosen: np.ndarray = names[self._choose(prompts, excluded)]
+        return chosen
 
-    def explain(self, x):
+    def explain(self, x: ArrayLike) -> Bunch:
         """Tell why a prompt goes where it goes.
 
         Parameters
@@ -269,7 +281,9 @@ class RoutingTable:
             score=(error + cost_weight * costs)[0].astype(X.dtype),
         )
 
-    def save(self, path, *, embedder=None, fingerprint=None):
+    def save(
+        self, path: StrPath, *, embedder: str | None = None, fingerprint: str | None = None
+    ) -> None:
         """Write the table to a file.
 
         The file is an .npz archive of arrays and a JSON header, and nothing in it is ever run. It
@@ -300,7 +314,7 @@ class RoutingTable:
             fingerprint=self.fingerprint if fingerprint is None else fingerprint,
         )
 
-    def to_onnx(self):
+    def to_onnx(self) -> Any:
         """Write the table as an ONNX graph, for gateways that are not in Python.
 
         Its input `embeddings` has shape (n_prompts, n_features), in single precision and any number
@@ -329,7 +343,14 @@ class RoutingTable:
         return table_graph(self._predictor, self._point, self.models)
 
     @classmethod
-    def load(cls, path, *, n_features=None, embedder=None, fingerprint=None):
+    def load(
+        cls,
+        path: StrPath,
+        *,
+        n_features: int | None = None,
+        embedder: str | None = None,
+        fingerprint: str | None = None,
+    ) -> Self:
         """Read a table from a file.
 
         Parameters
@@ -360,6 +381,6 @@ class RoutingTable:
         check_recorded(content.fingerprint, fingerprint, "fingerprint", path)
         return cls(**content._asdict())
 
-    def _choose(self, X, excluded):
+    def _choose(self, X: np.ndarray, excluded: list[int] | None) -> np.ndarray:
         among = np.delete(np.arange(len(self.models)), excluded) if excluded else None
         return self._point.choose(self._predictor, X, among)

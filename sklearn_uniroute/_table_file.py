@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ from sklearn_uniroute._predictors import (
     NetworkPredictor,
     Predictor,
 )
+from sklearn_uniroute._typing import Label, StrPath
 from sklearn_uniroute._version import __version__
 
 # Raised with every change that older versions cannot read.
@@ -61,7 +63,16 @@ class TableContent(NamedTuple):
     fingerprint: str | None
 
 
-def write_table(path, predictor, operating_point, *, models, has_costs, embedder, fingerprint):
+def write_table(
+    path: StrPath,
+    predictor: Predictor,
+    operating_point: OperatingPoint,
+    *,
+    models: Sequence[Label],
+    has_costs: bool,
+    embedder: str | None,
+    fingerprint: str | None,
+) -> None:
     """Write a table; see `RoutingTable.save`."""
     for name, text in (("embedder", embedder), ("fingerprint", fingerprint)):
         if not (text is None or isinstance(text, str)):
@@ -99,7 +110,7 @@ def write_table(path, predictor, operating_point, *, models, has_costs, embedder
     write_whole(path, archive.getvalue())
 
 
-def read_table(path):
+def read_table(path: StrPath) -> TableContent:
     """Read a table; see `RoutingTable.load`."""
     content = Path(path).read_bytes()
     try:
@@ -127,7 +138,7 @@ class _NewerError(Exception):
     """The file is sound, and of a later format."""
 
 
-def _checksum(members):
+def _checksum(members: dict[str, bytes]) -> bytes:
     digest = hashlib.sha256()
     for name, content in sorted(members.items()):
         digest.update(f"{name}:{len(content)}:".encode())
@@ -135,7 +146,7 @@ def _checksum(members):
     return digest.hexdigest().encode()
 
 
-def _read_members(content):
+def _read_members(content: bytes) -> dict[str, bytes]:
     with zipfile.ZipFile(io.BytesIO(content)) as file:
         infos = file.infolist()
         if any(info.compress_type != zipfile.ZIP_STORED for info in infos):
@@ -147,7 +158,7 @@ def _read_members(content):
     return members
 
 
-def _read_array(content):
+def _read_array(content: bytes) -> np.ndarray:
     buffer = io.BytesIO(content)
     array = np.lib.format.read_array(buffer, allow_pickle=False)
     if buffer.read(1):
@@ -158,13 +169,20 @@ def _read_array(content):
 class _Arrays:
     """Arrays of a file, taken one by one, with sizes that must agree."""
 
-    def __init__(self, arrays, sizes):
+    def __init__(self, arrays: dict[str, np.ndarray], sizes: dict[str, int]) -> None:
         self.arrays, self.sizes = arrays, sizes
 
-    def __contains__(self, name):
+    def __contains__(self, name: str) -> bool:
         return name in self.arrays
 
-    def take(self, name, letters, *, dtypes=("float32", "float64"), missing=False):
+    def take(
+        self,
+        name: str,
+        letters: Sequence[str],
+        *,
+        dtypes: Sequence[str] = ("float32", "float64"),
+        missing: bool = False,
+    ) -> np.ndarray:
         array = self.arrays.pop(name)
         if array.dtype.name not in dtypes:
             raise ValueError(f"{name} is of {array.dtype}")
@@ -180,7 +198,7 @@ class _Arrays:
         return array
 
 
-def _unpack(header, arrays):
+def _unpack(header: dict[str, Any], arrays: _Arrays) -> TableContent:
     models = _kind_of(header["models"], list)
     if len({type(model) for model in models}) != 1 or len(set(models)) != len(models):
         raise ValueError("models have no names of one kind")
@@ -213,8 +231,8 @@ def _unpack(header, arrays):
 # Errors from features
 
 
-def _pack_features(predictor, arrays):
-    phi = predictor.phi
+def _pack_features(predictor: FeaturePredictor, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    phi: Any = predictor.phi
     arrays["representation"] = predictor.representation
     if predictor.cost_representation is not None:
         arrays["cost_representation"] = predictor.cost_representation
@@ -232,9 +250,11 @@ def _pack_features(predictor, arrays):
     return settings
 
 
-def _unpack_features(settings, arrays, prices):
+def _unpack_features(
+    settings: dict[str, Any], arrays: _Arrays, prices: np.ndarray
+) -> FeaturePredictor:
     kind, shapes, numbers = _PHI[settings["phi"]]
-    values = {name: arrays.take(name, letters) for name, letters in shapes.items()}
+    values: dict[str, Any] = {name: arrays.take(name, letters) for name, letters in shapes.items()}
     values |= {name: _number(settings[name], *ends) for name, ends in numbers.items()}
     if settings["phi"] == "network":
         values["coefs"], values["intercepts"], _ = _unpack_layers("", arrays, last="K")
@@ -258,7 +278,7 @@ def _unpack_features(settings, arrays, prices):
 # Errors from networks
 
 
-def _pack_networks(predictor, arrays):
+def _pack_networks(predictor: NetworkPredictor, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     arrays["means"] = predictor.means
     networks = []
     for number, network in enumerate(predictor.networks):
@@ -270,7 +290,9 @@ def _pack_networks(predictor, arrays):
     return {"squared": networks}
 
 
-def _unpack_networks(settings, arrays, prices):
+def _unpack_networks(
+    settings: dict[str, Any], arrays: _Arrays, prices: np.ndarray
+) -> NetworkPredictor:
     means = arrays.take("means", "D")
     networks = []
     for number, squared in enumerate(settings["squared"]):
@@ -287,13 +309,20 @@ def _unpack_networks(settings, arrays, prices):
     return NetworkPredictor(means, networks, prices)
 
 
-def _pack_layers(prefix, coefs, intercepts, arrays):
+def _pack_layers(
+    prefix: str,
+    coefs: list[np.ndarray],
+    intercepts: list[np.ndarray],
+    arrays: dict[str, np.ndarray],
+) -> None:
     for layer, (coef, intercept) in enumerate(zip(coefs, intercepts, strict=True)):
         arrays[f"{prefix}coef{layer}"] = coef
         arrays[f"{prefix}intercept{layer}"] = intercept
 
 
-def _unpack_layers(prefix, arrays, last=None):
+def _unpack_layers(
+    prefix: str, arrays: _Arrays, last: str | None = None
+) -> tuple[list[np.ndarray], list[np.ndarray], int]:
     """Layers as far as there are any, and the width of the last; it has the size of a letter."""
     coefs: list[np.ndarray] = []
     intercepts, inputs = [], "D"
@@ -312,7 +341,7 @@ def _unpack_layers(prefix, arrays, last=None):
 # Errors from neighbours
 
 
-def _pack_neighbors(predictor, arrays):
+def _pack_neighbors(predictor: Any, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     if not isinstance(predictor.metric, str):
         raise TypeError(
             f"`metric` is the function {predictor.metric!r}, which no file can hold; fit with one "
@@ -326,7 +355,9 @@ def _pack_neighbors(predictor, arrays):
     }
 
 
-def _unpack_neighbors(settings, arrays, prices):
+def _unpack_neighbors(
+    settings: dict[str, Any], arrays: _Arrays, prices: np.ndarray
+) -> NeighborPredictor:
     prompts = arrays.take("prompts", "ND")
     errors = arrays.take("errors", "MN", missing=True)
     if np.isnan(errors).all(axis=1).any():
@@ -346,20 +377,20 @@ def _unpack_neighbors(settings, arrays, prices):
 # Values of the header
 
 
-def _number(value, low, high=np.inf):
+def _number(value: object, low: float, high: float = np.inf) -> float:
     value = float(_kind_of(value, int | float))
     if not (low <= value <= high and np.isfinite(value)):
         raise ValueError(f"{value} is out of range")
     return value
 
 
-def _whole(value, low, high=np.inf):
+def _whole(value: int, low: float, high: float = np.inf) -> int:
     if not low <= _kind_of(value, int) <= high:
         raise ValueError(f"{value} is out of range")
     return value
 
 
-def _kind_of(value, kind):
+def _kind_of(value: Any, kind: Any) -> Any:
     # True is an int to Python.
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise ValueError(f"{value!r} is no {kind}")

@@ -1,5 +1,6 @@
 """Training of networks, the only module that needs torch and skorch."""
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Lock
 from typing import Any
@@ -28,7 +29,7 @@ _MARGIN = 1e-6
 class ClusterMap(nn.Module):
     """Responsibilities of clusters: eq. 21 of the paper."""
 
-    def __init__(self, n_features, hidden_layer_sizes, n_clusters):
+    def __init__(self, n_features: int, hidden_layer_sizes: Sequence[int], n_clusters: int) -> None:
         super().__init__()
         layers: list[nn.Module] = [nn.BatchNorm1d(n_features)]
         n_inputs = n_features
@@ -37,7 +38,7 @@ class ClusterMap(nn.Module):
             n_inputs = n_outputs
         self.layers = nn.Sequential(*layers, nn.Linear(n_inputs, n_clusters))
 
-    def forward(self, X):
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
         return torch.softmax(self.layers(X), dim=1)
 
 
@@ -47,12 +48,14 @@ class RepresentationLoss(nn.Module):
     Averaged over the models that were run on each prompt; NaN marks those that were not.
     """
 
-    def __init__(self, representation, squared):
+    representation: torch.Tensor
+
+    def __init__(self, representation: np.ndarray, squared: bool) -> None:
         super().__init__()
         self.register_buffer("representation", torch.as_tensor(representation))
         self.squared = squared
 
-    def forward(self, features, errors):
+    def forward(self, features: torch.Tensor, errors: torch.Tensor) -> torch.Tensor:
         predicted = features @ self.representation.T
         return _observed_mean(_squared_error if self.squared else _log_loss, predicted, errors)
 
@@ -60,7 +63,7 @@ class RepresentationLoss(nn.Module):
 class OutputPerModel(nn.Module):
     """A network of ReLU layers with one output per model."""
 
-    def __init__(self, n_features, hidden_layer_sizes, n_models):
+    def __init__(self, n_features: int, hidden_layer_sizes: Sequence[int], n_models: int) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         n_inputs = n_features
@@ -69,54 +72,66 @@ class OutputPerModel(nn.Module):
             n_inputs = n_outputs
         self.layers = nn.Sequential(*layers, nn.Linear(n_inputs, n_models))
 
-    def forward(self, X):
-        return self.layers(X)
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
+        outputs: torch.Tensor = self.layers(X)
+        return outputs
 
 
 class OutputLoss(nn.Module):
     """Squared error of the outputs, or log loss of the errors of which they are the log odds."""
 
-    def __init__(self, squared):
+    def __init__(self, squared: bool) -> None:
         super().__init__()
         self.squared = squared
 
-    def forward(self, outputs, errors):
+    def forward(self, outputs: torch.Tensor, errors: torch.Tensor) -> torch.Tensor:
         return _observed_mean(_squared_error if self.squared else _logistic_loss, outputs, errors)
 
 
-def _observed_mean(loss, predicted, errors):
+def _observed_mean(
+    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    predicted: torch.Tensor,
+    errors: torch.Tensor,
+) -> torch.Tensor:
     observed = ~errors.isnan()
     losses = loss(predicted, errors.nan_to_num())
     return (losses * observed).sum() / observed.sum().clamp(min=1)
 
 
-def _squared_error(predicted, errors):
+def _squared_error(predicted: torch.Tensor, errors: torch.Tensor) -> torch.Tensor:
     return (predicted - errors) ** 2
 
 
-def _log_loss(predicted, errors):
+def _log_loss(predicted: torch.Tensor, errors: torch.Tensor) -> torch.Tensor:
     predicted = predicted.clamp(_MARGIN, 1 - _MARGIN)
     return -(errors * predicted.log() + (1 - errors) * (1 - predicted).log())
 
 
-def _logistic_loss(log_odds, errors):
+def _logistic_loss(log_odds: torch.Tensor, errors: torch.Tensor) -> torch.Tensor:
     return functional.softplus(log_odds) - errors * log_odds
 
 
-class BatchLoader(DataLoader):
+class BatchLoader(DataLoader[Any]):
     """Take whole batches from the arrays, instead of rows to be put together one by one.
 
     With `spare_last`, a last batch of a single row is left out.
     """
 
-    def __init__(self, dataset, batch_size, shuffle=False, spare_last=False, **kwargs):
+    def __init__(
+        self,
+        dataset: Any,
+        batch_size: int,
+        shuffle: bool = False,
+        spare_last: bool = False,
+        **kwargs: Any,
+    ) -> None:
         order = RandomSampler(dataset) if shuffle else SequentialSampler(dataset)
         drop_last = spare_last and len(dataset) % batch_size == 1
         sampler = BatchSampler(order, batch_size, drop_last)
         super().__init__(dataset, batch_size=None, sampler=sampler, **kwargs)
 
 
-def find_device(name):
+def find_device(name: str | torch.device) -> str:
     """Name the device to train on: the GPU for "auto", if there is one."""
     name = str(name)
     has_cuda = torch.cuda.is_available()
@@ -137,18 +152,18 @@ def find_device(name):
 
 
 def train_map(
-    X,
-    errors,
-    representation,
+    X: np.ndarray,
+    errors: np.ndarray,
+    representation: np.ndarray,
     *,
-    means,
-    scales,
-    squared,
-    hidden_layer_sizes,
-    seed,
-    state=None,
-    **settings,
-):
+    means: np.ndarray,
+    scales: np.ndarray,
+    squared: bool,
+    hidden_layer_sizes: Sequence[int],
+    seed: int,
+    state: dict[str, np.ndarray] | None = None,
+    **settings: Any,
+) -> tuple[list[np.ndarray], list[np.ndarray], dict[str, np.ndarray], list[float]]:
     """Train a map from embeddings to responsibilities.
 
     Torch's random state and the numbers of threads are left as they were.
@@ -209,8 +224,18 @@ def train_map(
 
 
 def train_outputs(
-    X, errors, held_out, judge, *, means, scales, squared, hidden_layer_sizes, seed, **settings
-):
+    X: np.ndarray,
+    errors: np.ndarray,
+    held_out: np.ndarray,
+    judge: Any,
+    *,
+    means: np.ndarray,
+    scales: np.ndarray,
+    squared: bool,
+    hidden_layer_sizes: Sequence[int],
+    seed: int,
+    **settings: Any,
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Train a network with one output per model, and keep the best of its epochs.
 
     Torch's random state and the numbers of threads are left as they were.
@@ -260,13 +285,13 @@ def train_outputs(
 class KeepBest(Callback):
     """Remember the weights of the epoch that does best on prompts held out."""
 
-    def __init__(self, held_out, judge):
+    def __init__(self, held_out: np.ndarray, judge: Any) -> None:
         self.held_out = held_out
         self.judge = judge
         self.value: Any = None
         self.state: Any = None
 
-    def on_epoch_end(self, net, **kwargs):
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Judge the weights as they are now."""
         outputs = net.forward(self.held_out).cpu().numpy()
         check_finite_weights({"outputs": outputs})
@@ -278,7 +303,7 @@ class KeepBest(Callback):
 
 
 @contextmanager
-def _training(seed, device):
+def _training(seed: int, device: str) -> Iterator[None]:
     """Seed torch, and give its state and the numbers of threads back as they were."""
     devices = range(torch.cuda.device_count()) if find_device(device).startswith("cuda") else []
     # Networks this small train many times slower in several threads.
@@ -290,8 +315,15 @@ def _training(seed, device):
 
 
 def _net_settings(
-    *, max_epochs, learning_rate, batch_size, device, verbose, callbacks=None, net_params=None
-):
+    *,
+    max_epochs: int,
+    learning_rate: float,
+    batch_size: int,
+    device: str,
+    verbose: int,
+    callbacks: Any = None,
+    net_params: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     settings = {
         "optimizer": torch.optim.Adam,
         "lr": learning_rate,
@@ -308,14 +340,14 @@ def _net_settings(
     return {**settings, **(net_params or {})}
 
 
-def _standardised(X, means, scales):
+def _standardised(X: np.ndarray, means: np.ndarray, scales: np.ndarray) -> np.ndarray:
     standardised = np.empty(X.shape, dtype=np.float32)
     for rows in row_blocks(len(X)):
         standardised[rows] = (X[rows] - means) / scales
     return standardised
 
 
-def _fit(net, X, errors):
+def _fit(net: Any, X: np.ndarray, errors: np.ndarray) -> None:
     # Not `partial_fit`, which takes every interruption for the end.
     net.notify("on_train_begin", X=X, y=errors)
     try:
@@ -326,7 +358,7 @@ def _fit(net, X, errors):
     net.notify("on_train_end", X=X, y=errors)
 
 
-def _stopped_early(net):
+def _stopped_early(net: Any) -> bool:
     """Tell early stopping, which skorch does by an interruption, from one by the user."""
     return any(
         isinstance(callback, EarlyStopping) and callback.misses_ >= callback.patience
@@ -334,7 +366,7 @@ def _stopped_early(net):
     )
 
 
-def _settle_normalisation(module, X):
+def _settle_normalisation(module: ClusterMap, X: Any) -> None:
     """Replace the running averages of batch normalisation by those of the weights as trained.
 
     After a few steps on little data, they still show where they started.
@@ -354,7 +386,7 @@ def _settle_normalisation(module, X):
         layer.momentum = value
 
 
-def _folded(layers, scales):
+def _folded(layers: nn.Sequential, scales: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Weights and offsets of the linear layers, with all scaling multiplied into them."""
     coefs: list[torch.Tensor] = []
     intercepts: list[torch.Tensor] = []
@@ -382,7 +414,7 @@ def _folded(layers, scales):
     return as_single[0], as_single[1]
 
 
-def _normalisation(layer):
+def _normalisation(layer: Any) -> tuple[torch.Tensor, torch.Tensor]:
     """Factor and offset that batch normalisation amounts to once trained."""
     scale = layer.weight / torch.sqrt(layer.running_var + layer.eps)
     return scale, layer.bias - layer.running_mean * scale

@@ -3,7 +3,8 @@
 import numpy as np
 
 from sklearn_uniroute._cluster_router import ClusterRouter
-from sklearn_uniroute._phi import NearestCluster
+from sklearn_uniroute._phi import NearestCluster, Phi
+from sklearn_uniroute._typing import RandomState
 
 
 class ZeroRouter(ClusterRouter):
@@ -80,25 +81,25 @@ class ZeroRouter(ClusterRouter):
     def __init__(
         self,
         *,
-        cost_weight=0.0,
-        budget=None,
-        n_validation=400,
-        random_state=None,
-    ):
+        cost_weight: float = 0.0,
+        budget: float | None = None,
+        n_validation: int | None = 400,
+        random_state: RandomState = None,
+    ) -> None:
         self.cost_weight = cost_weight
         self.budget = budget
         self.n_validation = n_validation
         self.random_state = random_state
 
-    def _fit_clusters(self, X, rng):
+    def _fit_clusters(self, X: np.ndarray, rng: np.random.RandomState) -> None:
         """All prompts are one cluster."""
 
     @property
-    def _n_clusters(self):
+    def _n_clusters(self) -> int:
         return 1
 
-    def _phi(self):
+    def _phi(self) -> Phi:
         return NearestCluster(np.zeros((1, self.n_features_in_)))
 
-    def _assign(self, X):
+    def _assign(self, X: np.ndarray) -> np.ndarray:
         return np.zeros(len(X), dtype=np.intp)
