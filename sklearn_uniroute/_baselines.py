@@ -5,7 +5,14 @@ import numpy as np
 BASELINES = ("random", "cheapest", "best", "oracle")
 
 
-def baseline_inputs(name, y_val, y_test, costs, model_costs, rng):
+def baseline_inputs(
+    name: str,
+    y_val: np.ndarray,
+    y_test: np.ndarray,
+    costs: np.ndarray,
+    model_costs: np.ndarray,
+    rng: np.random.RandomState,
+) -> tuple[np.ndarray, np.ndarray]:
     """Express a baseline as errors and costs to choose by.
 
     Parameters

@@ -1,5 +1,7 @@
 """A pool of small classifiers: real models with real errors, in seconds and offline."""
 
+from typing import Any
+
 import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
@@ -11,13 +13,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils import Bunch, check_random_state
 
+from sklearn_uniroute._typing import RandomState
+
 _N_TRAINING_IMAGES = 400
 # Standard deviation of the noise on pixels in [0, 1].
 _PIXEL_NOISE = 0.15
 _N_SPECIALISTS = 14
 
 
-def make_classifier_pool(*, random_state=0):
+def make_classifier_pool(*, random_state: RandomState = 0) -> Bunch:
     """Train classifiers of different size and skill, and record which gets which image right.
 
     It stands in for a pool of language models where none is at hand: images of handwritten digits
@@ -74,7 +78,7 @@ def make_classifier_pool(*, random_state=0):
     )
 
 
-def _generalists(seed):
+def _generalists(seed: int) -> dict[str, Any]:
     return {
         **{
             f"logistic-pca{size}": _projected(size, LogisticRegression(max_iter=500))
@@ -93,18 +97,18 @@ def _generalists(seed):
     }
 
 
-def _projected(n_components, classifier):
+def _projected(n_components: int, classifier: Any) -> Any:
     return make_pipeline(PCA(n_components, svd_solver="full"), classifier)
 
 
-def _size(classifier):
+def _size(classifier: Any) -> int:
     """Count the fitted parameters, or the nodes of trees."""
     if hasattr(classifier, "steps"):
         return sum(_size(step) for _, step in classifier.steps)
     if hasattr(classifier, "estimators_"):
         return sum(_size(tree) for tree in classifier.estimators_)
     if hasattr(classifier, "tree_"):
-        return classifier.tree_.node_count
+        return int(classifier.tree_.node_count)
     if hasattr(classifier, "coefs_"):
         return sum(array.size for array in (*classifier.coefs_, *classifier.intercepts_))
     names = ("mean_", "components_", "coef_", "intercept_", "theta_", "var_", "class_prior_")

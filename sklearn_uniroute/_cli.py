@@ -4,8 +4,10 @@ import argparse
 import ast
 import json
 import sys
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from sklearn_uniroute import (
     HybridRouter,
@@ -49,7 +51,7 @@ if find_spec("torch") and find_spec("skorch"):
     DEFAULT_ROUTERS += ("LearnedMapRouter(24)",)
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; the process's own arguments by default."""
     parser = _parser()
     options = parser.parse_args(arguments)
@@ -59,7 +61,7 @@ def main(arguments=None):
         parser.exit(2, f"{parser.prog} {options.command}: {error}\n")
 
 
-def _parser():
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "python -m sklearn_uniroute", description="Route prompts over a changing pool of models."
     )
@@ -128,7 +130,7 @@ def _parser():
     return parser
 
 
-def parse_router(text):
+def parse_router(text: str) -> tuple[str, Any]:
     """Make a router from its name or a call with literal arguments, as in ``KMeansRouter(24)``.
 
     Returns
@@ -149,7 +151,7 @@ def parse_router(text):
         raise argparse.ArgumentTypeError(f"{text!r} makes no router: {error}") from error
 
 
-def _compare(options):
+def _compare(options: argparse.Namespace) -> None:
     # What is missing shows before the work, not after it.
     import_optional("matplotlib.figure", "plot")
     tqdm = import_optional("tqdm", "cli").tqdm

@@ -1,8 +1,12 @@
 """Comparison of routers on models they have not seen, over repeated random splits."""
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
 import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import clone
+from sklearn.utils import Bunch
 from threadpoolctl import threadpool_limits
 
 from sklearn_uniroute._baselines import BASELINES, baseline_inputs
@@ -10,7 +14,7 @@ from sklearn_uniroute._comparison import RouterComparison
 from sklearn_uniroute._curve import check_curve_inputs, curve_points, is_wide
 from sklearn_uniroute._model_validation import listing, repeated
 from sklearn_uniroute._parameters import check_choice, check_count
-from sklearn_uniroute._splits import TEST_SHARE, count_training_models, draw_split
+from sklearn_uniroute._splits import TEST_SHARE, Split, count_training_models, draw_split
 from sklearn_uniroute.metrics import (
     deferral_area_score,
     peak_quality_score,
@@ -22,17 +26,17 @@ _GRID_SIZE = 300
 
 
 def compare_routers(
-    routers,
-    data,
+    routers: Mapping[str, Any],
+    data: Bunch,
     *,
-    n_trials=20,
-    n_validation=None,
-    model_share=2 / 3,
-    baselines=(),
-    n_jobs=None,
-    random_state=0,
-    progress=iter,
-):
+    n_trials: int = 20,
+    n_validation: int | None = None,
+    model_share: float = 2 / 3,
+    baselines: Sequence[str] = (),
+    n_jobs: int | None = None,
+    random_state: int = 0,
+    progress: Callable[[Iterable[Any]], Iterable[Any]] = iter,
+) -> RouterComparison:
     """Compare routers on models they have not seen, over repeated random splits.
 
     In each trial models are split into training and unseen ones and prompts, 60 : 10 : 30, into
@@ -133,7 +137,7 @@ def compare_routers(
     )
 
 
-def check_names(names):
+def check_names(names: list[str]) -> None:
     """Refuse a comparison of nothing, and names that stand for two things."""
     twice = repeated(names)
     if twice or not names:
@@ -143,7 +147,13 @@ def check_names(names):
         )
 
 
-def check_comparable(data, n_trials, n_validation, model_share, share_before_test):
+def check_comparable(
+    data: Bunch,
+    n_trials: int,
+    n_validation: int | None,
+    model_share: float,
+    share_before_test: float,
+) -> tuple[np.ndarray, int, int]:
     """Check that data can be split as a comparison asks for.
 
     Returns the mean cost of each model and the numbers of validation prompts and training models.
@@ -175,8 +185,17 @@ def check_comparable(data, n_trials, n_validation, model_share, share_before_tes
 
 
 def _run_trial(
-    X, y, costs, model_costs, routers, baselines, n_validation, n_training_models, grid, seed
-):
+    X: np.ndarray,
+    y: np.ndarray,
+    costs: np.ndarray,
+    model_costs: np.ndarray,
+    routers: Mapping[str, Any],
+    baselines: Sequence[str],
+    n_validation: int,
+    n_training_models: int,
+    grid: np.ndarray,
+    seed: int,
+) -> tuple[Split, list[list[float]], list[np.ndarray]]:
     rng = np.random.RandomState(seed)
     split = draw_split(rng, len(X), model_costs, n_validation, n_training_models)
     known, unseen = split.training_models, split.unseen_models
@@ -202,8 +221,10 @@ def _run_trial(
             inputs.append(router._curve_inputs(X[split.test], y_test, test_costs, pool, None))
     paid_before = costs[np.ix_(split.validation, unseen)] if per_call else costs[unseen]
     known_costs = np.nanmean(np.atleast_2d(paid_before), axis=0)
-    for name in baselines:
-        error, routing_costs = baseline_inputs(name, y_val, y_test, test_costs, known_costs, rng)
+    for baseline in baselines:
+        error, routing_costs = baseline_inputs(
+            baseline, y_val, y_test, test_costs, known_costs, rng
+        )
         inputs.append((y_test, error, test_costs, routing_costs))
     scores, curves = [], []
     singles = [False] * len(routers) + [name == "best" for name in baselines]

@@ -1,6 +1,7 @@
 """What a comparison of routers comes to: statistics, a table, a data frame and a picture."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -52,10 +53,10 @@ class RouterComparison:
     model_cost: np.ndarray
     model_quality: np.ndarray
 
-    def __str__(self):
+    def __str__(self) -> str:
         return write_table(self)
 
-    def to_frame(self):
+    def to_frame(self) -> Any:
         """Bring the statistics into a DataFrame.
 
         Returns
@@ -86,7 +87,7 @@ class RouterComparison:
             rows[record["router"]] = row
         return pandas.DataFrame.from_dict(rows, orient="index").rename_axis("router")
 
-    def plot(self, ax=None, *, confidence=0.95):
+    def plot(self, ax: Any = None, *, confidence: float = 0.95) -> list[DeferralCurveDisplay]:
         """Draw the mean deferral curves with pointwise intervals, and the single models.
 
         A curve is drawn where at least half of the trials have a model that costs no more, and is
@@ -125,7 +126,7 @@ class RouterComparison:
         return displays
 
 
-def summarise(comparison):
+def summarise(comparison: RouterComparison) -> list[dict[str, Any]]:
     """Summarise the trials, one record per router.
 
     Each score is a pair of its mean and half the width of its 95 % interval, and the gain is its
@@ -143,7 +144,11 @@ def summarise(comparison):
             "peak_quality": comparison.peak[:, number],
             "cost_saved": saved[:, number],
         }
-        record = {"router": name, "qnc": (np.nan, np.nan), "qnc_reached": float(reached.mean())}
+        record: dict[str, Any] = {
+            "router": name,
+            "qnc": (np.nan, np.nan),
+            "qnc_reached": float(reached.mean()),
+        }
         if reached.any():
             scores["qnc"] = qnc[reached]
         for score, values in scores.items():
@@ -162,7 +167,7 @@ def summarise(comparison):
     return records
 
 
-def write_table(comparison):
+def write_table(comparison: RouterComparison) -> str:
     """Write the summary as text."""
     columns = ("router", "area", "gain", "p", "QNC", "reached", "peak", "saved")
     rows = [
@@ -189,13 +194,13 @@ def write_table(comparison):
     return "\n".join(lines)
 
 
-def _gain(mean, low, high):
+def _gain(mean: float, low: float, high: float) -> str:
     if np.isnan(mean):
         return "-"
     return f"{mean:+.3f}" + ("" if np.isnan(low) else f" [{low:+.3f}, {high:+.3f}]")
 
 
-def _cell(mean, half_width, *, percent=False):
+def _cell(mean: float, half_width: float, *, percent: bool = False) -> str:
     if np.isnan(mean):
         return "-"
     form = ".0%" if percent else ".3f"

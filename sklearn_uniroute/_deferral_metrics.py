@@ -1,6 +1,7 @@
 """Exact deferral curves, and the paper's scores, which are read off them."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from sklearn_uniroute._curve import (
     best_single_model,
@@ -11,9 +12,17 @@ from sklearn_uniroute._curve import (
     mean_height,
     model_means,
 )
+from sklearn_uniroute._typing import Costs
 
 
-def deferral_curve(y_true, error_pred, costs, *, routing_costs=None, sample_weight=None):
+def deferral_curve(
+    y_true: ArrayLike,
+    error_pred: ArrayLike,
+    costs: Costs,
+    *,
+    routing_costs: Costs | None = None,
+    sample_weight: ArrayLike | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Compute average quality against average cost over all cost weights.
 
     The curve is exact: as the cost weight falls from infinity to 0, the choice on each prompt
@@ -80,7 +89,14 @@ def deferral_curve(y_true, error_pred, costs, *, routing_costs=None, sample_weig
     return curve_points(*inputs)
 
 
-def deferral_area_score(y_true, error_pred, costs, *, routing_costs=None, sample_weight=None):
+def deferral_area_score(
+    y_true: ArrayLike,
+    error_pred: ArrayLike,
+    costs: Costs,
+    *,
+    routing_costs: Costs | None = None,
+    sample_weight: ArrayLike | None = None,
+) -> float:
     """Compute the area under the deferral curve, normalised by the pool's range of costs.
 
     The quality is integrated over the cost by trapezoids, from the mean cost of the cheapest
@@ -132,7 +148,14 @@ def deferral_area_score(y_true, error_pred, costs, *, routing_costs=None, sample
     return mean_height(cost, quality, model_costs.min(), model_costs.max())
 
 
-def quality_neutral_cost(y_true, error_pred, costs, *, routing_costs=None, sample_weight=None):
+def quality_neutral_cost(
+    y_true: ArrayLike,
+    error_pred: ArrayLike,
+    costs: Costs,
+    *,
+    routing_costs: Costs | None = None,
+    sample_weight: ArrayLike | None = None,
+) -> float:
     """Compute the least relative cost at which the curve has the quality of the best model.
 
     Parameters
@@ -183,7 +206,14 @@ def quality_neutral_cost(y_true, error_pred, costs, *, routing_costs=None, sampl
     return float(least / reference)
 
 
-def peak_quality_score(y_true, error_pred, costs, *, routing_costs=None, sample_weight=None):
+def peak_quality_score(
+    y_true: ArrayLike,
+    error_pred: ArrayLike,
+    costs: Costs,
+    *,
+    routing_costs: Costs | None = None,
+    sample_weight: ArrayLike | None = None,
+) -> float:
     """Compute the highest average quality on the deferral curve.
 
     Parameters

@@ -1,6 +1,10 @@
 """Pictures of deferral curves."""
 
+from collections.abc import Mapping
+from typing import Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import _safe_indexing
 
 from sklearn_uniroute._cost_validation import check_drawable
@@ -8,6 +12,7 @@ from sklearn_uniroute._curve import check_curve_inputs, curve_points, is_wide, m
 from sklearn_uniroute._optional import import_optional
 from sklearn_uniroute._scorers import last_router
 from sklearn_uniroute._statistics import pointwise_interval
+from sklearn_uniroute._typing import Costs, Pool
 from sklearn_uniroute._validation import check_cv_results
 
 
@@ -58,15 +63,15 @@ class DeferralCurveDisplay:
 
     def __init__(
         self,
-        cost,
-        quality,
+        cost: np.ndarray,
+        quality: np.ndarray,
         *,
-        model_cost=None,
-        model_quality=None,
-        quality_low=None,
-        quality_high=None,
-        name=None,
-    ):
+        model_cost: np.ndarray | None = None,
+        model_quality: np.ndarray | None = None,
+        quality_low: np.ndarray | None = None,
+        quality_high: np.ndarray | None = None,
+        name: str | None = None,
+    ) -> None:
         self.cost = cost
         self.quality = quality
         self.model_cost = model_cost
@@ -78,17 +83,17 @@ class DeferralCurveDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
-        y,
-        costs=None,
+        estimator: Any,
+        X: ArrayLike,
+        y: ArrayLike,
+        costs: Costs | None = None,
         *,
-        pool=None,
-        sample_weight=None,
-        ax=None,
-        name=None,
-        curve_kwargs=None,
-    ):
+        pool: Pool | None = None,
+        sample_weight: ArrayLike | None = None,
+        ax: Any = None,
+        name: str | None = None,
+        curve_kwargs: Mapping[str, Any] | None = None,
+    ) -> Self:
         """Draw the deferral curve of a fitted router.
 
         Parameters
@@ -141,16 +146,16 @@ class DeferralCurveDisplay:
     @classmethod
     def from_predictions(
         cls,
-        y_true,
-        error_pred,
-        costs,
+        y_true: ArrayLike,
+        error_pred: ArrayLike,
+        costs: Costs,
         *,
-        routing_costs=None,
-        sample_weight=None,
-        ax=None,
-        name=None,
-        curve_kwargs=None,
-    ):
+        routing_costs: Costs | None = None,
+        sample_weight: ArrayLike | None = None,
+        ax: Any = None,
+        name: str | None = None,
+        curve_kwargs: Mapping[str, Any] | None = None,
+    ) -> Self:
         """Draw the deferral curve of predicted errors.
 
         Parameters
@@ -196,8 +201,17 @@ class DeferralCurveDisplay:
 
     @classmethod
     def from_cv_results(
-        cls, cv_results, X, y, *, costs=None, confidence=0.95, ax=None, name=None, curve_kwargs=None
-    ):
+        cls,
+        cv_results: Mapping[str, Any],
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        costs: Costs | None = None,
+        confidence: float = 0.95,
+        ax: Any = None,
+        name: str | None = None,
+        curve_kwargs: Mapping[str, Any] | None = None,
+    ) -> Self:
         """Draw the mean deferral curve of the routers of a cross-validation.
 
         Parameters
@@ -239,7 +253,8 @@ class DeferralCurveDisplay:
         ):
             router, X_test = last_router(estimator, _safe_indexing(X, test))
             check_drawable(costs is not None or router.costs_ is not None)
-            paid = _safe_indexing(costs, test) if np.ndim(costs) == 2 else costs
+            paid: Any = costs
+            paid = _safe_indexing(paid, test) if np.ndim(paid) == 2 else paid
             y_test, error, paid, routing_costs = router._curve_inputs(
                 X_test, _safe_indexing(y, test), paid, None, None
             )
@@ -263,7 +278,13 @@ class DeferralCurveDisplay:
         display = cls(grid, mean, **models, **band, name=name)
         return display.plot(ax, curve_kwargs=curve_kwargs)
 
-    def plot(self, ax=None, *, name=None, curve_kwargs=None):
+    def plot(
+        self,
+        ax: Any = None,
+        *,
+        name: str | None = None,
+        curve_kwargs: Mapping[str, Any] | None = None,
+    ) -> Self:
         """Draw the curve and the single models.
 
         Parameters

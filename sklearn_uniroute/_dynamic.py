@@ -1,10 +1,12 @@
 """Cross-validation over models and prompts at once, for routers that are to meet new models."""
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from joblib import Parallel, delayed
+from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 from sklearn import get_config
 from sklearn.base import clone
@@ -21,6 +23,7 @@ from sklearn_uniroute._model_validation import (
 from sklearn_uniroute._parameters import check_count, check_open_share
 from sklearn_uniroute._scorers import deferral_area_scorer
 from sklearn_uniroute._splits import count_training_models, draw_models
+from sklearn_uniroute._typing import Costs, RandomState
 from sklearn_uniroute._validation import (
     check_enough_prompts,
     check_folds,
@@ -64,13 +67,20 @@ class DynamicPoolSplit:
     [5 2 3] [0 1]
     """
 
-    def __init__(self, n_splits=10, *, test_size=0.3, model_share=2 / 3, random_state=None):
+    def __init__(
+        self,
+        n_splits: int = 10,
+        *,
+        test_size: float = 0.3,
+        model_share: float = 2 / 3,
+        random_state: RandomState = None,
+    ) -> None:
         self.n_splits = n_splits
         self.test_size = test_size
         self.model_share = model_share
         self.random_state = random_state
 
-    def split(self, X, y, costs):
+    def split(self, X: Any, y: ArrayLike, costs: Costs) -> Iterator[PoolFold]:
         """Draw the splits.
 
         Parameters
@@ -111,7 +121,7 @@ class DynamicPoolSplit:
             known, unseen, _ = draw_models(rng, model_costs, n_training_models)
             yield PoolFold(training, test, known, unseen)
 
-    def get_n_splits(self, X=None, y=None, groups=None):
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
         """Get the number of splits.
 
         Parameters
@@ -128,17 +138,17 @@ class DynamicPoolSplit:
 
 
 def dynamic_cross_validate(
-    estimator,
-    X,
-    y,
-    costs,
+    estimator: Any,
+    X: Any,
+    y: ArrayLike,
+    costs: Costs,
     *,
-    param_grid=None,
-    cv=None,
-    n_validation=400,
-    scoring=deferral_area_scorer,
-    n_jobs=None,
-):
+    param_grid: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+    cv: Any = None,
+    n_validation: int = 400,
+    scoring: Callable[..., float] = deferral_area_scorer,
+    n_jobs: int | None = None,
+) -> dict[str, Any]:
     """Score settings of a router on models that it has not been fitted on.
 
     In each split the router is fitted on the training models and training prompts, chooses its
@@ -230,13 +240,21 @@ def dynamic_cross_validate(
     return _cv_results(settings, table)
 
 
-def _try(estimator, X, y, costs, fold, n_validation, scoring):
+def _try(
+    estimator: Any,
+    X: Any,
+    y: np.ndarray,
+    costs: np.ndarray,
+    fold: PoolFold,
+    n_validation: int,
+    scoring: Callable[..., float],
+) -> tuple[float, ...]:
     router = estimator[-1] if isinstance(estimator, Pipeline) else estimator
     router.set_params(n_validation=n_validation)
     known, unseen = fold.training_models, fold.unseen_models
     pools = [len(known) + np.arange(len(unseen)), np.arange(len(known))]
 
-    def part(rows, models):
+    def part(rows: np.ndarray, models: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         cells = np.ix_(rows, models)
         return y[cells], costs[cells] if costs.ndim == 2 else costs[models]
 
@@ -264,18 +282,18 @@ def _try(estimator, X, y, costs, fold, n_validation, scoring):
     return *scores, fitted - start, added - fitted, scored - added
 
 
-def _fit_params(estimator, costs):
+def _fit_params(estimator: Any, costs: np.ndarray) -> dict[str, np.ndarray]:
     """Name the costs as the estimator's fit takes them."""
     if isinstance(estimator, Pipeline) and not get_config()["enable_metadata_routing"]:
         return {f"{estimator.steps[-1][0]}__costs": costs}
     return {"costs": costs}
 
 
-def _cv_results(settings, table):
+def _cv_results(settings: list[dict[str, Any]], table: np.ndarray) -> dict[str, Any]:
     """Bring scores and times of shape (n_settings, n_folds, 5) into the form of a search."""
-    results = {}
+    results: dict[str, Any] = {}
     for name in dict.fromkeys(name for setting in settings for name in setting):
-        values = np.ma.masked_all(len(settings), dtype=object)
+        values = np.ma.MaskedArray(np.empty(len(settings), dtype=object), mask=True)
         for number, setting in enumerate(settings):
             if name in setting:
                 values[number] = setting[name]

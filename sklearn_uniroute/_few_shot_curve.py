@@ -1,7 +1,11 @@
 """How many validation prompts a new model needs."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
 from joblib import Parallel, delayed
+from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.utils import Bunch, check_array
 from threadpoolctl import threadpool_limits
@@ -11,21 +15,22 @@ from sklearn_uniroute._cost_validation import check_costs
 from sklearn_uniroute._model_validation import model_labels
 from sklearn_uniroute._parameters import check_count, check_enough
 from sklearn_uniroute._splits import TEST_SHARE, TRAINING_SHARE, draw_split
+from sklearn_uniroute._typing import Costs
 from sklearn_uniroute._validation import FLOATS, check_quality
 
 
 def few_shot_curve(
-    router,
-    X,
-    y,
-    costs,
+    router: Any,
+    X: ArrayLike,
+    y: ArrayLike,
+    costs: Costs,
     *,
-    n_validation=(25, 50, 100, 200, 400),
-    n_splits=10,
-    model_share=2 / 3,
-    n_jobs=None,
-    random_state=0,
-):
+    n_validation: Iterable[int] = (25, 50, 100, 200, 400),
+    n_splits: int = 10,
+    model_share: float = 2 / 3,
+    n_jobs: int | None = None,
+    random_state: int = 0,
+) -> Bunch:
     """Measure how many validation prompts a new model needs.
 
     In each split the models are divided into training and unseen ones, and 60 % of the prompts
@@ -90,11 +95,11 @@ def few_shot_curve(
     check_count(n_splits, "n_splits")
     n_validation = list(n_validation)
     check_count(len(n_validation), "len(n_validation)")
-    X = check_array(X, dtype=FLOATS, input_name="X")
+    prompts: np.ndarray = check_array(X, dtype=FLOATS, input_name="X")
     labels = model_labels(y)
-    y = check_quality(y, n_prompts=len(X), labels=labels)
+    y = check_quality(y, n_prompts=len(prompts), labels=labels)
     labels = np.arange(y.shape[1]) if labels is None else labels
-    data = Bunch(X=X, y=y, costs=check_costs(costs, labels, quality=y))
+    data = Bunch(X=prompts, y=y, costs=check_costs(costs, labels, quality=y))
     model_costs, _, n_training_models = check_comparable(
         data, n_splits, 1, model_share, 1 - TEST_SHARE
     )
@@ -110,7 +115,14 @@ def few_shot_curve(
     return Bunch(n_validation=np.array(n_validation), area=np.array(areas).T)
 
 
-def _areas(router, data, model_costs, n_validation, n_training_models, seed):
+def _areas(
+    router: Any,
+    data: Bunch,
+    model_costs: np.ndarray,
+    n_validation: list[int],
+    n_training_models: int,
+    seed: int,
+) -> list[float]:
     rng = np.random.RandomState(seed)
     split = draw_split(rng, len(data.X), model_costs, 1, n_training_models)
     known, unseen = split.training_models, split.unseen_models

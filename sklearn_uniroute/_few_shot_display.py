@@ -1,7 +1,14 @@
 """Picture of how many validation prompts a new model needs."""
 
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
 from sklearn_uniroute._optional import import_optional
 from sklearn_uniroute._statistics import mean_interval
+from sklearn_uniroute._typing import Costs
 from sklearn_uniroute.model_selection import few_shot_curve
 
 
@@ -46,15 +53,26 @@ class FewShotCurveDisplay:
     'KMeansRouter'
     """
 
-    def __init__(self, n_validation, area, *, name=None):
+    def __init__(
+        self, n_validation: np.ndarray, area: np.ndarray, *, name: str | None = None
+    ) -> None:
         self.n_validation = n_validation
         self.area = area
         self.name = name
 
     @classmethod
     def from_estimator(
-        cls, estimator, X, y, costs, *, ax=None, name=None, curve_kwargs=None, **few_shot_params
-    ):
+        cls,
+        estimator: Any,
+        X: ArrayLike,
+        y: ArrayLike,
+        costs: Costs,
+        *,
+        ax: Any = None,
+        name: str | None = None,
+        curve_kwargs: Mapping[str, Any] | None = None,
+        **few_shot_params: Any,
+    ) -> Self:
         """Measure and draw the curve of a router.
 
         Parameters
@@ -90,7 +108,13 @@ class FewShotCurveDisplay:
         name = type(estimator).__name__ if name is None else name
         return cls(curve.n_validation, curve.area, name=name).plot(ax, curve_kwargs=curve_kwargs)
 
-    def plot(self, ax=None, *, name=None, curve_kwargs=None):
+    def plot(
+        self,
+        ax: Any = None,
+        *,
+        name: str | None = None,
+        curve_kwargs: Mapping[str, Any] | None = None,
+    ) -> Self:
         """Draw means over the splits and their 95 % intervals.
 
         Parameters

@@ -5,6 +5,7 @@ import json
 import re
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.utils import Bunch, check_array
@@ -12,6 +13,7 @@ from sklearn.utils import Bunch, check_array
 from sklearn_uniroute._cost_validation import check_costs
 from sklearn_uniroute._model_validation import listing, repeated
 from sklearn_uniroute._optional import import_optional
+from sklearn_uniroute._typing import StrPath
 from sklearn_uniroute._validation import FLOATS, check_quality
 
 # Columns of a table that do not name a model.
@@ -19,7 +21,7 @@ _RESERVED = ("prompt_id", "prompt", "source", "embedding")
 _LONG = ("prompt_id", "model", "quality")
 
 
-def load_routing_data(path):
+def load_routing_data(path: StrPath) -> Bunch:
     r"""Load prompts, what models got right on them, and what that cost.
 
     Parameters
@@ -92,7 +94,7 @@ def load_routing_data(path):
         raise ValueError(f"{path.name}: {error}") from error
 
 
-def _read_npz(path):
+def _read_npz(path: Path) -> dict[str, Any]:
     try:
         file = np.load(path, allow_pickle=False)
     except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
@@ -103,7 +105,7 @@ def _read_npz(path):
         missing = [name for name in ("X", "y", "models") if name not in file]
         if missing:
             raise ValueError(f"array(s) {listing(missing)} missing; it has {listing(file.files)}")
-        arrays: dict = {}
+        arrays: dict[str, Any] = {}
         for name in ("X", "y", "models", "costs", "source", "cost_unit"):
             if name in file:
                 try:
@@ -126,7 +128,7 @@ def _read_npz(path):
     return arrays
 
 
-def _read_table(path):
+def _read_table(path: Path) -> dict[str, Any]:
     pandas = import_optional("pandas", "pandas")
     try:
         if path.suffix == ".parquet":
@@ -154,7 +156,7 @@ def _read_table(path):
     return _from_long(table) if set(_LONG) <= set(table.columns) else _from_wide(table)
 
 
-def _from_long(table):
+def _from_long(table: Any) -> dict[str, Any]:
     for name in ("prompt_id", "model"):
         _refuse_rows(table[name].isna() | (table[name] == ""), name, "is empty")
     _refuse_rows(
@@ -185,7 +187,7 @@ def _from_long(table):
     return data | _columns_by_prompt(per_prompt.iloc[first_rows].reset_index(drop=True))
 
 
-def _from_wide(table):
+def _from_wide(table: Any) -> dict[str, Any]:
     odd = [name for name in table if name == "model" or name.startswith("Unnamed: ")]
     if odd:
         raise ValueError(
@@ -224,7 +226,7 @@ def _from_wide(table):
     return data | _columns_by_prompt(table)
 
 
-def _columns_by_prompt(table):
+def _columns_by_prompt(table: Any) -> dict[str, Any]:
     data = {}
     features = _feature_columns(table)
     if features:
@@ -241,7 +243,7 @@ def _columns_by_prompt(table):
     return data
 
 
-def _feature_columns(table):
+def _feature_columns(table: Any) -> list[str]:
     found = {name for name in table if re.fullmatch(r"x\d+", name)}
     names = [f"x{number}" for number in range(len(found))]
     if found != set(names):
@@ -252,7 +254,7 @@ def _feature_columns(table):
     return names
 
 
-def _refuse_text_embeddings(table):
+def _refuse_text_embeddings(table: Any) -> None:
     _refuse_rows(table["embedding"].isna(), "embedding", "is empty")
     if isinstance(table["embedding"].iloc[0], str):
         raise ValueError(
@@ -261,13 +263,14 @@ def _refuse_text_embeddings(table):
         )
 
 
-def _numbers(table, column):
+def _numbers(table: Any, column: str) -> np.ndarray:
     numbers = import_optional("pandas", "pandas").to_numeric(table[column], errors="coerce")
     _refuse_rows(numbers.isna() & table[column].notna(), column, "is not a number", table[column])
-    return numbers.to_numpy(dtype=np.float64)
+    cells: np.ndarray = numbers.to_numpy(dtype=np.float64)
+    return cells
 
 
-def _refuse_rows(wrong, column, problem, values=None):
+def _refuse_rows(wrong: Any, column: str, problem: str, values: Any = None) -> None:
     rows = np.flatnonzero(wrong)
     if len(rows):
         value = "" if values is None else f" ({values.iloc[rows[0]]!r})"
@@ -277,7 +280,7 @@ def _refuse_rows(wrong, column, problem, values=None):
         )
 
 
-def _checked(data):
+def _checked(data: dict[str, Any]) -> Bunch:
     models = np.asarray(data["models"])
     if models.ndim != 1 or models.dtype.kind != "U":
         raise ValueError(f"`models` must be a list of names; got {models.dtype} {models.shape}")

@@ -1,10 +1,10 @@
 """Scores of deferral curves that other projects report, by their names."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from sklearn_uniroute._cost_validation import check_charged, check_two_models
 from sklearn_uniroute._curve import (
-    ROUNDING,
     best_single_model,
     check_curve_inputs,
     check_range,
@@ -14,10 +14,18 @@ from sklearn_uniroute._curve import (
     model_means,
 )
 from sklearn_uniroute._parameters import check_share
-from sklearn_uniroute._routing import hull_walk
+from sklearn_uniroute._routing import ROUNDING, hull_walk
+from sklearn_uniroute._typing import Costs
 
 
-def aiq_score(y_true, error_pred, costs, *, routing_costs=None, sample_weight=None):
+def aiq_score(
+    y_true: ArrayLike,
+    error_pred: ArrayLike,
+    costs: Costs,
+    *,
+    routing_costs: Costs | None = None,
+    sample_weight: ArrayLike | None = None,
+) -> float:
     """Compute the average improvement in quality (AIQ) of RouterBench.
 
     The area under the non-decreasing concave hull of the points of the deferral curve, between the
@@ -75,7 +83,14 @@ def aiq_score(y_true, error_pred, costs, *, routing_costs=None, sample_weight=No
     return mean_height(cost[hull], quality[hull], model_costs.min(), model_costs.max())
 
 
-def apgr_score(y_true, error_pred, costs, *, routing_costs=None, sample_weight=None):
+def apgr_score(
+    y_true: ArrayLike,
+    error_pred: ArrayLike,
+    costs: Costs,
+    *,
+    routing_costs: Costs | None = None,
+    sample_weight: ArrayLike | None = None,
+) -> float:
     """Compute the average performance gap recovered (APGR) of RouteLLM.
 
     Of two models, the dear one is strong and the cheap one weak. The gap recovered is how far the
@@ -127,7 +142,15 @@ def apgr_score(y_true, error_pred, costs, *, routing_costs=None, sample_weight=N
     return mean_height(share, recovered, 0, 1)
 
 
-def cpt_score(y_true, error_pred, costs, *, recovered=0.5, routing_costs=None, sample_weight=None):
+def cpt_score(
+    y_true: ArrayLike,
+    error_pred: ArrayLike,
+    costs: Costs,
+    *,
+    recovered: float = 0.5,
+    routing_costs: Costs | None = None,
+    sample_weight: ArrayLike | None = None,
+) -> float:
     """Compute the call-performance threshold (CPT) of RouteLLM.
 
     The least share of calls to the strong model, the dear one of two, at which a share of the gap
@@ -181,8 +204,14 @@ def cpt_score(y_true, error_pred, costs, *, recovered=0.5, routing_costs=None, s
 
 
 def cost_saving_score(
-    y_true, error_pred, costs, *, quality_share=0.95, routing_costs=None, sample_weight=None
-):
+    y_true: ArrayLike,
+    error_pred: ArrayLike,
+    costs: Costs,
+    *,
+    quality_share: float = 0.95,
+    routing_costs: Costs | None = None,
+    sample_weight: ArrayLike | None = None,
+) -> float:
     """Compute the share of the best model's cost that is saved at a share of its quality.
 
     The best model is the single model of highest mean quality, the cheapest of them if there are
@@ -233,7 +262,13 @@ def cost_saving_score(
     return float(1 - least_cost(cost, quality, target, target - rounding) / reference)
 
 
-def _gap_curve(y_true, error_pred, costs, routing_costs, sample_weight):
+def _gap_curve(
+    y_true: ArrayLike,
+    error_pred: ArrayLike,
+    costs: Costs,
+    routing_costs: Costs | None,
+    sample_weight: ArrayLike | None,
+) -> tuple[np.ndarray, np.ndarray]:
     """Points of the curve: the share of calls to the strong model, and of the gap recovered."""
     inputs = check_curve_inputs(y_true, error_pred, costs, routing_costs, sample_weight)
     model_quality = model_means(inputs.y_true, inputs.sample_weight)

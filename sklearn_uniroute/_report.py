@@ -2,11 +2,13 @@
 
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from sklearn_uniroute._comparison import summarise
+from sklearn_uniroute._comparison import RouterComparison, summarise
 from sklearn_uniroute._optional import import_optional
+from sklearn_uniroute._typing import StrPath
 
 NOTES = """\
 Mean over trials ± half the 95 % interval; scored on unseen models and test prompts only.
@@ -18,7 +20,7 @@ it is not reached.
 peak: highest quality on the curve."""
 
 
-def as_json(comparison, settings):
+def as_json(comparison: RouterComparison, settings: dict[str, Any]) -> Any:
     """Bring a comparison into plain lists and numbers; what is not finite becomes None."""
     return _plain(
         {
@@ -39,7 +41,7 @@ def as_json(comparison, settings):
     )
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple | np.ndarray):
@@ -49,7 +51,7 @@ def _plain(value):
     return value
 
 
-def draw(comparison, title, cost_unit, folder):
+def draw(comparison: RouterComparison, title: str, cost_unit: str, folder: StrPath) -> Path:
     """Draw a comparison into a file.
 
     Returns

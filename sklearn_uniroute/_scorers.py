@@ -1,14 +1,17 @@
 """Scorers of routers for scikit-learn's model selection."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_uniroute._model_validation import check_pool
+from sklearn_uniroute._typing import Costs, Pool
 from sklearn_uniroute.metrics import (
     deferral_area_score,
     peak_quality_score,
@@ -16,7 +19,7 @@ from sklearn_uniroute.metrics import (
 )
 
 
-def last_router(estimator, X):
+def last_router(estimator: Any, X: Any) -> tuple[Any, Any]:
     """Find the router at the end of pipelines and searches, and what it is given for `X`."""
     check_is_fitted(estimator)
     if hasattr(estimator, "best_estimator_"):
@@ -27,7 +30,13 @@ def last_router(estimator, X):
     return estimator, X
 
 
-def make_deferral_scorer(metric, *, pool=None, greater_is_better=True, **metric_params):
+def make_deferral_scorer(
+    metric: Callable[..., float],
+    *,
+    pool: Pool | None = None,
+    greater_is_better: bool = True,
+    **metric_params: Any,
+) -> "DeferralScorer":
     """Make a scorer from a metric of deferral curves.
 
     Parameters
@@ -73,14 +82,29 @@ class DeferralScorer:
     Made by :func:`make_deferral_scorer`.
     """
 
-    def __init__(self, metric, pool, sign, metric_params):
+    def __init__(
+        self,
+        metric: Callable[..., float],
+        pool: Pool | None,
+        sign: int,
+        metric_params: dict[str, Any],
+    ) -> None:
         self._metric = metric
         self._pool = pool
         self._sign = sign
         self._metric_params = metric_params
         self._requests = {"costs": True, "sample_weight": None}
 
-    def __call__(self, estimator, X, y, *, costs=None, sample_weight=None, pool=None):
+    def __call__(
+        self,
+        estimator: Any,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        costs: Costs | None = None,
+        sample_weight: ArrayLike | None = None,
+        pool: Pool | None = None,
+    ) -> float:
         """Score an estimator.
 
         Parameters
@@ -122,7 +146,7 @@ class DeferralScorer:
         )
         return float(self._sign * score)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         parameters = [getattr(self._metric, "__name__", repr(self._metric))]
         if self._pool is not None:
             parameters.append(f"pool={self._pool!r}")
@@ -131,7 +155,7 @@ class DeferralScorer:
         parameters += [f"{name}={value!r}" for name, value in self._metric_params.items()]
         return f"make_deferral_scorer({', '.join(parameters)})"
 
-    def set_score_request(self, **requests):
+    def set_score_request(self, **requests: Any) -> Self:
         """Say whether `costs` and `sample_weight` are asked for by metadata routing.
 
         Parameters
@@ -151,7 +175,7 @@ class DeferralScorer:
         scorer._requests = {**self._requests, **requests}
         return scorer
 
-    def get_metadata_routing(self):
+    def get_metadata_routing(self) -> MetadataRequest:
         """Get the requests of this scorer.
 
         Returns
@@ -164,12 +188,12 @@ class DeferralScorer:
             request.score.add_request(param=name, alias=alias)
         return request
 
-    def _accept_sample_weight(self):
+    def _accept_sample_weight(self) -> bool:
         # Searches over several metrics ask for it.
         return True
 
 
-def _of_pool(values, index, n_models):
+def _of_pool(values: Any, index: np.ndarray, n_models: int) -> Any:
     """Take the columns of a pool; what goes by name is looked up by name later."""
     if values is None or isinstance(values, Mapping) or hasattr(values, "loc"):
         return values

@@ -1,5 +1,8 @@
 """Picture of how alike models are."""
 
+from collections.abc import Mapping
+from typing import Any, Self
+
 import numpy as np
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
@@ -7,6 +10,7 @@ from scipy.spatial.distance import squareform
 from sklearn_uniroute._model_validation import check_pool
 from sklearn_uniroute._optional import import_optional
 from sklearn_uniroute._similarity import model_similarity
+from sklearn_uniroute._typing import Pool
 
 
 class ModelSimilarityDisplay:
@@ -52,12 +56,20 @@ class ModelSimilarityDisplay:
     (10, 10)
     """
 
-    def __init__(self, similarity, models):
+    def __init__(self, similarity: np.ndarray, models: np.ndarray) -> None:
         self.similarity = similarity
         self.models = models
 
     @classmethod
-    def from_estimator(cls, estimator, *, pool=None, bandwidth=None, ax=None, image_kwargs=None):
+    def from_estimator(
+        cls,
+        estimator: Any,
+        *,
+        pool: Pool | None = None,
+        bandwidth: float | None = None,
+        ax: Any = None,
+        image_kwargs: Mapping[str, Any] | None = None,
+    ) -> Self:
         """Draw the similarity of the models that a router knows.
 
         Parameters
@@ -87,7 +99,7 @@ class ModelSimilarityDisplay:
         models = estimator.models_[check_pool(pool, estimator.models_)]
         return cls(similarity, models).plot(ax, image_kwargs=image_kwargs)
 
-    def plot(self, ax=None, *, image_kwargs=None):
+    def plot(self, ax: Any = None, *, image_kwargs: Mapping[str, Any] | None = None) -> Self:
         """Draw the map.
 
         Parameters

@@ -5,11 +5,17 @@ from scipy.special import expit
 from sklearn.utils import Bunch, check_random_state
 
 from sklearn_uniroute._parameters import check_count
+from sklearn_uniroute._typing import RandomState
 
 
 def make_routing_data(
-    n_prompts=1000, n_models=10, *, n_features=16, n_clusters=8, random_state=None
-):
+    n_prompts: int = 1000,
+    n_models: int = 10,
+    *,
+    n_features: int = 16,
+    n_clusters: int = 8,
+    random_state: RandomState = None,
+) -> Bunch:
     """Draw prompts in latent clusters and models of different price and skill.
 
     A model's chance to be right on a prompt is the logistic function of its skill, less the

@@ -1,6 +1,9 @@
 """What a fitted router over clusters knows, and whether it still fits the traffic."""
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.stats import chi2_contingency, norm
 from sklearn.base import clone
 from sklearn.linear_model import RidgeCV
@@ -14,6 +17,7 @@ from sklearn_uniroute._parameters import check_count, check_share
 from sklearn_uniroute._phi import NearestCluster
 from sklearn_uniroute._similarity import model_similarity
 from sklearn_uniroute._similarity_display import ModelSimilarityDisplay
+from sklearn_uniroute._typing import Pool
 from sklearn_uniroute._validation import check_has_clusters, check_prompts, check_quality
 
 __all__ = [
@@ -25,7 +29,14 @@ __all__ = [
 ]
 
 
-def cluster_report(router, X=None, *, pool=None, n_typical=3, confidence=0.9):
+def cluster_report(
+    router: Any,
+    X: ArrayLike | None = None,
+    *,
+    pool: Pool | None = None,
+    n_typical: int = 3,
+    confidence: float = 0.9,
+) -> Bunch:
     """Describe the clusters of a router, and how the models do in each.
 
     Parameters
@@ -98,7 +109,15 @@ def cluster_report(router, X=None, *, pool=None, n_typical=3, confidence=0.9):
     )
 
 
-def excess_risk(router, X, y, *, regressor=None, pool=None, cv=5):
+def excess_risk(
+    router: Any,
+    X: Any,
+    y: ArrayLike,
+    *,
+    regressor: Any = None,
+    pool: Pool | None = None,
+    cv: Any = 5,
+) -> Bunch:
     """Estimate what is lost by estimating errors as the router does, instead of by prompt.
 
     Routing by clusters is at most worse than routing by the true errors at each prompt by what
@@ -179,7 +198,7 @@ def excess_risk(router, X, y, *, regressor=None, pool=None, cv=5):
     )
 
 
-def drift_report(router, X, *, alpha=0.01):
+def drift_report(router: Any, X: ArrayLike, *, alpha: float = 0.01) -> Bunch:
     """Compare new prompts with those that a router was fitted on.
 
     Parameters
@@ -238,7 +257,7 @@ def drift_report(router, X, *, alpha=0.01):
     )
 
 
-def _columns_run_alike(y):
+def _columns_run_alike(y: np.ndarray) -> list[np.ndarray]:
     """Group the columns whose NaN stand in the same rows."""
     patterns, group = np.unique(np.isnan(y), axis=1, return_inverse=True)
     return [np.flatnonzero(group.ravel() == number) for number in range(patterns.shape[1])]
