@@ -1,6 +1,5 @@
 """The EmbedLLM data set."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from sklearn_uniroute._fetched import fetched
 from sklearn_uniroute._hub import check_columns, fetch_file
 from sklearn_uniroute._optional import import_optional
 from sklearn_uniroute._parameters import check_choice
+from sklearn_uniroute._typing import StrPath
 
 _REPOSITORY = "RZ412/EmbedLLM"
 _REVISION = "266ae3e180ccb533c86afc9cfb2f5db99d171aea"
@@ -26,7 +26,7 @@ of ten benchmarks correctly. The data set is RZ412/EmbedLLM on the Hugging Face 
 def fetch_embedllm(
     *,
     subset: str = "all",
-    data_home: str | os.PathLike[str] | None = None,
+    data_home: StrPath | None = None,
     download_if_missing: bool = True,
     revision: str = _REVISION,
     return_X_y: bool = False,

@@ -11,11 +11,12 @@ from sklearn.datasets import get_data_home
 from sklearn_uniroute._atomic import write_whole
 from sklearn_uniroute._model_validation import listing
 from sklearn_uniroute._optional import import_optional
+from sklearn_uniroute._typing import StrPath
 
 _SHA256_LENGTH = 64
 
 
-def hub_folder(repository: str, revision: str, data_home: str | os.PathLike[str] | None) -> Path:
+def hub_folder(repository: str, revision: str, data_home: StrPath | None) -> Path:
     """Find where the files of a data set are kept."""
     home = Path(get_data_home(data_home))
     return home / "sklearn_uniroute" / repository.replace("/", "__") / revision
@@ -26,7 +27,7 @@ def fetch_file(
     filename: str,
     revision: str,
     *,
-    data_home: str | os.PathLike[str] | None,
+    data_home: StrPath | None,
     download_if_missing: bool,
     sha256: str | None = None,
 ) -> Path:
@@ -76,7 +77,7 @@ def list_files(
     repository: str,
     revision: str,
     *,
-    data_home: str | os.PathLike[str] | None,
+    data_home: StrPath | None,
     download_if_missing: bool,
 ) -> list[str]:
     """Name the files of a data set, as the hub had them when it was first asked.

@@ -1,7 +1,6 @@
 """Details of the Open LLM Leaderboard, version 2."""
 
 import json
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from sklearn_uniroute._fetched import fetched
 from sklearn_uniroute._hub import fetch_file, list_files
 from sklearn_uniroute._model_validation import listing, repeated
+from sklearn_uniroute._typing import StrPath
 
 # By the beginning of a task's name: which metric says whether an answer is right, and which fields
 # of the task's document make the prompt.
@@ -34,7 +34,7 @@ def fetch_open_llm_leaderboard(
     models: Sequence[str],
     *,
     tasks: Sequence[str] = tuple(_TASKS),
-    data_home: str | os.PathLike[str] | None = None,
+    data_home: StrPath | None = None,
     download_if_missing: bool = True,
     revision: str = "main",
     return_X_y: bool = False,
@@ -134,7 +134,7 @@ def fetch_open_llm_leaderboard(
 def _files(
     model: str,
     tasks: list[str],
-    data_home: str | os.PathLike[str] | None,
+    data_home: StrPath | None,
     download_if_missing: bool,
     revision: str,
 ) -> list[tuple[str, Path]]:

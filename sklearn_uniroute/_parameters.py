@@ -10,8 +10,8 @@ from sklearn.utils import check_scalar
 from sklearn_uniroute._model_validation import listing
 
 
-def check_choice(value: object, name: str, allowed: Sequence[str]) -> None:
-    """Check a constructor parameter that takes one of a few strings."""
+def check_choice(value: object, name: str, allowed: Sequence[str | int]) -> None:
+    """Check a constructor parameter that takes one of a few values."""
     if value not in allowed:
         raise ValueError(f"`{name}` must be one of {listing(allowed)}; got {value!r}.")
 

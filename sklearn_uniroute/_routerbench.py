@@ -1,7 +1,6 @@
 """The RouterBench data set."""
 
 import ast
-import os
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from sklearn_uniroute._hub import check_columns, fetch_file
 from sklearn_uniroute._optional import import_optional
 from sklearn_uniroute._parameters import check_choice
 from sklearn_uniroute._pickled_table import read_pickled_table
+from sklearn_uniroute._typing import StrPath
 
 _REPOSITORY = "withmartian/routerbench"
 _REVISION = "784021482c3f320c6619ed4b3bb3b41a21424fcb"
@@ -28,7 +28,7 @@ Face hub."""
 def fetch_routerbench(
     *,
     shots: int = 0,
-    data_home: str | os.PathLike[str] | None = None,
+    data_home: StrPath | None = None,
     download_if_missing: bool = True,
     revision: str = _REVISION,
     return_X_y: bool = False,

@@ -1,6 +1,5 @@
 """The SPROUT data set."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from sklearn_uniroute._hub import check_columns, fetch_file
 from sklearn_uniroute._model_validation import listing
 from sklearn_uniroute._optional import import_optional
 from sklearn_uniroute._parameters import check_choice
+from sklearn_uniroute._typing import StrPath
 
 _REPOSITORY = "CARROT-LLM-Routing/SPROUT"
 _FILES = {
@@ -46,7 +46,7 @@ def fetch_sprout(
     *,
     subset: str = "all",
     prices: Mapping[str, tuple[float, float]] | None = None,
-    data_home: str | os.PathLike[str] | None = None,
+    data_home: StrPath | None = None,
     download_if_missing: bool = True,
     revision: str = "main",
     return_X_y: bool = False,
