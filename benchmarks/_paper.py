@@ -25,6 +25,7 @@ from sklearn_uniroute import (
 )
 from sklearn_uniroute._curve import check_curve_inputs, curve_points, is_wide
 from sklearn_uniroute._splits import draw_split
+from sklearn_uniroute._unseen import add_unseen, cells
 from sklearn_uniroute.metrics import (
     deferral_area_score,
     peak_quality_score,
@@ -93,19 +94,20 @@ class Trial:
         )
         self.grid = cost_grid(data)
 
-    def costs(self, rows, models):
-        costs = self.data.costs
-        return costs[np.ix_(rows, models)] if costs.ndim == 2 else costs[models]
+    def cells(self, rows, models):
+        return cells(self.data.y, self.data.costs, rows, models)
 
     def fit(self, router, rows, models, X_val=None):
         router = clone(router).set_params(random_state=self.seed)
-        y = self.data.y[np.ix_(rows, models)]
-        return router.fit(self.data.X[rows], y, costs=self.costs(rows, models), X_val=X_val)
+        y, costs = self.cells(rows, models)
+        return router.fit(self.data.X[rows], y, costs=costs, X_val=X_val)
 
     def scores(self, router, rows, models, pool=None):
         """Score a router on prompts, for the pool of these models."""
-        X, y, costs = self.data.X[rows], self.data.y[np.ix_(rows, models)], self.costs(rows, models)
-        y, error, costs, routing_costs = router._curve_inputs(X, y, costs, pool, None)
+        y, costs = self.cells(rows, models)
+        y, error, costs, routing_costs = router._curve_inputs(
+            self.data.X[rows], y, costs, pool, None
+        )
         curve = check_curve_inputs(y, error, costs, routing_costs, sample_weight=None)
         cost, quality, _ = curve_points(*curve)
         # Where calls differ in cost, the average may fall between two points.
@@ -123,11 +125,7 @@ class Trial:
         split, data = self.split, self.data
         known, validation = split.training_models, split.validation
         router = self.fit(router, split.training, known, data.X[validation])
-        for name, model in enumerate(split.unseen_models, start=len(known)):
-            cost = self.costs(validation, [model])
-            cost = cost[:, 0] if cost.ndim == 2 else cost[0]
-            router.add_model(1 - data.y[validation, model], name=name, cost=cost)
-        pool = len(known) + np.arange(len(split.unseen_models))
+        pool = add_unseen(router, data.y, data.costs, validation, split.unseen_models)
         return self.scores(router, split.test, split.unseen_models, pool)
 
     def retrained(self, router):

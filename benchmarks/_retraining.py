@@ -26,8 +26,7 @@ def report_retraining(name, data, model_share):
     new, known = models[-1], models[:-1]
     validation = trial.split.validation
     router = trial.fit(KMeansRouter(24), trial.split.training, known, data.X[validation])
-    cost = trial.costs(validation, [new]).ravel()
-    cost = cost if len(cost) > 1 else cost[0]
+    cost = data.costs[validation, new] if data.costs.ndim == 2 else data.costs[new]
 
     def add():
         router.add_model(1 - data.y[validation, new], name=int(new), cost=cost, replace=True)

@@ -15,6 +15,7 @@ from sklearn_uniroute._curve import check_curve_inputs, curve_points, is_wide
 from sklearn_uniroute._model_validation import listing, repeated
 from sklearn_uniroute._parameters import check_choice, check_count
 from sklearn_uniroute._splits import TEST_SHARE, Split, count_training_models, draw_split
+from sklearn_uniroute._unseen import add_unseen, cells
 from sklearn_uniroute.metrics import (
     deferral_area_score,
     peak_quality_score,
@@ -199,28 +200,19 @@ def _run_trial(
     rng = np.random.RandomState(seed)
     split = draw_split(rng, len(X), model_costs, n_validation, n_training_models)
     known, unseen = split.training_models, split.unseen_models
-    per_call = costs.ndim == 2
-    training_costs = costs[np.ix_(split.training, known)] if per_call else costs[known]
-    test_costs = costs[np.ix_(split.test, unseen)] if per_call else costs[unseen]
-    y_val, y_test = y[np.ix_(split.validation, unseen)], y[np.ix_(split.test, unseen)]
+    y_known, training_costs = cells(y, costs, split.training, known)
+    y_val, validation_costs = cells(y, costs, split.validation, unseen)
+    y_test, test_costs = cells(y, costs, split.test, unseen)
     inputs = []
     # Sums in several threads would differ with their number, and with it the clusters.
     with threadpool_limits(1):
         for router in routers.values():
             router = clone(router).set_params(random_state=int(seed % 2**31))
-            router.fit(
-                X[split.training],
-                y[np.ix_(split.training, known)],
-                costs=training_costs,
-                X_val=X[split.validation],
-            )
-            pool = len(known) + np.arange(len(unseen))
-            for name, model in zip(pool, unseen, strict=True):
-                cost = costs[split.validation, model] if per_call else costs[model]
-                router.add_model(1 - y[split.validation, model], name=name, cost=cost)
+            X_val = X[split.validation]
+            router.fit(X[split.training], y_known, costs=training_costs, X_val=X_val)
+            pool = add_unseen(router, y, costs, split.validation, unseen)
             inputs.append(router._curve_inputs(X[split.test], y_test, test_costs, pool, None))
-    paid_before = costs[np.ix_(split.validation, unseen)] if per_call else costs[unseen]
-    known_costs = np.nanmean(np.atleast_2d(paid_before), axis=0)
+    known_costs = np.nanmean(np.atleast_2d(validation_costs), axis=0)
     for baseline in baselines:
         error, routing_costs = baseline_inputs(
             baseline, y_val, y_test, test_costs, known_costs, rng

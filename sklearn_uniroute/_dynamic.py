@@ -24,6 +24,7 @@ from sklearn_uniroute._parameters import check_count, check_open_share
 from sklearn_uniroute._scorers import deferral_area_scorer
 from sklearn_uniroute._splits import count_training_models, draw_models
 from sklearn_uniroute._typing import Costs, RandomState
+from sklearn_uniroute._unseen import add_unseen, cells
 from sklearn_uniroute._validation import (
     check_enough_prompts,
     check_folds,
@@ -252,27 +253,19 @@ def _try(
     router = estimator[-1] if isinstance(estimator, Pipeline) else estimator
     router.set_params(n_validation=n_validation)
     known, unseen = fold.training_models, fold.unseen_models
-    pools = [len(known) + np.arange(len(unseen)), np.arange(len(known))]
-
-    def part(rows: np.ndarray, models: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        cells = np.ix_(rows, models)
-        return y[cells], costs[cells] if costs.ndim == 2 else costs[models]
-
     # Sums in several threads would differ with their number, and with it the clusters.
     with threadpool_limits(1):
         start = perf_counter()
-        y_known, paid = part(fold.training, known)
+        y_known, paid = cells(y, costs, fold.training, known)
         estimator.fit(_safe_indexing(X, fold.training), y_known, **_fit_params(estimator, paid))
         fitted = perf_counter()
         run = fold.training[router.validation_indices_]
-        for name, model in zip(pools[0], unseen, strict=True):
-            cost = costs[run, model] if costs.ndim == 2 else costs[model]
-            router.add_model(1 - y[run, model], name=name, cost=cost)
+        pools = [add_unseen(router, y, costs, run, unseen), np.arange(len(known))]
         added = perf_counter()
         X_test = _safe_indexing(X, fold.test)
         scores = []
         for models, pool in zip((unseen, known), pools, strict=True):
-            y_test, paid = part(fold.test, models)
+            y_test, paid = cells(y, costs, fold.test, models)
             if models is known and not has_range(router.costs_[pool]):
                 # Of these there is no trade-off to score, but of the unseen models there is.
                 scores.append(np.nan)

@@ -16,6 +16,7 @@ from sklearn_uniroute._model_validation import model_labels
 from sklearn_uniroute._parameters import check_count, check_enough
 from sklearn_uniroute._splits import TEST_SHARE, TRAINING_SHARE, draw_split
 from sklearn_uniroute._typing import Costs
+from sklearn_uniroute._unseen import add_unseen, cells
 from sklearn_uniroute._validation import FLOATS, check_quality
 
 
@@ -126,20 +127,14 @@ def _areas(
     rng = np.random.RandomState(seed)
     split = draw_split(rng, len(data.X), model_costs, 1, n_training_models)
     known, unseen = split.training_models, split.unseen_models
-    X, y = data.X[split.training], data.y[split.training]
-    per_call = data.costs.ndim == 2
-    training_costs = data.costs[np.ix_(split.training, known)] if per_call else data.costs[known]
-    test_costs = data.costs[np.ix_(split.test, unseen)] if per_call else data.costs[unseen]
+    y_known, training_costs = cells(data.y, data.costs, split.training, known)
+    y_test, test_costs = cells(data.y, data.costs, split.test, unseen)
     areas = []
     with threadpool_limits(1):
         for size in n_validation:
             fitted = clone(router).set_params(n_validation=size, random_state=int(seed % 2**31))
-            fitted.fit(X, y[:, known], costs=training_costs)
-            pool = len(known) + np.arange(len(unseen))
-            for name, model in zip(pool, unseen, strict=True):
-                run = split.training[fitted.validation_indices_]
-                cost = data.costs[run, model] if per_call else data.costs[model]
-                fitted.add_model(1 - data.y[run, model], name=name, cost=cost)
-            y_test = data.y[np.ix_(split.test, unseen)]
+            fitted.fit(data.X[split.training], y_known, costs=training_costs)
+            run = split.training[fitted.validation_indices_]
+            pool = add_unseen(fitted, data.y, data.costs, run, unseen)
             areas.append(fitted.score(data.X[split.test], y_test, test_costs, pool))
     return areas
