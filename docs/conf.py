@@ -49,7 +49,7 @@ autosummary_generate = True
 autodoc_typehints = "none"
 numpydoc_show_class_members = False
 
-plot_include_source = True
+plot_include_source = False
 plot_html_show_formats = False
 plot_html_show_source_link = False
 plot_formats = [("png", 110)]
