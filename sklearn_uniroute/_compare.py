@@ -98,10 +98,10 @@ def compare_routers(
     for name in baselines:
         check_choice(name, "baselines", BASELINES)
     check_names([*routers, *baselines])
-    X, y = data.X, data.y
     model_costs, n_validation, n_training_models = check_comparable(
         data, n_trials, n_validation, model_share, 1 - TEST_SHARE
     )
+    X, y, costs = (np.asarray(values) for values in (data.X, data.y, data.costs))
     lowest, highest = model_costs.min(), model_costs.max()
     space = np.geomspace if is_wide(model_costs) else np.linspace
     grid = space(lowest, highest, _GRID_SIZE)
@@ -111,7 +111,7 @@ def compare_routers(
         delayed(_run_trial)(
             X,
             y,
-            data.costs,
+            costs,
             model_costs,
             routers,
             baselines,

@@ -157,6 +157,11 @@ class PoolMixin:
         check_is_fitted(self)
         position = find_model(name, self.models_)
         price = check_cost(cost, name, has_costs=self.costs_ is not None)
+        if price is None:
+            raise ValueError(
+                f"this router was fitted without costs, so that model {name!r} has none to change; "
+                "fit it with `costs`."
+            )
         self._put_rows(self._repriced_rows(price, position), position)
         return self
 

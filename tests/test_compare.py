@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import t
 from sklearn.base import clone
@@ -142,3 +143,18 @@ def test_routing_pays_on_real_data(real_path):
     routers = {"zero": ZeroRouter(), "kmeans": KMeansRouter(8)}
     comparison = compare_routers(routers, load_routing_data(real_path), n_trials=10, n_jobs=2)
     assert np.diff(comparison.area, axis=1).mean() > 0
+
+
+def test_frames_compare_as_arrays_do():
+    data = make_routing_data(n_prompts=120, n_models=6, random_state=0)
+    frames = Bunch(
+        **data
+        | {
+            "y": pd.DataFrame(data.y, columns=data.models),
+            "costs": pd.DataFrame(np.tile(data.costs, (120, 1)), columns=data.models),
+        }
+    )
+    arrays = Bunch(**data | {"costs": np.tile(data.costs, (120, 1))})
+    routers = {"zero": ZeroRouter(), "kmeans": KMeansRouter(3)}
+    areas = [compare_routers(routers, one, n_trials=2).area for one in (arrays, frames)]
+    np.testing.assert_array_equal(*areas)

@@ -252,6 +252,10 @@ WITHOUT_COSTS = {
         "`cost` was given for model 'd', but this router was fitted without costs",
     ),
     "set_cost": (lambda r: r.set_cost("a", 1), "fitted without costs"),
+    "set_cost to nothing": (
+        lambda r: r.set_cost("a", None),
+        "without costs, so that model 'a' has",
+    ),
     "a curve": (
         lambda r: DeferralCurveDisplay.from_estimator(r, X, Y),
         "a deferral curve needs costs",
