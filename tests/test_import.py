@@ -20,7 +20,7 @@ before = set(sys.modules)
 import sklearn_uniroute
 loaded = {name.partition(".")[0] for name in set(sys.modules) - before}
 optional = {"torch", "skorch", "pandas", "pyarrow", "matplotlib", "tqdm", "skops"}
-print(loaded & (optional | {"dask", "distributed", "onnx"}))
+print(loaded & (optional | {"dask", "distributed", "onnx", "huggingface_hub"}))
 print({"torch", "skorch", "matplotlib"} & set(sys.modules))
 """
     assert run(code).stdout.splitlines() == ["set()", "set()"]
@@ -47,6 +47,7 @@ def test_routers_work_without_anything_optional():
         "skops",
         "dask",
         "onnx",
+        "huggingface_hub",
     }
     code = f"""
 {BLOCKED.format(missing=missing)}
@@ -66,6 +67,9 @@ print(KMeansRouter().fit(data.X, data.y, costs=data.costs).score(data.X, data.y)
         ("matplotlib", "plot", "main(['compare'])"),
         ("tqdm", "cli", "main(['compare'])"),
         ("pandas", "pandas", "load_routing_data(__file__)"),
+        ("pandas", "datasets", "fetch_embedllm()"),
+        ("pyarrow", "datasets", "fetch_sprout()"),
+        ("huggingface_hub", "datasets", "fetch_routerbench(data_home='.')"),
     ],
 )
 def test_a_missing_package_is_named_with_the_extra_that_brings_it(missing, extra, call, tmp_path):
@@ -75,7 +79,9 @@ import os; os.chdir({str(tmp_path)!r})
 __file__ = "table.csv"; open(__file__, "w").close()
 from sklearn_uniroute import DeferralCurveDisplay
 from sklearn_uniroute._cli import main
-from sklearn_uniroute.datasets import load_routing_data
+from sklearn_uniroute.datasets import (
+    fetch_embedllm, fetch_routerbench, fetch_sprout, load_routing_data
+)
 {call}
 """
     result = run(code)
