@@ -49,7 +49,7 @@ class BudgetMixin:
         """Find the least cost weight that keeps the mean cost within a budget.
 
         The mean cost over the prompts is a step function of the cost weight whose steps are
-        known, so that no search is needed [UR E]. The answer lies a millionth above a step, so
+        known, so that no search is needed. The answer lies a millionth above a step, so
         that rounding does not undo it.
 
         Parameters

@@ -5,17 +5,20 @@ from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
+from numpy.typing import ArrayLike
 from sklearn.base import clone
-from sklearn.utils import Bunch
+from sklearn.utils import Bunch, check_array
 from threadpoolctl import threadpool_limits
 
 from sklearn_uniroute._baselines import BASELINES, baseline_inputs
 from sklearn_uniroute._comparison import RouterComparison
+from sklearn_uniroute._cost_validation import check_costs
 from sklearn_uniroute._curve import check_curve_inputs, curve_points, is_wide
-from sklearn_uniroute._model_validation import listing, repeated
+from sklearn_uniroute._model_validation import listing, model_labels, repeated
 from sklearn_uniroute._parameters import check_choice, check_count
 from sklearn_uniroute._splits import TEST_SHARE, Split, count_training_models, draw_split
 from sklearn_uniroute._unseen import add_unseen, cells
+from sklearn_uniroute._validation import FLOATS, check_quality
 from sklearn_uniroute.metrics import (
     deferral_area_score,
     peak_quality_score,
@@ -50,7 +53,9 @@ def compare_routers(
     routers : dict of str to router
         Unfitted routers by name. Others are compared to the first.
     data : Bunch
-        As the functions of :mod:`sklearn_uniroute.datasets` return it, with costs.
+        As the functions of :mod:`sklearn_uniroute.datasets` return it, or
+        ``sklearn.utils.Bunch(X=X, y=y, costs=costs)`` of data of your own: embeddings, quality
+        (NaN where a model was not run), and costs of models or of calls.
     n_trials : int, default=20
         Number of splits.
     n_validation : int, default=None
@@ -76,8 +81,9 @@ def compare_routers(
     Raises
     ------
     ValueError
-        If the data has no embeddings or costs, all models have one cost, there are too few
-        prompts or models to split, a baseline is unknown, or two rows have one name.
+        If the data has no embeddings or costs, or they do not fit together, all models have one
+        cost, there are too few prompts or models to split, a baseline is unknown, or two rows have
+        one name.
 
     References
     ----------
@@ -95,13 +101,15 @@ def compare_routers(
     >>> bool(comparison.area[:, 1].mean() > comparison.area[:, 0].mean())
     True
     """
+    if not isinstance(routers, Mapping):
+        raise TypeError(f"`routers` must be a dict of routers by name; got {routers!r}.")
     for name in baselines:
         check_choice(name, "baselines", BASELINES)
     check_names([*routers, *baselines])
+    X, y, costs = check_labelled(data.X, data.y, data.costs)
     model_costs, n_validation, n_training_models = check_comparable(
-        data, n_trials, n_validation, model_share, 1 - TEST_SHARE
+        y, costs, n_trials, n_validation, model_share, 1 - TEST_SHARE
     )
-    X, y, costs = (np.asarray(values) for values in (data.X, data.y, data.costs))
     lowest, highest = model_costs.min(), model_costs.max()
     space = np.geomspace if is_wide(model_costs) else np.linspace
     grid = space(lowest, highest, _GRID_SIZE)
@@ -148,8 +156,30 @@ def check_names(names: list[str]) -> None:
         )
 
 
+def check_labelled(
+    X: ArrayLike | None, y: Any, costs: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Check embeddings, quality and costs of a data set, and bring them into arrays."""
+    if X is None:
+        raise ValueError(
+            "the data has no embeddings; add them to a table as columns x0, x1, ... (or, in a "
+            "Parquet file, as lists in a column `embedding`), or as `data.X`."
+        )
+    if costs is None:
+        raise ValueError(
+            "the data has no costs, and routing trades quality for cost; add an array `costs`, a "
+            "column `cost` of a long table, or columns '<model>|cost' of a wide one."
+        )
+    prompts: np.ndarray = check_array(X, dtype=FLOATS, input_name="X")
+    labels = model_labels(y)
+    quality = check_quality(y, n_prompts=len(prompts), labels=labels)
+    labels = np.arange(quality.shape[1]) if labels is None else labels
+    return prompts, quality, check_costs(costs, labels, quality=quality)
+
+
 def check_comparable(
-    data: Bunch,
+    y: np.ndarray,
+    costs: np.ndarray,
     n_trials: int,
     n_validation: int | None,
     model_share: float,
@@ -160,18 +190,8 @@ def check_comparable(
     Returns the mean cost of each model and the numbers of validation prompts and training models.
     """
     check_count(n_trials, "n_trials")
-    if data.X is None:
-        raise ValueError(
-            "the data has no embeddings; add them to the table as columns x0, x1, ..., or as lists "
-            "in a column `embedding`."
-        )
-    if data.costs is None:
-        raise ValueError(
-            "the data has no costs, and routing trades quality for cost; add an array `costs`, a "
-            "column `cost` of a long table, or columns '<model>|cost' of a wide one."
-        )
-    model_costs = np.nanmean(np.atleast_2d(data.costs), axis=0)
-    n_prompts = len(data.y)
+    model_costs = np.nanmean(np.atleast_2d(costs), axis=0)
+    n_prompts = len(y)
     n_training_models = count_training_models(model_costs, model_share)
     if n_validation is None:
         n_validation = max(1, round(0.1 * n_prompts))

@@ -53,7 +53,7 @@ class RouterComparison:
     model_cost: np.ndarray
     model_quality: np.ndarray
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return write_table(self)
 
     def to_frame(self) -> Any:

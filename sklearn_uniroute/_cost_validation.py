@@ -85,7 +85,7 @@ def check_cost(
     if has_costs and cost is None:
         raise ValueError(
             f"`cost` of model {name!r} is missing: the other models of this router have costs, and "
-            "a missing price would count as free; pass cost=."
+            "a missing price would count as free; pass one."
         )
     if not has_costs and cost is not None:
         raise ValueError(

@@ -65,6 +65,8 @@ def embed_prompts(
     >>> embed_prompts(texts, encoder).shape
     (3, 2)
     """
+    if isinstance(texts, str):
+        raise ValueError(f"`texts` must be a sequence of strings; got one string, {texts!r}.")
     texts = list(texts)
     odd = [place for place, text in enumerate(texts) if not isinstance(text, str)]
     if odd or not texts:

@@ -1,4 +1,4 @@
-"""What functions that fetch data sets return, and in which form."""
+"""Data sets in the form that the caller asks for."""
 
 from typing import Any
 
@@ -22,15 +22,7 @@ def fetched(
     **more: np.ndarray,
 ) -> Any:
     """Arrange a data set as the caller asks for it."""
-    if as_frame:
-        pandas = import_optional("pandas", "pandas")
-        y = pandas.DataFrame(y, columns=models)
-        prompts = pandas.Series(prompts, name="prompt")
-        costs = None if costs is None else pandas.DataFrame(costs, columns=models)
-        more = {name: pandas.DataFrame(array, columns=models) for name, array in more.items()}
-    if return_X_y:
-        return prompts, y
-    return Bunch(
+    data = Bunch(
         X=None,
         y=y,
         costs=costs,
@@ -41,3 +33,20 @@ def fetched(
         DESCR=descr,
         **more,
     )
+    if as_frame:
+        data = as_frames(data, *more)
+    return (data.prompts, data.y) if return_X_y else data
+
+
+def as_frames(data: Bunch, *more: str) -> Bunch:
+    """Let arrays with a column for each model be DataFrames with the models' names."""
+    pandas = import_optional("pandas", "pandas")
+    frames = {}
+    for name in ("y", "costs", *more):
+        if data[name] is not None and data[name].ndim == 2:
+            frames[name] = pandas.DataFrame(data[name], columns=data.models)
+    if data.costs is not None and data.costs.ndim == 1:
+        frames["costs"] = pandas.Series(data.costs, index=data.models)
+    if data.prompts is not None:
+        frames["prompts"] = pandas.Series(data.prompts, name="prompt")
+    return Bunch(**data | frames)

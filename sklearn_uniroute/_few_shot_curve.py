@@ -7,17 +7,14 @@ import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import ArrayLike
 from sklearn.base import clone
-from sklearn.utils import Bunch, check_array
+from sklearn.utils import Bunch
 from threadpoolctl import threadpool_limits
 
-from sklearn_uniroute._compare import check_comparable
-from sklearn_uniroute._cost_validation import check_costs
-from sklearn_uniroute._model_validation import model_labels
+from sklearn_uniroute._compare import check_comparable, check_labelled
 from sklearn_uniroute._parameters import check_count, check_enough
 from sklearn_uniroute._splits import TEST_SHARE, TRAINING_SHARE, draw_split
 from sklearn_uniroute._typing import Costs
 from sklearn_uniroute._unseen import add_unseen, cells
-from sklearn_uniroute._validation import FLOATS, check_quality
 
 
 def few_shot_curve(
@@ -96,21 +93,19 @@ def few_shot_curve(
     check_count(n_splits, "n_splits")
     n_validation = list(n_validation)
     check_count(len(n_validation), "len(n_validation)")
-    prompts: np.ndarray = check_array(X, dtype=FLOATS, input_name="X")
-    labels = model_labels(y)
-    y = check_quality(y, n_prompts=len(prompts), labels=labels)
-    labels = np.arange(y.shape[1]) if labels is None else labels
-    data = Bunch(X=prompts, y=y, costs=check_costs(costs, labels, quality=y))
+    prompts, quality, paid = check_labelled(X, y, costs)
     model_costs, _, n_training_models = check_comparable(
-        data, n_splits, 1, model_share, 1 - TEST_SHARE
+        quality, paid, n_splits, 1, model_share, 1 - TEST_SHARE
     )
-    n_training = round(TRAINING_SHARE * len(data.y))
+    n_training = round(TRAINING_SHARE * len(quality))
     for size in n_validation:
         check_count(size, "n_validation")
         check_enough(size, "n_validation", n_training, "training prompts")
     seeds = np.random.SeedSequence(random_state).generate_state(n_splits)
     areas = Parallel(n_jobs=n_jobs)(
-        delayed(_areas)(router, data, model_costs, n_validation, n_training_models, seed)
+        delayed(_areas)(
+            router, prompts, quality, paid, model_costs, n_validation, n_training_models, seed
+        )
         for seed in seeds
     )
     return Bunch(n_validation=np.array(n_validation), area=np.array(areas).T)
@@ -118,23 +113,25 @@ def few_shot_curve(
 
 def _areas(
     router: Any,
-    data: Bunch,
+    X: np.ndarray,
+    y: np.ndarray,
+    costs: np.ndarray,
     model_costs: np.ndarray,
     n_validation: list[int],
     n_training_models: int,
     seed: int,
 ) -> list[float]:
     rng = np.random.RandomState(seed)
-    split = draw_split(rng, len(data.X), model_costs, 1, n_training_models)
+    split = draw_split(rng, len(X), model_costs, 1, n_training_models)
     known, unseen = split.training_models, split.unseen_models
-    y_known, training_costs = cells(data.y, data.costs, split.training, known)
-    y_test, test_costs = cells(data.y, data.costs, split.test, unseen)
+    y_known, training_costs = cells(y, costs, split.training, known)
+    y_test, test_costs = cells(y, costs, split.test, unseen)
     areas = []
     with threadpool_limits(1):
         for size in n_validation:
             fitted = clone(router).set_params(n_validation=size, random_state=int(seed % 2**31))
-            fitted.fit(data.X[split.training], y_known, costs=training_costs)
+            fitted.fit(X[split.training], y_known, costs=training_costs)
             run = split.training[fitted.validation_indices_]
-            pool = add_unseen(fitted, data.y, data.costs, run, unseen)
-            areas.append(fitted.score(data.X[split.test], y_test, test_costs, pool))
+            pool = add_unseen(fitted, y, costs, run, unseen)
+            areas.append(fitted.score(X[split.test], y_test, test_costs, pool))
     return areas

@@ -106,7 +106,7 @@ def list_files(
         names = hub.HfApi(endpoint=_endpoint()).list_repo_files(
             repository, repo_type="dataset", revision=revision
         )
-    except _errors() as error:
+    except Exception as error:
         _refuse(error, repository, "list of files", revision, folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(listed, json.dumps(names).encode())
@@ -121,7 +121,7 @@ def _download(repository: str, filename: str, revision: str, folder: Path) -> st
         # This asks once, so that a missing network shows at once.
         announced = hub.get_hf_file_metadata(hub.hf_hub_url(repository, filename, **where)).etag
         hub.hf_hub_download(repository, filename, local_dir=folder, **where)
-    except _errors() as error:
+    except Exception as error:
         _refuse(error, repository, filename, revision, folder)
     return str(announced)
 
@@ -131,13 +131,10 @@ def _endpoint() -> str | None:
     return os.environ.get("HF_ENDPOINT")
 
 
-def _errors() -> tuple[type[Exception], ...]:
-    return (OSError, import_optional("httpx", "datasets").HTTPError)
-
-
 def _refuse(
     error: Exception, repository: str, filename: str, revision: str, folder: Path
 ) -> NoReturn:
+    """Tell what the hub's client raised, which is of another package from version to version."""
     errors = import_optional("huggingface_hub.errors", "datasets")
     if isinstance(error, errors.GatedRepoError):
         raise PermissionError(

@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.utils import Bunch, check_array
 
 from sklearn_uniroute._cost_validation import check_costs
+from sklearn_uniroute._fetched import as_frames
 from sklearn_uniroute._model_validation import listing, repeated
 from sklearn_uniroute._optional import import_optional
 from sklearn_uniroute._typing import StrPath
@@ -21,7 +22,7 @@ _RESERVED = ("prompt_id", "prompt", "source", "embedding")
 _LONG = ("prompt_id", "model", "quality")
 
 
-def load_routing_data(path: StrPath) -> Bunch:
+def load_routing_data(path: StrPath, *, as_frame: bool = False) -> Bunch:
     r"""Load prompts, what models got right on them, and what that cost.
 
     Parameters
@@ -43,6 +44,10 @@ def load_routing_data(path: StrPath) -> Bunch:
         columns `prompt` (texts) and `source`, and embeddings in columns `x0`, `x1`, ... or, in
         Parquet files, as lists in a column `embedding`. In a long table these repeat for each
         prompt, and further columns are not read.
+    as_frame : bool, default=False
+        Whether to return `y` and `costs` as DataFrames with the models' names for columns (`costs`
+        as a Series where there is one a model), and `prompts` as a Series, so that a router knows
+        the models by name.
 
     Returns
     -------
@@ -89,9 +94,10 @@ def load_routing_data(path: StrPath) -> Bunch:
             data = _read_table(path)
         else:
             raise ValueError("expected a file that ends in .npz, .csv, .csv.gz or .parquet")
-        return _checked(data)
+        checked = _checked(data)
     except ValueError as error:
         raise ValueError(f"{path.name}: {error}") from error
+    return as_frames(checked) if as_frame else checked
 
 
 def _read_npz(path: Path) -> dict[str, Any]:
@@ -273,7 +279,7 @@ def _numbers(table: Any, column: str) -> np.ndarray:
 def _refuse_rows(wrong: Any, column: str, problem: str, values: Any = None) -> None:
     rows = np.flatnonzero(wrong)
     if len(rows):
-        value = "" if values is None else f" ({values.iloc[rows[0]]!r})"
+        value = "" if values is None else f" ({listing(values.iloc[rows[:1]])})"
         raise ValueError(
             f"column {column!r} {problem} in row {rows[0]}{value}"
             + (f", and in {len(rows) - 1} more" if len(rows) > 1 else "")

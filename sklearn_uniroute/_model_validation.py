@@ -50,7 +50,8 @@ def check_new_name(name: Any, models: np.ndarray) -> Label:
         kind = "integers" if numbered else "strings"
         raise TypeError(
             f"`name` must be of one kind with the router's models, which go by {kind} "
-            f"({listing(models.tolist())}); got {name!r}."
+            f"({listing(models.tolist())}); got {name!r}. They go by name "
+            "where the `y` of fit is a DataFrame, by number where it is an array."
         )
     return int(name) if numbered else str(name)
 
@@ -83,7 +84,7 @@ def check_pool(pool: Pool | None, models: np.ndarray, *, argument: str = "pool")
     ]
     if unknown:
         raise ValueError(
-            f"`{argument}` has models that this router does not know: {listing(unknown)}. "
+            f"`{argument}` names models that this router does not know: {listing(unknown)}. "
             f"Known models: {listing(known)}."
         )
     twice = repeated(pool)

@@ -108,7 +108,7 @@ def hull_walk(error: np.ndarray, costs: np.ndarray) -> HullWalk:
     """Follow each prompt's choice over all cost weights.
 
     For one prompt the choices are the vertices of the lower convex hull of its points
-    (cost, error), from the cheapest model to the one of least error [UR D, Proposition 9], and
+    (cost, error), from the cheapest model to the one of least error, and
     the slopes between them are the cost weights at which the choice moves.
 
     Parameters

@@ -208,15 +208,27 @@ def check_prompts(router: Any, X: Any) -> np.ndarray:
         raise TypeError(
             "dask arrays are for `fit`, `predict` and `predict_error`; pass X.compute() here."
         )
-    prompts: np.ndarray = validate_data(router, X, reset=False, dtype=FLOATS)
-    return prompts
+    return _embeddings(router, X, "no_validation", reset=False)
 
 
 def check_training_prompts(estimator: Any, X: Any, y: Any) -> np.ndarray:
     """Check prompts to fit on."""
     # Without y, this raises what scikit-learn says of a missing y.
     target = None if y is None else "no_validation"
-    prompts: np.ndarray = validate_data(estimator, X, target, dtype=FLOATS)
+    return _embeddings(estimator, X, target, reset=True)
+
+
+def _embeddings(estimator: Any, X: Any, target: str | None, *, reset: bool) -> np.ndarray:
+    try:
+        prompts: np.ndarray = validate_data(estimator, X, target, reset=reset, dtype=FLOATS)
+    except ValueError as error:
+        if "could not convert string" not in str(error):
+            raise
+        raise ValueError(
+            f"{error}. Routers take embeddings of prompts, not texts: embed them first (see "
+            "sklearn_uniroute.datasets.embed_prompts), or put a transformer before the router in a "
+            "pipeline."
+        ) from error
     return prompts
 
 

@@ -121,7 +121,7 @@ def test_intervals_are_those_of_student():
 @pytest.mark.parametrize(
     ("changes", "params", "message"),
     [
-        ({"X": None}, {}, "the data has no embeddings; add them to the table as columns x0"),
+        ({"X": None}, {}, "the data has no embeddings; add them to a table as columns x0"),
         ({"costs": None}, {}, "the data has no costs"),
         ({"costs": np.ones(8)}, {}, "not all of one cost; got 8 models.*from 1 to 1"),
         ({}, {"model_share": 0.9}, "2 unseen models.*; got 8 models, 7 of them for training"),

@@ -69,6 +69,7 @@ def test_batches_are_kept_and_a_broken_run_goes_on(tmp_path):
     ("texts", "encoder", "options", "error", "message"),
     [
         ([], Encoder(), {}, ValueError, "at least one string; got an empty one"),
+        ("one prompt", Encoder(), {}, ValueError, "got one string, 'one prompt'"),
         (["a", None], Encoder(), {}, ValueError, "got None at position 1"),
         (TEXTS, "minilm", {}, TypeError, "`encoder` must be a callable"),
         (TEXTS, Encoder(), {"batch_size": 0}, ValueError, "batch_size"),

@@ -269,3 +269,16 @@ def test_a_folder_is_refused(tmp_path):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no routing data at .*nothing.npz"):
         load_routing_data(tmp_path / "nothing.npz")
+
+
+def test_frames_name_the_models(tmp_path):
+    path = tmp_path / "wide.csv"
+    path.write_text("prompt,x0,a,b,a|cost,b|cost\nhi,1.5,0,1,1,2\nho,2.5,1,,3,\n")
+    plain, frames = load_routing_data(path), load_routing_data(path, as_frame=True)
+    assert frames.y.columns.tolist() == frames.costs.columns.tolist() == ["a", "b"]
+    np.testing.assert_array_equal(frames.y, plain.y)
+    np.testing.assert_array_equal(frames.costs, plain.costs)
+    assert frames.prompts.tolist() == ["hi", "ho"]
+    prices = tmp_path / "prices.npz"
+    np.savez(prices, X=plain.X, y=plain.y, models=plain.models, costs=[1.0, 2.0])
+    assert load_routing_data(prices, as_frame=True).costs.to_dict() == {"a": 1.0, "b": 2.0}

@@ -57,6 +57,10 @@ FIT = {
         lambda r: fit(r, costs=[1, 2]),
         r"`costs` has 2 entries but there are 3 models",
     ),
+    "texts": (
+        lambda r: r.fit(np.array([["a prompt"]] * len(X)), Y, costs=COSTS),
+        "could not convert string.*Routers take embeddings of prompts, not texts",
+    ),
     "costs as long as the data": (
         lambda r: fit(r, costs=np.ones(70)),
         "`costs` has 70 entries.*cross-validation slices",
@@ -109,7 +113,7 @@ FIT = {
 CALLS = {
     "predict: an unknown model": (
         lambda r: r.predict(X, pool=["a", "z"]),
-        r"`pool` has models that this router does not know: 'z'. Known models: 'a', 'b', 'c'",
+        r"`pool` names models that this router does not know: 'z'. Known models: 'a', 'b', 'c'",
     ),
     "predict: a repeated model": (
         lambda r: r.predict(X, pool=["a", "b", "a"]),
@@ -129,7 +133,7 @@ CALLS = {
     ),
     "predict: what can be no name": (
         lambda r: r.predict(X, pool=[["a"]]),
-        r"`pool` has models that this router does not know: \['a'\]",
+        r"`pool` names models that this router does not know: \['a'\]",
     ),
     "predict: cost_weight and budget": (
         lambda r: r.predict(X, cost_weight=1, budget=2),
@@ -184,7 +188,7 @@ CALLS = {
     ),
     "add_model: no cost": (
         lambda r: r.add_model(ERRORS, name="d"),
-        "`cost` of model 'd' is missing.*would count as free; pass cost=",
+        "`cost` of model 'd' is missing.*would count as free; pass one",
     ),
     "add_model: a negative cost": (
         lambda r: r.add_model(ERRORS, name="d", cost=-1),
@@ -228,7 +232,7 @@ CALLS = {
     ),
     "update_model: an unknown model": (
         lambda r: r.update_model("z", ERRORS),
-        "`name` has models that this router does not know: 'z'",
+        "`name` names models that this router does not know: 'z'",
     ),
     "update_model: errors too few": (
         lambda r: r.update_model("a", ERRORS[:3]),

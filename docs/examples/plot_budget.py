@@ -2,8 +2,8 @@
 Keep to a budget
 ================
 
-What may be spent per prompt is known more often than what a unit of error is worth. Budgets are
-met exactly on the training prompts, in expectation elsewhere.
+What may be spent per prompt is known more often than what a unit of error is worth. A budget is
+never exceeded on the training prompts; on others the mean cost differs as the prompts do.
 """
 
 import matplotlib.pyplot as plt

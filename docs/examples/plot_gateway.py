@@ -32,7 +32,7 @@ router.routing_table(cost_weight=0.002).save(path, embedder="my-embedder")
 
 table = RoutingTable.load(path, embedder="my-embedder", n_features=data.X.shape[1])
 x = data.X[0]
-print(table.route(x), table.route(x, exclude={"large"}))
+print(table.route(x), table.route(x, exclude={table.route(x)}))
 
 # %%
 # Why? The errors, costs and scores of all models, the runner-up, and the cost weights between
