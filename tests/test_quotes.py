@@ -12,8 +12,8 @@ COMMAND = re.compile(r"python -m (?:benchmarks\.)?(\w+)")
 NUMBER = re.compile(r"(?<![\w.])[+-]?(?:\d{1,3}(?:,\d{3})+|\d*\.\d+)(?![\w.]*\w)")
 # Code, formulas, links and literals hold settings, not results.
 NO_QUOTES = re.compile(
-    r"```python.*?```|\.\. (?:code-block|math|plot)::.*?(?=\n\S)"
-    r"|:\w+:`[^`]*`|``?[^`]*``?|https?:\S+",
+    r"\.\. (?:code-block|math|plot)::.*?(?=\n\S)"
+    r"|:\w+:`[^`]*`|``?[^`]*``?|https?:\S+|arXiv [\d.]+",
     re.DOTALL,
 )
 HEADING = re.compile(r"\n(?=[^\n]+\n(?:={3,}|-{3,})\n)|\n(?=#+ )")
@@ -27,6 +27,8 @@ def value(number):
 
 def quotes(page):
     """Sections of a page that name benchmarks, with the numbers in them."""
+    # Comments in code look like headings.
+    page = re.sub(r"```python.*?```", "", page, flags=re.DOTALL)
     for section in HEADING.split("\n" + page):
         names = {name for name in COMMAND.findall(section) if (RESULTS / f"{name}.md").exists()}
         # A table in a block of text is a quote, as prose is.
