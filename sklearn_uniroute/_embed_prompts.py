@@ -91,9 +91,11 @@ def embed_prompts(
         embed = check_memory(memory).cache(_embed, ignore=["encode"])
     starts = range(0, len(texts), batch_size)
     batches = [texts[start : start + batch_size] for start in starts]
-    return np.concatenate(
-        [embed(batch, encoder_name, encode=encode) for batch in progress(batches)]
-    )
+    parts = [embed(batch, encoder_name, encode=encode) for batch in progress(batches)]
+    widths = sorted({part.shape[1] for part in parts})
+    if len(widths) > 1:
+        raise ValueError(f"the encoder returned rows of {widths} features; expected one length.")
+    return np.concatenate(parts)
 
 
 def _embed(

@@ -69,7 +69,8 @@ def fetch_embedllm(
     Raises
     ------
     ValueError
-        If the files have other columns than expected, or labels that are not 0 and 1.
+        If the files have other columns than expected, labels that are not 0 and 1, or several
+        texts under one number.
     OSError
         If files are missing and may not or cannot be downloaded, or their checksums are wrong.
     ImportError
@@ -97,7 +98,13 @@ def fetch_embedllm(
         for name in (_SUBSETS if subset == "all" else [subset])
     ]
     tables, texts = zip(*(_read(path, pandas) for path in paths), strict=True)
-    texts = pandas.concat(texts).drop_duplicates(_KEY).set_index(_KEY)["prompt"]
+    texts = pandas.concat(texts).drop_duplicates().set_index(_KEY)["prompt"]
+    twice = texts.index[texts.index.duplicated()]
+    if len(twice):
+        raise ValueError(
+            f"the prompt_id {twice[0][0]!r} of category {twice[0][1]!r} stands for several texts; "
+            "expected one."
+        )
     quality = pandas.concat(tables).groupby([*_KEY, "model_name"], sort=False)["label"].mean()
     quality = quality.unstack("model_name").reindex(texts.index).sort_index(axis=1)
     return fetched(
@@ -115,7 +122,7 @@ def _read(path: Path, pandas: Any) -> tuple[Any, Any]:
     """Read labels by prompt and model, and the texts of prompts, chunk by chunk."""
     check_columns(list(pandas.read_csv(path, nrows=0)), _COLUMNS, path.name)
     labels, texts = [], []
-    as_text = dict.fromkeys(("model_name", "category", "prompt", "label"), str)
+    as_text = dict.fromkeys(_COLUMNS, str)
     with pandas.read_csv(
         path, usecols=_COLUMNS, dtype=as_text, keep_default_na=False, chunksize=_CHUNK_SIZE
     ) as chunks:
@@ -126,6 +133,9 @@ def _read(path: Path, pandas: Any) -> tuple[Any, Any]:
                     f"{path.name}: column 'label' must be 0 or 1; got "
                     f"{chunk['label'].iloc[wrong[0]]!r} in row {chunk.index[wrong[0]]}."
                 )
-            texts.append(chunk[[*_KEY, "prompt"]].drop_duplicates(_KEY))
+            texts.append(chunk[[*_KEY, "prompt"]].drop_duplicates())
             labels.append(chunk.drop(columns="prompt").astype({"label": np.int8}))
-    return pandas.concat(labels), pandas.concat(texts)
+    table = pandas.concat(labels)
+    if not len(table):
+        raise ValueError(f"{path.name} has no rows.")
+    return table, pandas.concat(texts)

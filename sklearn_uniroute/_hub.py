@@ -3,9 +3,11 @@
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
+import numpy as np
 from sklearn.datasets import get_data_home
 
 from sklearn_uniroute._atomic import write_whole
@@ -50,26 +52,37 @@ def fetch_file(
     folder = hub_folder(repository, revision, data_home)
     path = folder / filename
     note = path.with_name(path.name + ".checksum")
-    if path.exists():
-        # A file that was put there by hand is what it is; from now on it must stay so.
-        expected = sha256 or (note.read_text(encoding="utf-8") if note.exists() else None)
-        advice = "It was changed since it was downloaded; delete it to download it again."
-    else:
+    if not path.exists():
         if not download_if_missing:
             raise FileNotFoundError(
                 f"{path} is missing, and `download_if_missing` is False; set it to True, or put "
                 f"{filename} of the data set {repository} there."
             )
-        announced = _download(repository, filename, revision, folder)
+        # What stands at its place is whole and checked, whenever this is interrupted.
+        downloaded, announced = _download(repository, filename, revision, folder)
         expected = sha256 or announced
-        advice = "It was damaged on its way, or the data set has changed; it is removed again."
-    found = _checksum(path, sha1=expected is not None and len(expected) < _SHA256_LENGTH)
-    if found != (expected or found):
-        if not note.exists():
-            path.unlink()
-        raise OSError(f"{path} has the checksum {found}, expected {expected}. {advice}")
-    if not note.exists():
+        found = _checksum(downloaded, expected)
+        if found != expected:
+            downloaded.unlink()
+            raise OSError(
+                f"{filename} of the data set {repository} was downloaded with the checksum "
+                f"{found}, expected {expected}: it was damaged on its way, or the data set has "
+                "changed. It is removed again."
+            )
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(note, found.encode())
+        os.replace(downloaded, path)
+        return path
+    known = sha256 or (note.read_text(encoding="utf-8") if note.exists() else None)
+    found = _checksum(path, known)
+    if known is None:
+        # A file that was put there by hand is what it is; from now on it must stay so.
+        write_whole(note, found.encode())
+    elif found != known:
+        raise OSError(
+            f"{path} has the checksum {found}, expected {known}: it is another file than that "
+            "of this revision, or was changed since. Delete it to download it again."
+        )
     return path
 
 
@@ -100,30 +113,33 @@ def list_files(
     if listed.exists():
         return list(json.loads(listed.read_text(encoding="utf-8")))
     if not download_if_missing:
-        return [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
+        found = (path for path in folder.rglob("*") if path.is_file())
+        return [str(path.relative_to(folder)) for path in found if path.suffix != ".checksum"]
     hub = import_optional("huggingface_hub", "datasets")
     try:
         names = hub.HfApi(endpoint=_endpoint()).list_repo_files(
             repository, repo_type="dataset", revision=revision
         )
     except Exception as error:
-        _refuse(error, repository, "list of files", revision, folder)
+        advice = "pass `download_if_missing=False` to read the files that are there"
+        _refuse(error, repository, "list of files", revision, advice)
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(listed, json.dumps(names).encode())
     return list(names)
 
 
-def _download(repository: str, filename: str, revision: str, folder: Path) -> str:
-    """Download a file, and return its checksum as the hub announces it."""
+def _download(repository: str, filename: str, revision: str, folder: Path) -> tuple[Path, str]:
+    """Download a file beside its place, and return it with its checksum as the hub announces it."""
     hub = import_optional("huggingface_hub", "datasets")
     where = {"repo_type": "dataset", "revision": revision, "endpoint": _endpoint()}
+    staging = folder / ".download"
     try:
         # This asks once, so that a missing network shows at once.
         announced = hub.get_hf_file_metadata(hub.hf_hub_url(repository, filename, **where)).etag
-        hub.hf_hub_download(repository, filename, local_dir=folder, **where)
+        hub.hf_hub_download(repository, filename, local_dir=staging, **where)
     except Exception as error:
-        _refuse(error, repository, filename, revision, folder)
-    return str(announced)
+        _refuse(error, repository, filename, revision, f"put it into {folder} by hand")
+    return staging / filename, str(announced)
 
 
 def _endpoint() -> str | None:
@@ -132,9 +148,12 @@ def _endpoint() -> str | None:
 
 
 def _refuse(
-    error: Exception, repository: str, filename: str, revision: str, folder: Path
+    error: Exception, repository: str, filename: str, revision: str, advice: str
 ) -> NoReturn:
     """Tell what the hub's client raised, which is of another package from version to version."""
+    if isinstance(error, OSError) and error.filename is not None:
+        # Of the file system, not of the network.
+        raise error
     errors = import_optional("huggingface_hub.errors", "datasets")
     if isinstance(error, errors.GatedRepoError):
         raise PermissionError(
@@ -153,12 +172,13 @@ def _refuse(
         ) from error
     raise ConnectionError(
         f"{filename} of the data set {repository} cannot be downloaded ({error!r}). Where there is "
-        f"no network, put it into {folder} by hand."
+        f"no network, {advice}."
     ) from error
 
 
-def _checksum(path: Path, *, sha1: bool) -> str:
-    """Digest of a file: SHA-256, or git's SHA-1 of files that the hub keeps in git itself."""
+def _checksum(path: Path, like: str | None) -> str:
+    """Digest of a file: SHA-256, or git's SHA-1 where that is what the hub announces."""
+    sha1 = like is not None and len(like) < _SHA256_LENGTH
     digest = hashlib.sha1(usedforsecurity=False) if sha1 else hashlib.sha256()
     if sha1:
         digest.update(f"blob {path.stat().st_size}\0".encode())
@@ -174,5 +194,21 @@ def check_columns(found: list[str], expected: list[str], filename: str) -> None:
     if missing:
         raise ValueError(
             f"{filename} has no column(s) {listing(missing)}; it has {listing(found)}. The data "
-            "set has changed: pass the `revision` that is read by default, or an older one."
+            "set has changed: pass an earlier `revision`."
         )
+
+
+def check_texts(values: Iterable[Any], column: str, filename: str) -> None:
+    """Refuse a column that has other values than texts."""
+    for row, value in enumerate(values):
+        if not isinstance(value, str):
+            raise ValueError(
+                f"{filename}: column {column!r} must hold texts; got {value!r} in row {row}."
+            )
+
+
+def check_not_negative(cells: np.ndarray, what: str, filename: str) -> None:
+    """Refuse costs and counts below 0; NaN stands for none."""
+    rows = np.flatnonzero((cells < 0).any(axis=1))
+    if len(rows):
+        raise ValueError(f"{filename}: {what} must be at least 0; row {rows[0]} has less.")

@@ -33,7 +33,7 @@ open-llm-leaderboard/*-details on the Hugging Face hub."""
 def fetch_open_llm_leaderboard(
     models: Sequence[str],
     *,
-    tasks: Sequence[str] = tuple(_TASKS),
+    tasks: Sequence[str] | None = None,
     data_home: StrPath | None = None,
     download_if_missing: bool = True,
     revision: str = "main",
@@ -50,9 +50,9 @@ def fetch_open_llm_leaderboard(
     ----------
     models : sequence of str
         Names of the models on the hub, such as "google/gemma-2-2b".
-    tasks : sequence of str
+    tasks : sequence of str, default=None
         Tasks, or the beginnings of their names, such as "leaderboard_math_geometry_hard" or
-        "leaderboard_bbh"; by default all six benchmarks.
+        "leaderboard_bbh"; by default whatever there is of the six benchmarks.
     data_home : str or path-like, default=None
         Where data sets are kept, scikit-learn's folder by default.
     download_if_missing : bool, default=True
@@ -95,13 +95,17 @@ def fetch_open_llm_leaderboard(
     ...     ["google/gemma-2-2b", "google/gemma-2-9b"], tasks=["leaderboard_bbh"]
     ... )  # doctest: +SKIP
     """
-    models, tasks = list(models), list(tasks)
+    if isinstance(models, str) or isinstance(tasks, str):
+        raise ValueError(
+            f"`models` and `tasks` must be sequences of names; got {models!r} and {tasks!r}."
+        )
+    models, asked = list(models), list(_TASKS if tasks is None else tasks)
     if not models or repeated(models):
         raise ValueError(
             f"`models` must name at least one model, each once; got {listing(models) or 'none'}."
         )
-    unknown = [task for task in tasks if not task.startswith(tuple(_TASKS))]
-    if unknown or not tasks:
+    unknown = [task for task in asked if not task.startswith(tuple(_TASKS))]
+    if unknown or not asked:
         raise ValueError(
             f"`tasks` must be tasks, or the beginnings of their names, of {listing(_TASKS)}; got "
             f"{listing(unknown) or 'none'}."
@@ -110,7 +114,7 @@ def fetch_open_llm_leaderboard(
     right: list[dict[tuple[str, int], float]] = []
     for model in models:
         right.append({})
-        for task, path in _files(model, tasks, data_home, download_if_missing, revision):
+        for task, path in _files(model, asked, data_home, download_if_missing, revision):
             for number, text, quality in _read(path, task):
                 key = (task, number)
                 if texts.setdefault(key, text) != text:
@@ -119,6 +123,10 @@ def fetch_open_llm_leaderboard(
                         f"it at doc_id {number}; leave the model or the task out."
                     )
                 right[-1][key] = quality
+    found = {task for task, _ in texts}
+    missing = [task for task in asked if not any(name.startswith(task) for name in found)]
+    if missing and tasks is not None:
+        raise ValueError(f"none of the models has a file of the task(s) {listing(missing)}.")
     keys = sorted(texts)
     return fetched(
         y=np.array([[answers.get(key, np.nan) for answers in right] for key in keys]),
@@ -163,12 +171,14 @@ def _read(path: Path, task: str) -> list[tuple[int, str, float]]:
         value for beginning, value in _TASKS.items() if task.startswith(beginning)
     )
     rows = []
-    with open(path, encoding="utf-8") as lines:
+    with open(path, "rb") as lines:
         for place, line in enumerate(lines):
             try:
                 row = json.loads(line)
                 text = "\n\n".join(row["doc"][field] for field in fields)
-                rows.append((int(row["doc_id"]), text, _RIGHT[str(row[metric])]))
+                if not isinstance(row["doc_id"], int):
+                    raise TypeError(f"doc_id is {row['doc_id']!r}")
+                rows.append((row["doc_id"], text, _RIGHT[str(row[metric])]))
             except (ValueError, KeyError, TypeError) as error:
                 raise ValueError(
                     f"{path.name}: line {place} must be a JSON object with doc_id, doc "

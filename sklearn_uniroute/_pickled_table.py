@@ -71,12 +71,14 @@ def read_pickled_table(path: Path) -> Any:
         If the file is no pickle, is damaged, or names anything that such a table does not need.
     """
     import_optional("pandas", "datasets")
-    try:
-        with open(path, "rb") as file:
+    with open(path, "rb") as file:
+        try:
             return _table(_Recorder(file).load())
-    # What is in the file decides which error there is.
-    except Exception as error:
-        raise ValueError(f"{path.name} is no pickled table that can be read: {error}") from error
+        # What is in the file decides which error there is.
+        except Exception as error:
+            raise ValueError(
+                f"{path.name} is no pickled table that can be read: {error}"
+            ) from error
 
 
 def _table(frame: Any) -> Any:
@@ -84,16 +86,22 @@ def _table(frame: Any) -> Any:
         _called(frame, "DataFrame").state["_mgr"], "BlockManager"
     ).args
     names, n_rows = _index(columns), len(_index(rows))
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError("columns go by other names than texts")
     found: dict[int, np.ndarray] = {}
     for block in blocks:
-        values, placement, _ = _called(block, "_unpickle_block").args
+        values, places, _ = _called(block, "_unpickle_block").args
         values = _array(values)
         if values.ndim != 2 or values.shape[1] != n_rows:
             raise ValueError(f"a block of shape {values.shape} has not {n_rows} rows")
-        found |= zip(_placement(placement, len(names)), values, strict=True)
-    if sorted(found) != list(range(len(names))):
+        for place, column in zip(_placement(places, len(names)), values, strict=True):
+            if place in found:
+                raise ValueError(f"two blocks hold column {place}")
+            found[place] = column
+    if len(found) < len(names):
         raise ValueError(f"there are {len(found)} columns for {len(names)} names")
-    table = import_optional("pandas", "datasets").DataFrame(found, columns=range(len(names)))
+    pandas = import_optional("pandas", "datasets")
+    table = pandas.DataFrame({place: found[place] for place in range(len(names))})
     table.columns = names
     return table
 

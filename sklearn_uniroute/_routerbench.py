@@ -1,12 +1,13 @@
 """The RouterBench data set."""
 
 import ast
+import warnings
 from typing import Any
 
 import numpy as np
 
 from sklearn_uniroute._fetched import fetched
-from sklearn_uniroute._hub import check_columns, fetch_file
+from sklearn_uniroute._hub import check_columns, check_not_negative, check_texts, fetch_file
 from sklearn_uniroute._optional import import_optional
 from sklearn_uniroute._parameters import check_choice
 from sklearn_uniroute._pickled_table import read_pickled_table
@@ -99,6 +100,10 @@ def fetch_routerbench(
     models = [name.removesuffix(_COST) for name in table.columns if name.endswith(_COST)]
     expected = ["prompt", "eval_name", *(models or [f"<model>{_COST}"])]
     check_columns(list(table.columns), expected, path.name)
+    for column in ("prompt", "eval_name"):
+        check_texts(table[column], column, path.name)
+    costs = _numbers(table, [f"{model}{_COST}" for model in models], path.name)
+    check_not_negative(costs, "costs", path.name)
     return fetched(
         y=_numbers(table, models, path.name),
         models=np.array(models),
@@ -107,7 +112,7 @@ def fetch_routerbench(
         descr=_DESCR,
         return_X_y=return_X_y,
         as_frame=as_frame,
-        costs=_numbers(table, [f"{model}{_COST}" for model in models], path.name),
+        costs=costs,
         cost_unit="USD",
     )
 
@@ -127,9 +132,14 @@ def _numbers(table: Any, columns: list[str], filename: str) -> np.ndarray:
 
 def _text(prompt: str) -> str:
     """Join the turns of a prompt, which is written as a list of them; leave others as they are."""
+    if not prompt.startswith("["):
+        return prompt
     try:
-        turns = ast.literal_eval(prompt)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        with warnings.catch_warnings():
+            # Of backslashes in texts.
+            warnings.simplefilter("ignore")
+            turns = ast.literal_eval(prompt)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return prompt
     if not isinstance(turns, list) or not all(isinstance(turn, str) for turn in turns):
         return prompt

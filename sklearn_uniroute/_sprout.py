@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from sklearn_uniroute._fetched import fetched
-from sklearn_uniroute._hub import check_columns, fetch_file
+from sklearn_uniroute._hub import check_columns, check_not_negative, check_texts, fetch_file
 from sklearn_uniroute._model_validation import listing
 from sklearn_uniroute._optional import import_optional
 from sklearn_uniroute._parameters import check_choice
@@ -81,8 +81,9 @@ def fetch_sprout(
     data : Bunch
         With `prompts` of shape (n_prompts,), the texts; `y` of shape (n_prompts, n_models), the
         score, NaN where a model has none; `costs` of the same shape, USD a call, NaN where tokens
-        were not counted; `input_tokens` and `output_tokens` of the same shape; `models` of shape
-        (n_models,); `source` of shape (n_prompts,), the benchmark. The data set has no
+        were not counted (leave such calls out, ``y[np.isnan(costs)] = np.nan``, since routers take
+        a cost for each call); `input_tokens` and `output_tokens` of the same shape; `models` of
+        shape (n_models,); `source` of shape (n_prompts,), the benchmark. The data set has no
         embeddings, so that `X` is None (see :func:`embed_prompts`).
     (prompts, y) : tuple
         If `return_X_y` is True.
@@ -153,11 +154,12 @@ def _read(path: Path) -> dict[str, Any]:
     parquet = import_optional("pyarrow.parquet", "datasets")
     types = import_optional("pyarrow.types", "datasets")
     schema = parquet.read_schema(path)
-    models = [
-        field.name
-        for field in schema
-        if types.is_struct(field.type) and {sub.name for sub in field.type} >= set(_FIELDS)
-    ]
+    models = []
+    for column in schema:
+        fields = {field.name for field in column.type} if types.is_struct(column.type) else set()
+        if fields & set(_FIELDS):
+            models.append(column.name)
+            check_columns(sorted(fields), list(_FIELDS), f"{path.name}, column {column.name!r},")
     expected = ["prompt", "dataset", *(models or [f"<model>: struct of {', '.join(_FIELDS)}"])]
     check_columns(schema.names, expected, path.name)
     # Answers are most of the file; they stay unread.
@@ -168,10 +170,15 @@ def _read(path: Path) -> dict[str, Any]:
         field: np.column_stack([_numbers(table, model, field, path.name) for model in models])
         for field in _FIELDS
     }
+    prompts, source = table["prompt"].to_pylist(), table["dataset"].to_pylist()
+    check_texts(prompts, "prompt", path.name)
+    check_texts(source, "dataset", path.name)
+    for field in _FIELDS[1:]:
+        check_not_negative(cells[field], field, path.name)
     return {
         "models": models,
-        "prompts": np.array(table["prompt"].to_pylist(), dtype=object),
-        "source": np.array(table["dataset"].to_pylist(), dtype=str),
+        "prompts": np.array(prompts, dtype=object),
+        "source": np.array(source),
         **cells,
     }
 
@@ -180,7 +187,7 @@ def _numbers(table: Any, model: str, field: str, filename: str) -> np.ndarray:
     compute = import_optional("pyarrow.compute", "datasets")
     try:
         values = compute.struct_field(table[model], field).cast("float64")
-    except ValueError as error:
+    except (ValueError, NotImplementedError) as error:
         raise ValueError(
             f"{filename}: the field {field!r} of column {model!r} must be a number ({error})."
         ) from error

@@ -76,6 +76,13 @@ def test_batches_are_kept_and_a_broken_run_goes_on(tmp_path):
         (TEXTS, Encoder(), {"memory": "folder"}, ValueError, "pass `encoder_name`"),
         (TEXTS, CountVectorizer(), {}, NotFittedError, "not fitted"),
         (TEXTS, CountVectorizer().fit(TEXTS), {}, ValueError, "TruncatedSVD"),
+        (
+            TEXTS,
+            lambda texts: np.ones((len(texts), len(texts))),
+            {"batch_size": 6},
+            ValueError,
+            r"rows of \[4, 6\] features",
+        ),
         (TEXTS, lambda texts: np.ones((3, 2)), {}, ValueError, "3 rows for 10 texts"),
         (TEXTS, lambda texts: np.full((len(texts), 2), np.nan), {}, ValueError, "NaN"),
         (TEXTS, lambda texts: np.ones(len(texts)), {}, ValueError, "2D array"),

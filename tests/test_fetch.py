@@ -104,6 +104,11 @@ def test_fetched_data_goes_through_the_readers_that_frames_go_through(fetch):
     [
         (csv([], "prompt_id,label"), "train.csv has no column.*'model_name', 'category', 'prompt'"),
         (csv(["1,0,1,2,text,a,b"]), "train.csv: column 'label' must be 0 or 1; got '2' in row 0"),
+        (csv([]), "train.csv has no rows"),
+        (
+            csv(["1,0,1,1,one,a,b", "1,1,1,1,two,c,b"]),
+            "prompt_id '1' of category 'b' stands for several texts",
+        ),
         (csv(["1,0,1,1,t,a,b", "1,1,1,,t,c,b"]), "'label' must be 0 or 1; got '' in row 1"),
     ],
 )
@@ -141,7 +146,7 @@ def test_routerbench_has_a_known_checksum(fetch):
 
 def pickled(**columns):
     table = {
-        "prompt": ["plain text", "[1, 2]", "[unfinished"],
+        "prompt": ["{[1]}", "[1, 2]", "['\\d' unfinished"],
         "eval_name": "mbpp",
         "m": [0.0, 1.0, 0.5],
         "m|total_cost": 1.0,
@@ -156,7 +161,7 @@ def pickled(**columns):
 def test_prompts_that_are_no_lists_of_texts_stay_as_they_are(fetch):
     files = {"withmartian/routerbench": {"routerbench_0shot.pkl": pickled()}}
     data = fetch(fetch_routerbench_file, files)
-    assert data.prompts.tolist() == ["plain text", "[1, 2]", "[unfinished"]
+    assert data.prompts.tolist() == ["{[1]}", "[1, 2]", "['\\d' unfinished"]
 
 
 class Evil:
@@ -176,6 +181,11 @@ class Evil:
         (pickled(m=None), "has no column.*'m'"),
         (pickled(**{"m|total_cost": None}), r"has no column.*'<model>\|total_cost'"),
         (pickled(m=[1, "right", 0]), "'m' must hold finite numbers; got 'right' in row 1"),
+        (pickled(prompt=["a", None, "b"]), "column 'prompt' must hold texts; got nan in row 1"),
+        (pickled(prompt=[slice(1), "a", "b"]), "column 'prompt' must hold texts"),
+        (pickled(**{"m|total_cost": [1, -1, 0]}), "costs must be at least 0; row 1 has less"),
+        (pickled(**{"m|total_cost": None}, **{"3": 1}), "has no column"),
+        (pickle.dumps(pd.DataFrame({1: [1.0]})), "columns go by other names than texts"),
         (pickled(m=[1, 0, None]), "'m' must hold finite numbers; got .* in row 2"),
     ],
 )
@@ -269,6 +279,9 @@ def test_sprout_at_other_prices(fetch):
     ("second", "message"),
     [
         (sprout(models=("openai-gpt-4o",)), "expected the same ones in all files"),
+        (sprout(score=[[1.0], [2.0]]), "field 'score' of column 'openai-gpt-4o' must be a number"),
+        (sprout(num_input_tokens=[1, -2]), "num_input_tokens must be at least 0; row 1 has less"),
+        (sprout(prompts=("one", None)), "column 'prompt' must hold texts; got None in row 1"),
         (sprout(score=["good", "bad"]), "field 'score' of column 'openai-gpt-4o' must be a number"),
     ],
 )
@@ -276,6 +289,15 @@ def test_sprout_refuses_files_that_differ(fetch, second, message):
     files = SPROUT["CARROT-LLM-Routing/SPROUT"] | {"data/train-00001-of-00003.parquet": second}
     with pytest.raises(ValueError, match=message):
         fetch(fetch_sprout, {"CARROT-LLM-Routing/SPROUT": files}, subset="train")
+
+
+def test_sprout_refuses_a_model_without_all_fields(fetch):
+    file = io.BytesIO()
+    columns = {"prompt": ["a"], "dataset": ["b"], "gpt": [{"score": 1.0, "num_input_tokens": 3}]}
+    parquet.write_table(pa.table(columns), file)
+    files = {"data/test-00000-of-00001.parquet": file.getvalue()}
+    with pytest.raises(ValueError, match=r"column 'gpt', has no column\(s\) 'num_output_tokens'"):
+        fetch(fetch_sprout, {"CARROT-LLM-Routing/SPROUT": files}, subset="test")
 
 
 def test_sprout_refuses_other_columns(fetch):
@@ -339,6 +361,8 @@ def test_leaderboard_from_disk(fetch, monkeypatch, tmp_path):
     ("content", "message"),
     [
         (lines(asked(0, acc=1)), "line 0 must be a JSON object with doc_id.*'acc_norm'"),
+        (lines(asked(0.7, acc_norm=1)), "line 0 must be .*doc_id is 0.7"),
+        (b"\xff\xfe{", "line 0 must be a JSON object"),
         (lines(asked(0, acc_norm=0.5)), "line 0 must be a JSON object"),
         (lines({"doc_id": 0, "doc": {}, "acc_norm": 1}), "line 0 must be a JSON object"),
         (b"[1]\n", "line 0 must be a JSON object"),
@@ -364,6 +388,13 @@ def test_leaderboard_refuses_other_files(fetch, content, message):
         (["org/a", "org/a"], ["leaderboard_bbh"], "each once; got 'org/a'"),
         (["org/a"], ["bbh"], "`tasks` must be tasks.* got 'bbh'"),
         (["org/a"], [], "got none"),
+        ("org/a", ["leaderboard_bbh"], "must be sequences of names; got 'org/a'"),
+        (["org/a"], "leaderboard_bbh", "must be sequences of names"),
+        (
+            ["org/a"],
+            ["leaderboard_bbh_navigate", "leaderboard_bbh_navigat0r"],
+            "none of the models has a file of the task.*'leaderboard_bbh_navigat0r'",
+        ),
         (["org/a"], ["leaderboard_ifeval"], "has no file of 'leaderboard_ifeval'"),
     ],
 )

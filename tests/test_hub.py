@@ -71,7 +71,7 @@ def test_a_file_that_was_changed_is_refused_and_kept(fetch, monkeypatch):
     with serve(monkeypatch):
         path = fetch()
     path.write_bytes(CONTENT + b"2,1\n")
-    with pytest.raises(OSError, match="changed since it was downloaded"):
+    with pytest.raises(OSError, match=r"was changed since\. Delete it"):
         fetch()
     assert path.exists()
 
@@ -84,6 +84,18 @@ def test_a_file_put_there_by_hand_is_read_and_must_stay(fetch, tmp_path):
     path.write_bytes(b"")
     with pytest.raises(OSError, match="changed"):
         fetch(download_if_missing=False)
+    with pytest.raises(OSError, match=f"expected {SHA256}: it is another file"):
+        fetch(download_if_missing=False, sha256=SHA256)
+    assert path.exists()
+
+
+def test_errors_of_the_file_system_stay_what_they_are(fetch, monkeypatch, tmp_path):
+    folder = tmp_path / "sklearn_uniroute" / "someone__data"
+    folder.mkdir(parents=True)
+    (folder / "main").write_text("in the way of a folder")
+    with serve(monkeypatch), pytest.raises(OSError, match="main") as caught:
+        fetch()
+    assert not isinstance(caught.value, ConnectionError)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +128,7 @@ def test_files_are_listed_as_they_first_were(monkeypatch, tmp_path):
         hub.files[REPOSITORY]["new.csv"] = b""
         assert list_files(REPOSITORY, "main", **where) == names
     assert list_files(REPOSITORY, "main", **where) == names
-    with pytest.raises(ConnectionError, match="list of files"):
+    with pytest.raises(ConnectionError, match=r"list of files.*`download_if_missing=False`"):
         list_files("someone/else", "main", **where)
 
 
