@@ -1,5 +1,6 @@
 """The real data that benchmarks run on, and how it is split."""
 
+import os
 import re
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from sklearn_uniroute.datasets import (
     load_routing_data,
 )
 
-FOLDER = Path(__file__).parents[2] / "shared" / "data"
+# Where files of routing data are, see load_routing_data.
+FOLDER = Path(os.environ.get("ROUTING_DATA", Path(__file__).parents[2] / "shared" / "data"))
 # Share of the models to train on: the paper takes half of RouterBench's, elsewhere two thirds.
 MODEL_SHARE = {"routerbench_11llm": 1 / 2, "routerbench": 1 / 2}
 FETCHED = {
@@ -23,19 +25,29 @@ FETCHED = {
     "routerbench": fetch_routerbench,
     "sprout": fetch_sprout,
 }
+# Validation prompts where the paper does not take a tenth of all.
+N_VALIDATION = {"routerbench": 400, "sprout": 400}
 ENCODER = "all-MiniLM-L6-v2"
 
 
 def real_data():
     """Yield name, data and share of training models of each file and fetched set that is there."""
+    n_found = 0
     for path in sorted(FOLDER.glob("*.npz")):
+        n_found += 1
         yield path.stem, load_routing_data(path), MODEL_SHARE.get(path.stem, 2 / 3)
     for name, fetch in FETCHED.items():
         try:
             data = fetch(download_if_missing=False)
         except FileNotFoundError:
             continue
+        n_found += 1
         yield name, embedded(data), MODEL_SHARE.get(name, 2 / 3)
+    if not n_found:
+        raise FileNotFoundError(
+            f"no data to run on: there is no .npz file in {FOLDER}, and no data set was fetched; "
+            "set ROUTING_DATA to a folder of such files, or call one of the functions that fetch."
+        )
 
 
 def embedded(data):

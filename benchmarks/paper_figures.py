@@ -23,7 +23,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from sklearn.utils import Bunch
 
-from benchmarks._data import real_data
+from benchmarks._data import N_VALIDATION, real_data
 from benchmarks._paper import (
     MLP,
     K,
@@ -86,14 +86,15 @@ def interval_plot(results, title, xlabel, ylabel):
     return figure
 
 
-def curves_trial(data, model_share, seed):
-    trial = Trial(data, model_share, seed)
+def curves_trial(data, model_share, n_validation, seed):
+    trial = Trial(data, model_share, seed, n_validation)
     return dynamic_rows(trial)[0], trial.split, trial.grid
 
 
 def draw_curves(n_trials):
     for name, data, model_share in real_data():
-        trials = run_trials(curves_trial, n_trials, data, model_share)
+        n_validation = N_VALIDATION.get(name)
+        trials = run_trials(curves_trial, n_trials, data, model_share, n_validation)
         rows, splits, grids = zip(*trials, strict=True)
         stacked = {
             field: np.array([[getattr(one, field) for one in row.values()] for row in rows])
@@ -161,7 +162,7 @@ def draw_sizes(n_trials):
 def clusters_trial(data, model_share, seed):
     trial = Trial(data, model_share, seed)
     models, training = trial.split.training_models, trial.split.training
-    kinds = np.unique(data.source)
+    kinds = np.unique(data.source[training])
     encoder = AttributeEncoder().fit(data.X[training], data.source[training, None] == kinds)
     attributes = Trial(Bunch(**data | {"X": encoder.transform(data.X)}), model_share, seed)
     views = {

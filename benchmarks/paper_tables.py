@@ -23,7 +23,7 @@ import argparse
 
 import numpy as np
 
-from benchmarks._data import real_data
+from benchmarks._data import N_VALIDATION, real_data
 from benchmarks._paper import Trial, dynamic_rows, run_trials, static_rows
 from benchmarks._retraining import report_retraining
 from benchmarks._shift import report_shift
@@ -66,8 +66,8 @@ def report(name, results):
             print(f"{row} less the best row that sees no more: {gain.mean():+.4f} ± {error:.4f}")
 
 
-def run_trial(rows, data, model_share, seed):
-    return rows(Trial(data, model_share, seed))
+def run_trial(rows, data, model_share, n_validation, seed):
+    return rows(Trial(data, model_share, seed, n_validation))
 
 
 def run_table(table, n_trials):
@@ -78,7 +78,8 @@ def run_table(table, n_trials):
         elif table == "shift":
             report_shift(name, data, n_trials)
         else:
-            report(name, run_trials(run_trial, n_trials, ROWS[table], data, model_share))
+            settings = (ROWS[table], data, model_share, N_VALIDATION.get(name))
+            report(name, run_trials(run_trial, n_trials, *settings))
 
 
 def main():
