@@ -2,9 +2,9 @@
 
 A trial splits prompts 60 : 10 : 30 into training, validation and test (400 for validation of
 fetched sets where the paper takes so many), and models into those to train on and unseen ones.
-Numbers of neighbours and of clusters are tuned as in the paper (G.1), but in each trial: by the area of the
-training models on the validation prompts. The learned map takes the number of clusters that K-means
-gets, and its five epochs also where the pool is static. Other settings are not tuned.
+Numbers of neighbours and of clusters are tuned as in the paper (G.1), but in each trial: by the
+area of the training models on the validation prompts. The learned map takes the number of clusters
+that K-means gets, and its five epochs also where the pool is static. Other settings are not tuned.
 """
 
 from typing import NamedTuple
