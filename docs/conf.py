@@ -42,7 +42,9 @@ html_theme_options = {
     "show_toc_level": 2,
     "secondary_sidebar_items": ["page-toc"],
 }
-html_sidebars = {"index": [], "quickstart": [], "comparison": [], "changelog": []}
+# Pages that stand alone have no section to navigate.
+_ALONE = ("index", "quickstart", "theory", "comparison", "migration", "contributing", "changelog")
+html_sidebars = {page: [] for page in _ALONE}
 
 autosummary_generate = True
 # Signatures are legible without types, and docstrings give them.
