@@ -1,4 +1,4 @@
-"""A Hugging Face hub on this machine, with the answers of the real one that clients rely on."""
+"""A local server with those answers of the Hugging Face hub that clients rely on."""
 
 import hashlib
 import json
