@@ -17,9 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from sklearn_uniroute._cost_validation import check_costs
 from sklearn_uniroute._curve import has_range, model_means
-from sklearn_uniroute._model_validation import (
-    model_labels,
-)
+from sklearn_uniroute._model_validation import model_labels
 from sklearn_uniroute._parameters import check_count, check_open_share
 from sklearn_uniroute._scorers import deferral_area_scorer
 from sklearn_uniroute._splits import count_training_models, draw_models
