@@ -157,7 +157,8 @@ def _files(
             newest[found[1]] = max(newest.get(found[1], ("", "")), (found[2], name))
     if not newest:
         raise ValueError(
-            f"the data set {repository} has no file of {listing(tasks)}; it has {listing(names) or 'none'}."
+            f"the data set {repository} has no file of {listing(tasks)}; it has "
+            f"{listing(names) or 'none'}."
         )
     return [
         (task, fetch_file(repository, name, revision, **where))
