@@ -24,17 +24,11 @@ from sklearn_uniroute import (
     MLPRouter,
     ZeroRouter,
 )
-from sklearn_uniroute._curve import check_curve_inputs, curve_points, is_wide
+from sklearn_uniroute._compare import cost_grid, score_curve
 from sklearn_uniroute._splits import draw_split
 from sklearn_uniroute._unseen import add_unseen, cells
-from sklearn_uniroute.metrics import (
-    deferral_area_score,
-    peak_quality_score,
-    quality_neutral_cost,
-)
 
 K = 24
-GRID_SIZE = 300
 MLP, MATFAC = MLPRouter(device="cpu"), MatrixFactorizationRouter()
 
 
@@ -93,7 +87,7 @@ class Trial:
             n_validation or len(data.X) // 10,
             int(model_share * len(costs)),
         )
-        self.grid = cost_grid(data)
+        self.grid = cost_grid(costs)
 
     def cells(self, rows, models):
         return cells(self.data.y, self.data.costs, rows, models)
@@ -109,17 +103,8 @@ class Trial:
         y, error, costs, routing_costs = router._curve_inputs(
             self.data.X[rows], y, costs, pool, None
         )
-        curve = check_curve_inputs(y, error, costs, routing_costs, sample_weight=None)
-        cost, quality, _ = curve_points(*curve)
-        # Where calls differ in cost, the average may fall between two points.
-        heights = np.interp(self.grid, np.maximum.accumulate(cost), quality)
-        metric = curve._asdict()
-        return Scores(
-            deferral_area_score(**metric),
-            quality_neutral_cost(**metric),
-            peak_quality_score(**metric),
-            np.where(self.grid >= cost[0], heights, np.nan),
-        )
+        scores, heights = score_curve(y, error, costs, routing_costs, self.grid)
+        return Scores(*scores, heights)
 
     def added(self, router):
         """Fit on the training models and take in the others from the validation prompts."""
@@ -210,13 +195,6 @@ def static_rows(trial):
 
 def model_costs(data):
     return np.nanmean(np.atleast_2d(data.costs), axis=0)
-
-
-def cost_grid(data):
-    """Costs at which curves are averaged over trials."""
-    costs = model_costs(data)
-    space = np.geomspace if is_wide(costs) else np.linspace
-    return space(costs.min(), costs.max(), GRID_SIZE)
 
 
 def run_trials(function, n_trials, *arguments):

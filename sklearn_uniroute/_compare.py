@@ -25,8 +25,9 @@ from sklearn_uniroute.metrics import (
     quality_neutral_cost,
 )
 
-# Costs at which curves are averaged over trials.
+# Number of costs at which curves are averaged over trials.
 _GRID_SIZE = 300
+_METRICS = (deferral_area_score, quality_neutral_cost, peak_quality_score)
 
 
 def compare_routers(
@@ -110,9 +111,7 @@ def compare_routers(
     model_costs, n_validation, n_training_models = check_comparable(
         y, costs, n_trials, n_validation, model_share, 1 - TEST_SHARE
     )
-    lowest, highest = model_costs.min(), model_costs.max()
-    space = np.geomspace if is_wide(model_costs) else np.linspace
-    grid = space(lowest, highest, _GRID_SIZE)
+    grid = cost_grid(model_costs)
     # Each trial has a seed of its own, so that no trial depends on those before it.
     seeds = np.random.SeedSequence(random_state).generate_state(n_trials)
     trials = Parallel(n_jobs=n_jobs, return_as="generator")(
@@ -241,18 +240,33 @@ def _run_trial(
     scores, curves = [], []
     singles = [False] * len(routers) + [name == "best" for name in baselines]
     for single, (y_test, error, paid, routing_costs) in zip(singles, inputs, strict=True):
-        curve = check_curve_inputs(y_test, error, paid, routing_costs, sample_weight=None)
-        metric = curve._asdict()
-        # A single model has no curve, and so no area.
-        scores.append(
-            [
-                np.nan if single else deferral_area_score(**metric),
-                quality_neutral_cost(**metric),
-                peak_quality_score(**metric),
-            ]
-        )
-        cost, quality, _ = curve_points(*curve)
-        # Where calls differ in cost, the average may fall between two points.
-        heights = np.interp(grid, np.maximum.accumulate(cost), quality)
-        curves.append(np.where(grid >= cost[0], heights, np.nan))
+        score, heights = score_curve(y_test, error, paid, routing_costs, grid)
+        if single:
+            # A single model has no curve, and so no area.
+            score[0] = np.nan
+        scores.append(score)
+        curves.append(heights)
     return split, scores, curves
+
+
+def cost_grid(model_costs: np.ndarray) -> np.ndarray:
+    """Choose costs at which curves are averaged over trials."""
+    space = np.geomspace if is_wide(model_costs) else np.linspace
+    return space(model_costs.min(), model_costs.max(), _GRID_SIZE)
+
+
+def score_curve(
+    y_true: np.ndarray,
+    error: np.ndarray,
+    costs: np.ndarray,
+    routing_costs: np.ndarray | None,
+    grid: np.ndarray,
+) -> tuple[list[float], np.ndarray]:
+    """Compute area, quality-neutral cost and peak of a curve, and its quality at some costs."""
+    curve = check_curve_inputs(y_true, error, costs, routing_costs, sample_weight=None)
+    metric = curve._asdict()
+    score = [metric_of(**metric) for metric_of in _METRICS]
+    cost, quality, _ = curve_points(*curve)
+    # Where calls differ in cost, the average may fall between two points.
+    heights = np.interp(grid, np.maximum.accumulate(cost), quality)
+    return score, np.where(grid >= cost[0], heights, np.nan)

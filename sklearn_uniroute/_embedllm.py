@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 
 from sklearn_uniroute._fetched import fetched
-from sklearn_uniroute._hub import check_columns, fetch_file
+from sklearn_uniroute._hub import fetch_file
 from sklearn_uniroute._optional import import_optional
 from sklearn_uniroute._parameters import check_choice
+from sklearn_uniroute._table_checks import naming, refuse_missing, refuse_rows
 from sklearn_uniroute._typing import StrPath
 
 _REPOSITORY = "RZ412/EmbedLLM"
@@ -97,7 +98,12 @@ def fetch_embedllm(
         )
         for name in (_SUBSETS if subset == "all" else [subset])
     ]
-    tables, texts = zip(*(_read(path, pandas) for path in paths), strict=True)
+    tables, texts = [], []
+    for path in paths:
+        with naming(path):
+            table, prompts = _read(path, pandas)
+        tables.append(table)
+        texts.append(prompts)
     texts = pandas.concat(texts).drop_duplicates().set_index(_KEY)["prompt"]
     twice = texts.index[texts.index.duplicated()]
     if len(twice):
@@ -120,22 +126,17 @@ def fetch_embedllm(
 
 def _read(path: Path, pandas: Any) -> tuple[Any, Any]:
     """Read labels by prompt and model, and the texts of prompts, chunk by chunk."""
-    check_columns(list(pandas.read_csv(path, nrows=0)), _COLUMNS, path.name)
+    refuse_missing(pandas.read_csv(path, nrows=0), _COLUMNS)
     labels, texts = [], []
     as_text = dict.fromkeys(_COLUMNS, str)
     with pandas.read_csv(
         path, usecols=_COLUMNS, dtype=as_text, keep_default_na=False, chunksize=_CHUNK_SIZE
     ) as chunks:
         for chunk in chunks:
-            wrong = np.flatnonzero(~chunk["label"].isin(["0", "1"]))
-            if len(wrong):
-                raise ValueError(
-                    f"{path.name}: column 'label' must be 0 or 1; got "
-                    f"{chunk['label'].iloc[wrong[0]]!r} in row {chunk.index[wrong[0]]}."
-                )
             texts.append(chunk[[*_KEY, "prompt"]].drop_duplicates())
-            labels.append(chunk.drop(columns="prompt").astype({"label": np.int8}))
+            labels.append(chunk.drop(columns="prompt"))
     table = pandas.concat(labels)
     if not len(table):
-        raise ValueError(f"{path.name} has no rows.")
-    return table, pandas.concat(texts)
+        raise ValueError("this table has no rows")
+    refuse_rows(~table["label"].isin(["0", "1"]), "label", "is not 0 or 1", table["label"])
+    return table.astype({"label": np.int8}), pandas.concat(texts)

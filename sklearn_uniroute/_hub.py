@@ -3,15 +3,12 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
-import numpy as np
 from sklearn.datasets import get_data_home
 
 from sklearn_uniroute._atomic import write_whole
-from sklearn_uniroute._model_validation import listing
 from sklearn_uniroute._optional import import_optional
 from sklearn_uniroute._typing import StrPath
 
@@ -186,29 +183,3 @@ def _checksum(path: Path, like: str | None) -> str:
         while block := file.read(2**20):
             digest.update(block)
     return digest.hexdigest()
-
-
-def check_columns(found: list[str], expected: list[str], filename: str) -> None:
-    """Refuse a table that has not the columns it is known to have."""
-    missing = [name for name in expected if name not in found]
-    if missing:
-        raise ValueError(
-            f"{filename} has no column(s) {listing(missing)}; it has {listing(found)}. The data "
-            "set has changed: pass an earlier `revision`."
-        )
-
-
-def check_texts(values: Iterable[Any], column: str, filename: str) -> None:
-    """Refuse a column that has other values than texts."""
-    for row, value in enumerate(values):
-        if not isinstance(value, str):
-            raise ValueError(
-                f"{filename}: column {column!r} must hold texts; got {value!r} in row {row}."
-            )
-
-
-def check_not_negative(cells: np.ndarray, what: str, filename: str) -> None:
-    """Refuse costs and counts below 0; NaN stands for none."""
-    rows = np.flatnonzero((cells < 0).any(axis=1))
-    if len(rows):
-        raise ValueError(f"{filename}: {what} must be at least 0; row {rows[0]} has less.")

@@ -14,6 +14,7 @@ from sklearn_uniroute._cost_validation import check_costs
 from sklearn_uniroute._fetched import as_frames
 from sklearn_uniroute._model_validation import listing, repeated
 from sklearn_uniroute._optional import import_optional
+from sklearn_uniroute._table_checks import naming, numbers, refuse_rows
 from sklearn_uniroute._typing import StrPath
 from sklearn_uniroute._validation import FLOATS, check_quality
 
@@ -87,7 +88,7 @@ def load_routing_data(path: StrPath, *, as_frame: bool = False) -> Bunch:
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder; expected a file of routing data")
     suffixes = path.suffixes
-    try:
+    with naming(path):
         if suffixes[-1:] == [".npz"]:
             data = _read_npz(path)
         elif suffixes[-1:] in ([".csv"], [".parquet"]) or suffixes[-2:] == [".csv", ".gz"]:
@@ -95,8 +96,6 @@ def load_routing_data(path: StrPath, *, as_frame: bool = False) -> Bunch:
         else:
             raise ValueError("expected a file that ends in .npz, .csv, .csv.gz or .parquet")
         checked = _checked(data)
-    except ValueError as error:
-        raise ValueError(f"{path.name}: {error}") from error
     return as_frames(checked) if as_frame else checked
 
 
@@ -164,8 +163,8 @@ def _read_table(path: Path) -> dict[str, Any]:
 
 def _from_long(table: Any) -> dict[str, Any]:
     for name in ("prompt_id", "model"):
-        _refuse_rows(table[name].isna() | (table[name] == ""), name, "is empty")
-    _refuse_rows(
+        refuse_rows(table[name].isna() | (table[name] == ""), name, "is empty")
+    refuse_rows(
         table.duplicated(["prompt_id", "model"]), "model", "repeats a model on the same prompt"
     )
     features = _feature_columns(table)
@@ -175,11 +174,11 @@ def _from_long(table: Any) -> dict[str, Any]:
     for column, name in (("quality", "y"), ("cost", "costs")):
         if column in table:
             cells = np.full((len(prompt_ids), len(models)), np.nan)
-            cells[prompt, model] = _numbers(table, column)
+            cells[prompt, model] = numbers(table, column)
             data[name] = cells
     if "cost" in table:
-        wrong = ~(_numbers(table, "cost") >= 0) & table["quality"].notna()
-        _refuse_rows(wrong, "cost", "is missing or negative", table["cost"])
+        wrong = ~(numbers(table, "cost") >= 0) & table["quality"].notna()
+        refuse_rows(wrong, "cost", "is missing or negative", table["cost"])
     first_rows = np.flatnonzero(~table.duplicated("prompt_id"))
     per_prompt = table[[name for name in table if name in {*_RESERVED[1:], *features}]]
     if "embedding" in per_prompt:
@@ -189,7 +188,7 @@ def _from_long(table: Any) -> dict[str, Any]:
     both_empty = per_prompt.isna() & expected.isna()
     differs = ~(per_prompt == expected).fillna(False).astype(bool) & ~both_empty
     for name in per_prompt:
-        _refuse_rows(differs[name], name, "differs from an earlier row of the same prompt")
+        refuse_rows(differs[name], name, "differs from an earlier row of the same prompt")
     return data | _columns_by_prompt(per_prompt.iloc[first_rows].reset_index(drop=True))
 
 
@@ -210,7 +209,7 @@ def _from_wide(table: Any) -> dict[str, Any]:
             f"columns {listing(_LONG)} of a long table, or one column per model"
         )
     try:
-        y = np.column_stack([_numbers(table, name) for name in models])
+        y = np.column_stack([numbers(table, name) for name in models])
     except ValueError as error:
         raise ValueError(
             f"{error}. All columns but {listing(_RESERVED)} and x0, x1, ... are taken for models; "
@@ -228,7 +227,7 @@ def _from_wide(table: Any) -> dict[str, Any]:
         unknown = sorted(set(costs) - set(expected))
         if unknown:
             raise ValueError(f"column(s) {listing(unknown)} have no column of the model itself")
-        data["costs"] = np.column_stack([_numbers(table, name) for name in expected])
+        data["costs"] = np.column_stack([numbers(table, name) for name in expected])
     return data | _columns_by_prompt(table)
 
 
@@ -236,11 +235,11 @@ def _columns_by_prompt(table: Any) -> dict[str, Any]:
     data = {}
     features = _feature_columns(table)
     if features:
-        data["X"] = np.column_stack([_numbers(table, name) for name in features])
+        data["X"] = np.column_stack([numbers(table, name) for name in features])
     elif "embedding" in table:
         _refuse_text_embeddings(table)
         lengths = table["embedding"].map(len)
-        _refuse_rows(lengths != lengths.iloc[0], "embedding", "differs in length from the first")
+        refuse_rows(lengths != lengths.iloc[0], "embedding", "differs in length from the first")
         data["X"] = np.array(table["embedding"].tolist(), dtype=np.float64)
     for column, name in (("prompt", "prompts"), ("source", "source")):
         if column in table:
@@ -261,28 +260,11 @@ def _feature_columns(table: Any) -> list[str]:
 
 
 def _refuse_text_embeddings(table: Any) -> None:
-    _refuse_rows(table["embedding"].isna(), "embedding", "is empty")
+    refuse_rows(table["embedding"].isna(), "embedding", "is empty")
     if isinstance(table["embedding"].iloc[0], str):
         raise ValueError(
             "column 'embedding' holds text; lists need a Parquet file, in CSV files embeddings "
             "stand in columns x0, x1, ..."
-        )
-
-
-def _numbers(table: Any, column: str) -> np.ndarray:
-    numbers = import_optional("pandas", "pandas").to_numeric(table[column], errors="coerce")
-    _refuse_rows(numbers.isna() & table[column].notna(), column, "is not a number", table[column])
-    cells: np.ndarray = numbers.to_numpy(dtype=np.float64)
-    return cells
-
-
-def _refuse_rows(wrong: Any, column: str, problem: str, values: Any = None) -> None:
-    rows = np.flatnonzero(wrong)
-    if len(rows):
-        value = "" if values is None else f" ({listing(values.iloc[rows[:1]])})"
-        raise ValueError(
-            f"column {column!r} {problem} in row {rows[0]}{value}"
-            + (f", and in {len(rows) - 1} more" if len(rows) > 1 else "")
         )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from sklearn_uniroute._fetched import fetched
 from sklearn_uniroute._hub import fetch_file, list_files
 from sklearn_uniroute._model_validation import listing, repeated
+from sklearn_uniroute._table_checks import naming
 from sklearn_uniroute._typing import StrPath
 
 # By the beginning of a task's name: which metric says whether an answer is right, and which fields
@@ -115,7 +116,9 @@ def fetch_open_llm_leaderboard(
     for model in models:
         right.append({})
         for task, path in _files(model, asked, data_home, download_if_missing, revision):
-            for number, text, quality in _read(path, task):
+            with naming(path):
+                rows = _read(path, task)
+            for number, text, quality in rows:
                 key = (task, number)
                 if texts.setdefault(key, text) != text:
                     raise ValueError(
@@ -182,10 +185,10 @@ def _read(path: Path, task: str) -> list[tuple[int, str, float]]:
                 rows.append((row["doc_id"], text, _RIGHT[str(row[metric])]))
             except (ValueError, KeyError, TypeError) as error:
                 raise ValueError(
-                    f"{path.name}: line {place} must be a JSON object with doc_id, doc "
+                    f"line {place} must be a JSON object with doc_id, doc "
                     f"({listing(fields)}) and {metric!r}, 0 or 1 ({error!r})."
                 ) from error
     twice = repeated([number for number, _, _ in rows])
     if twice:
-        raise ValueError(f"{path.name}: doc_id {listing(twice)} stand in it more than once.")
+        raise ValueError(f"doc_id {listing(twice)} stand in it more than once")
     return rows

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from sklearn_uniroute._model_validation import repeated
 from sklearn_uniroute._optional import import_optional
 
 # All that pandas from 1.3 on writes a DataFrame of numbers and plain objects with.
@@ -70,24 +71,24 @@ def read_pickled_table(path: Path) -> Any:
     ValueError
         If the file is no pickle, is damaged, or names anything that such a table does not need.
     """
-    import_optional("pandas", "datasets")
+    pandas = import_optional("pandas", "datasets")
     with open(path, "rb") as file:
         try:
-            return _table(_Recorder(file).load())
+            columns = _columns(_Recorder(file).load())
         # What is in the file decides which error there is.
         except Exception as error:
-            raise ValueError(
-                f"{path.name} is no pickled table that can be read: {error}"
-            ) from error
+            raise ValueError(f"this is no pickled table that can be read: {error}") from error
+    return pandas.DataFrame(columns)
 
 
-def _table(frame: Any) -> Any:
+def _columns(frame: Any) -> dict[str, np.ndarray]:
+    """Put the columns of a table together, by name."""
     blocks, (columns, rows) = _called(
         _called(frame, "DataFrame").state["_mgr"], "BlockManager"
     ).args
     names, n_rows = _index(columns), len(_index(rows))
-    if not all(isinstance(name, str) for name in names):
-        raise ValueError("columns go by other names than texts")
+    if not all(isinstance(name, str) for name in names) or repeated(names):
+        raise ValueError("columns go by other names than texts, or two by one name")
     found: dict[int, np.ndarray] = {}
     for block in blocks:
         values, places, _ = _called(block, "_unpickle_block").args
@@ -100,15 +101,12 @@ def _table(frame: Any) -> Any:
             found[place] = column
     if len(found) < len(names):
         raise ValueError(f"there are {len(found)} columns for {len(names)} names")
-    pandas = import_optional("pandas", "datasets")
-    table = pandas.DataFrame({place: found[place] for place in range(len(names))})
-    table.columns = names
-    return table
+    return {name: found[place] for place, name in enumerate(names)}
 
 
-def _called(record: Any, *names: str) -> _Record:
-    if not isinstance(record, _Record) or type(record).__name__ not in names:
-        raise ValueError(f"expected a {names[0]}, got a {type(record).__name__}")
+def _called(record: Any, name: str) -> _Record:
+    if not isinstance(record, _Record) or type(record).__name__ != name:
+        raise ValueError(f"expected a {name}, got a {type(record).__name__}")
     return record
 
 

@@ -7,10 +7,16 @@ from typing import Any
 import numpy as np
 
 from sklearn_uniroute._fetched import fetched
-from sklearn_uniroute._hub import check_columns, check_not_negative, check_texts, fetch_file
-from sklearn_uniroute._optional import import_optional
+from sklearn_uniroute._hub import fetch_file
 from sklearn_uniroute._parameters import check_choice
 from sklearn_uniroute._pickled_table import read_pickled_table
+from sklearn_uniroute._table_checks import (
+    naming,
+    numbers,
+    refuse_missing,
+    refuse_rows,
+    texts,
+)
 from sklearn_uniroute._typing import StrPath
 
 _REPOSITORY = "withmartian/routerbench"
@@ -96,19 +102,21 @@ def fetch_routerbench(
         download_if_missing=download_if_missing,
         sha256=_SHA256[shots] if revision == _REVISION else None,
     )
-    table = read_pickled_table(path)
-    models = [name.removesuffix(_COST) for name in table.columns if name.endswith(_COST)]
-    expected = ["prompt", "eval_name", *(models or [f"<model>{_COST}"])]
-    check_columns(list(table.columns), expected, path.name)
-    for column in ("prompt", "eval_name"):
-        check_texts(table[column], column, path.name)
-    costs = _numbers(table, [f"{model}{_COST}" for model in models], path.name)
-    check_not_negative(costs, "costs", path.name)
+    with naming(path):
+        table = read_pickled_table(path)
+        models = [name.removesuffix(_COST) for name in table.columns if name.endswith(_COST)]
+        refuse_missing(table, ["prompt", "eval_name", *(models or [f"<model>{_COST}"])])
+        y = np.column_stack([_finite(table, model) for model in models])
+        costs = np.column_stack([_finite(table, f"{model}{_COST}") for model in models])
+        for model, paid in zip(models, costs.T, strict=True):
+            refuse_rows(paid < 0, f"{model}{_COST}", "is below 0", paid)
+        prompts = [_text(prompt) for prompt in texts(table["prompt"], "prompt")]
+        source = texts(table["eval_name"], "eval_name")
     return fetched(
-        y=_numbers(table, models, path.name),
+        y=y,
         models=np.array(models),
-        prompts=np.array([_text(prompt) for prompt in table["prompt"]], dtype=object),
-        source=table["eval_name"].to_numpy(dtype=str),
+        prompts=np.array(prompts, dtype=object),
+        source=source.astype(str),
         descr=_DESCR,
         return_X_y=return_X_y,
         as_frame=as_frame,
@@ -117,17 +125,10 @@ def fetch_routerbench(
     )
 
 
-def _numbers(table: Any, columns: list[str], filename: str) -> np.ndarray:
-    pandas = import_optional("pandas", "datasets")
-    numbers = [pandas.to_numeric(table[name], errors="coerce") for name in columns]
-    for name, values in zip(columns, numbers, strict=True):
-        wrong = np.flatnonzero(~np.isfinite(values.to_numpy(dtype=np.float64)))
-        if len(wrong):
-            raise ValueError(
-                f"{filename}: column {name!r} must hold finite numbers; got "
-                f"{table[name].iloc[wrong[0]]!r} in row {wrong[0]}."
-            )
-    return np.column_stack(numbers).astype(np.float64)
+def _finite(table: Any, column: str) -> np.ndarray:
+    cells = numbers(table, column)
+    refuse_rows(~np.isfinite(cells), column, "is no finite number", cells)
+    return cells
 
 
 def _text(prompt: str) -> str:

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from sklearn_uniroute._fetched import fetched
-from sklearn_uniroute._hub import check_columns, check_not_negative, check_texts, fetch_file
+from sklearn_uniroute._hub import fetch_file
 from sklearn_uniroute._model_validation import listing
 from sklearn_uniroute._optional import import_optional
 from sklearn_uniroute._parameters import check_choice
+from sklearn_uniroute._table_checks import naming, refuse_missing, refuse_rows, texts
 from sklearn_uniroute._typing import StrPath
 
 _REPOSITORY = "CARROT-LLM-Routing/SPROUT"
@@ -121,7 +122,10 @@ def fetch_sprout(
         for one in subsets
         for name in _FILES[one]
     ]
-    parts = [_read(path) for path in paths]
+    parts = []
+    for path in paths:
+        with naming(path):
+            parts.append(_read(path))
     models = parts[0]["models"]
     for path, part in zip(paths, parts, strict=True):
         if part["models"] != models:
@@ -159,39 +163,36 @@ def _read(path: Path) -> dict[str, Any]:
         fields = {field.name for field in column.type} if types.is_struct(column.type) else set()
         if fields & set(_FIELDS):
             models.append(column.name)
-            check_columns(sorted(fields), list(_FIELDS), f"{path.name}, column {column.name!r},")
+            expected = [f"{column.name}.{field}" for field in _FIELDS]
+            refuse_missing([f"{column.name}.{field}" for field in sorted(fields)], expected)
     expected = ["prompt", "dataset", *(models or [f"<model>: struct of {', '.join(_FIELDS)}"])]
-    check_columns(schema.names, expected, path.name)
+    refuse_missing(schema.names, expected)
     # Answers are most of the file; they stay unread.
     columns = ["prompt", "dataset", *(f"{model}.{field}" for model in models for field in _FIELDS)]
     with parquet.ParquetFile(path) as file:
         table = file.read(columns=columns)
-    cells = {
-        field: np.column_stack([_numbers(table, model, field, path.name) for model in models])
-        for field in _FIELDS
-    }
-    prompts, source = table["prompt"].to_pylist(), table["dataset"].to_pylist()
-    check_texts(prompts, "prompt", path.name)
-    check_texts(source, "dataset", path.name)
-    for field in _FIELDS[1:]:
-        check_not_negative(cells[field], field, path.name)
     return {
         "models": models,
-        "prompts": np.array(prompts, dtype=object),
-        "source": np.array(source),
-        **cells,
+        "prompts": texts(table["prompt"].to_pylist(), "prompt"),
+        "source": texts(table["dataset"].to_pylist(), "dataset").astype(str),
+        **{
+            field: np.column_stack([_numbers(table, model, field) for model in models])
+            for field in _FIELDS
+        },
     }
 
 
-def _numbers(table: Any, model: str, field: str, filename: str) -> np.ndarray:
+def _numbers(table: Any, model: str, field: str) -> np.ndarray:
     compute = import_optional("pyarrow.compute", "datasets")
+    column = f"{model}.{field}"
     try:
         values = compute.struct_field(table[model], field).cast("float64")
     except (ValueError, NotImplementedError) as error:
-        raise ValueError(
-            f"{filename}: the field {field!r} of column {model!r} must be a number ({error})."
-        ) from error
-    return np.asarray(values.combine_chunks().to_numpy(zero_copy_only=False))
+        raise ValueError(f"column {column!r} must hold numbers ({error})") from error
+    cells = np.asarray(values.combine_chunks().to_numpy(zero_copy_only=False))
+    if field != "score":
+        refuse_rows(cells < 0, column, "is below 0", cells)
+    return cells
 
 
 def _rates(models: list[str], prices: Mapping[str, tuple[float, float]]) -> np.ndarray:

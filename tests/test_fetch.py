@@ -102,14 +102,17 @@ def test_fetched_data_goes_through_the_readers_that_frames_go_through(fetch):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (csv([], "prompt_id,label"), "train.csv has no column.*'model_name', 'category', 'prompt'"),
-        (csv(["1,0,1,2,text,a,b"]), "train.csv: column 'label' must be 0 or 1; got '2' in row 0"),
-        (csv([]), "train.csv has no rows"),
+        (
+            csv([], "prompt_id,label"),
+            "train.csv: it has no column.*'category', 'prompt'",
+        ),
+        (csv(["1,0,1,2,text,a,b"]), "train.csv: column 'label' is not 0 or 1 in row 0 .'2'."),
+        (csv([]), "train.csv: this table has no rows"),
         (
             csv(["1,0,1,1,one,a,b", "1,1,1,1,two,c,b"]),
             "prompt_id '1' of category 'b' stands for several texts",
         ),
-        (csv(["1,0,1,1,t,a,b", "1,1,1,,t,c,b"]), "'label' must be 0 or 1; got '' in row 1"),
+        (csv(["1,0,1,1,t,a,b", "1,1,1,,t,c,b"]), "'label' is not 0 or 1 in row 1 .''."),
     ],
 )
 def test_embedllm_refuses_other_tables(fetch, content, message):
@@ -180,13 +183,13 @@ class Evil:
         (pickled(eval_name=None), "has no column.*'eval_name'"),
         (pickled(m=None), "has no column.*'m'"),
         (pickled(**{"m|total_cost": None}), r"has no column.*'<model>\|total_cost'"),
-        (pickled(m=[1, "right", 0]), "'m' must hold finite numbers; got 'right' in row 1"),
-        (pickled(prompt=["a", None, "b"]), "column 'prompt' must hold texts; got nan in row 1"),
-        (pickled(prompt=[slice(1), "a", "b"]), "column 'prompt' must hold texts"),
-        (pickled(**{"m|total_cost": [1, -1, 0]}), "costs must be at least 0; row 1 has less"),
+        (pickled(m=[1, "right", 0]), "0shot.pkl: column 'm' is not a number in row 1 .'right'."),
+        (pickled(prompt=["a", None, "b"]), "column 'prompt' is no text in row 1 .nan."),
+        (pickled(prompt=[slice(1), "a", "b"]), "column 'prompt' is no text in row 0"),
+        (pickled(**{"m|total_cost": [1, -1, 0]}), "'m.total_cost' is below 0 in row 1 .-1"),
         (pickled(**{"m|total_cost": None}, **{"3": 1}), "has no column"),
         (pickle.dumps(pd.DataFrame({1: [1.0]})), "columns go by other names than texts"),
-        (pickled(m=[1, 0, None]), "'m' must hold finite numbers; got .* in row 2"),
+        (pickled(m=[1, 0, None]), "'m' is no finite number in row 2 .nan."),
     ],
 )
 def test_routerbench_refuses_other_files(fetch, content, message, capsys):
@@ -279,10 +282,19 @@ def test_sprout_at_other_prices(fetch):
     ("second", "message"),
     [
         (sprout(models=("openai-gpt-4o",)), "expected the same ones in all files"),
-        (sprout(score=[[1.0], [2.0]]), "field 'score' of column 'openai-gpt-4o' must be a number"),
-        (sprout(num_input_tokens=[1, -2]), "num_input_tokens must be at least 0; row 1 has less"),
-        (sprout(prompts=("one", None)), "column 'prompt' must hold texts; got None in row 1"),
-        (sprout(score=["good", "bad"]), "field 'score' of column 'openai-gpt-4o' must be a number"),
+        (
+            sprout(score=[[1.0], [2.0]]),
+            "00003.parquet: column 'openai-gpt-4o.score' must hold",
+        ),
+        (
+            sprout(num_input_tokens=[1, -2]),
+            "gpt-4o.num_input_tokens' is below 0 in row 1 .-2",
+        ),
+        (sprout(prompts=("one", None)), "column 'prompt' is no text in row 1 .None."),
+        (
+            sprout(score=["good", "bad"]),
+            "00003.parquet: column 'openai-gpt-4o.score' must hold",
+        ),
     ],
 )
 def test_sprout_refuses_files_that_differ(fetch, second, message):
@@ -296,7 +308,7 @@ def test_sprout_refuses_a_model_without_all_fields(fetch):
     columns = {"prompt": ["a"], "dataset": ["b"], "gpt": [{"score": 1.0, "num_input_tokens": 3}]}
     parquet.write_table(pa.table(columns), file)
     files = {"data/test-00000-of-00001.parquet": file.getvalue()}
-    with pytest.raises(ValueError, match=r"column 'gpt', has no column\(s\) 'num_output_tokens'"):
+    with pytest.raises(ValueError, match=r"has no column\(s\) 'gpt.num_output_tokens'"):
         fetch(fetch_sprout, {"CARROT-LLM-Routing/SPROUT": files}, subset="test")
 
 
