@@ -13,6 +13,7 @@ from benchmarks._paper import model_costs, run_trials
 from benchmarks.preferences import draw_battles
 from sklearn_uniroute import AttributeEncoder, KMeansRouter
 from sklearn_uniroute._splits import draw_models
+from sklearn_uniroute._unseen import add_unseen
 from sklearn_uniroute.metrics import deferral_area_score, peak_quality_score, quality_neutral_cost
 
 N_BATTLES = 2000
@@ -47,9 +48,7 @@ def shift_trial(data, seed):
         X, X_test = X_all[training], X_all[test]
         fitted = clone(router).set_params(random_state=int(seed % 2**31))
         fitted.fit(X, y[:, old], costs=costs[old])
-        validation = fitted.validation_indices_
-        for place, model in zip(pool, new, strict=True):
-            fitted.add_model(1 - y[validation, model], name=place, cost=costs[model])
+        add_unseen(fitted, y, costs, fitted.validation_indices_, new)
         scores[name, "errors"] = score(fitted, X_test, data.y[np.ix_(test, new)], costs[new], pool)
         for place in pool:
             fitted.remove_model(place)

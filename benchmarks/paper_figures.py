@@ -17,6 +17,7 @@ similarity (figures 8 and 9)
 
 import argparse
 import textwrap
+from functools import partial
 
 import numpy as np
 from matplotlib import colormaps
@@ -143,22 +144,6 @@ def sizes_trial(data, model_share, seed):
     return areas
 
 
-def draw_sizes(n_trials):
-    results = {
-        name: run_trials(sizes_trial, n_trials, data, model_share)
-        for name, data, model_share in real_data()
-    }
-    save(
-        interval_plot(
-            results,
-            "Unseen models, known from so many prompts: mean and 96 % interval",
-            "validation prompts",
-            "area under the deferral curve",
-        ),
-        "sizes",
-    )
-
-
 def clusters_trial(data, model_share, seed):
     trial = Trial(data, model_share, seed)
     models, training = trial.split.training_models, trial.split.training
@@ -178,20 +163,13 @@ def clusters_trial(data, model_share, seed):
     }
 
 
-def draw_clusters(n_trials):
+def draw_intervals(trial, name, title, xlabel, n_trials):
     results = {
-        name: run_trials(clusters_trial, n_trials, data, model_share)
-        for name, data, model_share in real_data()
+        file: run_trials(trial, n_trials, data, model_share)
+        for file, data, model_share in real_data()
     }
-    save(
-        interval_plot(
-            results,
-            "Training models on validation prompts: mean and 96 % interval",
-            "K",
-            "area under the deferral curve",
-        ),
-        "clusters",
-    )
+    title = f"{title}: mean and 96 % interval"
+    save(interval_plot(results, title, xlabel, "area under the deferral curve"), name)
 
 
 def draw_similarity(_):
@@ -215,8 +193,16 @@ def draw_similarity(_):
 
 FIGURES = {
     "curves": draw_curves,
-    "sizes": draw_sizes,
-    "clusters": draw_clusters,
+    "sizes": partial(
+        draw_intervals,
+        sizes_trial,
+        "sizes",
+        "Unseen models, known from so many prompts",
+        "validation prompts",
+    ),
+    "clusters": partial(
+        draw_intervals, clusters_trial, "clusters", "Training models on validation prompts", "K"
+    ),
     "similarity": draw_similarity,
 }
 
