@@ -16,6 +16,11 @@ REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 def pytest_addoption(parser):
     parser.addoption("--device", default="cpu", help="where to train networks: cpu or cuda")
+    parser.addoption(
+        "--exact",
+        action="store_true",
+        help="compare recorded results to the bit, on the processor that recorded them",
+    )
 
 
 @pytest.fixture
