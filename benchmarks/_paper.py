@@ -24,9 +24,9 @@ from sklearn_uniroute import (
     MLPRouter,
     ZeroRouter,
 )
-from sklearn_uniroute._compare import cost_grid, score_curve
-from sklearn_uniroute._splits import draw_split
-from sklearn_uniroute._unseen import add_unseen, cells
+from sklearn_uniroute.model_selection._compare import cost_grid, score_curve
+from sklearn_uniroute.model_selection._split import draw_split
+from sklearn_uniroute.model_selection._unseen import add_unseen, cells
 
 K = 24
 MLP, MATFAC = MLPRouter(device="cpu"), MatrixFactorizationRouter()

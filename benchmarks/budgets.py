@@ -15,7 +15,12 @@ from scipy.stats import norm
 from benchmarks._data import real_data
 from benchmarks._timing import ratio
 from sklearn_uniroute import KMeansRouter
-from sklearn_uniroute._routing import choose, hull_walk, mix_for_budget, weight_within_budget
+from sklearn_uniroute._numerics._routing import (
+    choose,
+    hull_walk,
+    mix_for_budget,
+    weight_within_budget,
+)
 
 N_BUDGETS = 50
 N_LINE = 1000

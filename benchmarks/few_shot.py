@@ -19,9 +19,9 @@ from threadpoolctl import threadpool_limits
 from benchmarks._data import real_data
 from benchmarks._timing import ratio
 from sklearn_uniroute import KMeansRouter, KNeighborsRouter, ZeroRouter
-from sklearn_uniroute._posterior import condition
-from sklearn_uniroute._splits import draw_split
+from sklearn_uniroute._numerics._posterior import condition
 from sklearn_uniroute.metrics import deferral_area_score
+from sklearn_uniroute.model_selection._split import draw_split
 
 SIZES = (25, 50, 100, 400)
 ROUTERS = {

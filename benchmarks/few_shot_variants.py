@@ -14,10 +14,10 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks._data import real_data
 from sklearn_uniroute import KMeansRouter
-from sklearn_uniroute._clusters import squared_deviations
-from sklearn_uniroute._posterior import condition, evidence, fit_prior
-from sklearn_uniroute._splits import draw_split
+from sklearn_uniroute._numerics._clusters import squared_deviations
+from sklearn_uniroute._numerics._posterior import condition, evidence, fit_prior
 from sklearn_uniroute.metrics import deferral_area_score
+from sklearn_uniroute.model_selection._split import draw_split
 
 SIZES = (25, 50, 100, 400)
 DEFAULT = "K = 8, random prompts"

@@ -19,9 +19,9 @@ from torch import nn
 from benchmarks._data import real_data
 from benchmarks._timing import ratio
 from sklearn_uniroute import KMeansRouter, LearnedMapRouter, ZeroRouter
-from sklearn_uniroute._network import softmax_map
-from sklearn_uniroute._splits import draw_split
-from sklearn_uniroute._torch import train_map
+from sklearn_uniroute._numerics._network import softmax_map
+from sklearn_uniroute.model_selection._split import draw_split
+from sklearn_uniroute.routers._torch import train_map
 
 SIZES = (50, 100, 400)
 # As in the paper: for the mean, a network of its own that is trained for five epochs.

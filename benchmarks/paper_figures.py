@@ -40,9 +40,9 @@ from benchmarks._paper import (
 )
 from benchmarks.record import RESULTS
 from sklearn_uniroute import AttributeEncoder, KMeansRouter
-from sklearn_uniroute._statistics import mean_interval
 from sklearn_uniroute.inspection import ModelSimilarityDisplay
 from sklearn_uniroute.model_selection import RouterComparison
+from sklearn_uniroute.utils._statistics import mean_interval
 
 SHOWN = (
     "ZeroRouter",

@@ -27,7 +27,7 @@ from benchmarks._data import N_VALIDATION, real_data
 from benchmarks._paper import Trial, dynamic_rows, run_trials, static_rows
 from benchmarks._retraining import report_retraining
 from benchmarks._shift import report_shift
-from sklearn_uniroute._statistics import sign_test
+from sklearn_uniroute.utils._statistics import sign_test
 
 LEVEL = 0.01
 ROWS = {"dynamic": dynamic_rows, "static": static_rows}

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks._data import real_data
 from sklearn_uniroute import KMeansRouter
-from sklearn_uniroute._splits import draw_split
+from sklearn_uniroute.model_selection._split import draw_split
 
 SIZES = (50, 100, 400)
 BATTLES_PER_ERROR = 5

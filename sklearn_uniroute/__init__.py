@@ -2,20 +2,20 @@
 
 from sklearn_uniroute import datasets, inspection, metrics, model_selection
 from sklearn_uniroute._attributes import AttributeEncoder
-from sklearn_uniroute._display import DeferralCurveDisplay
-from sklearn_uniroute._few_shot_display import FewShotCurveDisplay
-from sklearn_uniroute._hybrid import HybridRouter
-from sklearn_uniroute._kmeans import KMeansRouter
-from sklearn_uniroute._learned_map import LearnedMapRouter
-from sklearn_uniroute._linear import LinearRouter
-from sklearn_uniroute._matrix_factorization import MatrixFactorizationRouter
-from sklearn_uniroute._mlp import MLPRouter
-from sklearn_uniroute._neighbors import KNeighborsRouter
+from sklearn_uniroute._numerics._selection import select_validation_prompts
 from sklearn_uniroute._persistence import load_router, save_router
-from sklearn_uniroute._routing_table import RoutingTable
-from sklearn_uniroute._selection import select_validation_prompts
 from sklearn_uniroute._version import __version__
-from sklearn_uniroute._zero import ZeroRouter
+from sklearn_uniroute.metrics._plot import DeferralCurveDisplay
+from sklearn_uniroute.model_selection._few_shot_display import FewShotCurveDisplay
+from sklearn_uniroute.routers._hybrid import HybridRouter
+from sklearn_uniroute.routers._kmeans import KMeansRouter
+from sklearn_uniroute.routers._learned_map import LearnedMapRouter
+from sklearn_uniroute.routers._linear import LinearRouter
+from sklearn_uniroute.routers._matrix_factorization import MatrixFactorizationRouter
+from sklearn_uniroute.routers._mlp import MLPRouter
+from sklearn_uniroute.routers._neighbors import KNeighborsRouter
+from sklearn_uniroute.routers._zero import ZeroRouter
+from sklearn_uniroute.serving._routing_table import RoutingTable
 
 __all__ = [
     "AttributeEncoder",

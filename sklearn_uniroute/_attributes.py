@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils import ClassifierTags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sklearn_uniroute._validation import FLOATS, check_attributes, check_training_prompts
+from sklearn_uniroute.utils._validation import FLOATS, check_attributes, check_training_prompts
 
 
 class AttributeEncoder(TransformerMixin, BaseEstimator):

@@ -19,12 +19,13 @@ from sklearn_uniroute import (
     MLPRouter,
     ZeroRouter,
 )
-from sklearn_uniroute._baselines import BASELINES
-from sklearn_uniroute._compare import compare_routers
-from sklearn_uniroute._model_validation import listing
-from sklearn_uniroute._optional import import_optional
 from sklearn_uniroute._report import NOTES, as_json, draw
-from sklearn_uniroute.datasets import load_routing_data, make_classifier_pool
+from sklearn_uniroute.datasets._classifier_pool import make_classifier_pool
+from sklearn_uniroute.datasets._load import load_routing_data
+from sklearn_uniroute.model_selection._baselines import BASELINES
+from sklearn_uniroute.model_selection._compare import compare_routers
+from sklearn_uniroute.utils._model_validation import listing
+from sklearn_uniroute.utils._optional import import_optional
 
 ROUTERS = {
     router.__name__: router

@@ -5,21 +5,21 @@ from typing import Any
 
 from sklearn.pipeline import Pipeline
 
-from sklearn_uniroute._atomic import write_whole
 from sklearn_uniroute._attributes import AttributeEncoder
-from sklearn_uniroute._base import BaseRouter
-from sklearn_uniroute._hybrid import HybridRouter
-from sklearn_uniroute._kmeans import KMeansRouter
-from sklearn_uniroute._learned_map import LearnedMapRouter
-from sklearn_uniroute._linear import LinearRouter
-from sklearn_uniroute._matrix_factorization import MatrixFactorizationRouter
-from sklearn_uniroute._mlp import MLPRouter
-from sklearn_uniroute._model_validation import listing
-from sklearn_uniroute._neighbors import KNeighborsRouter
-from sklearn_uniroute._optional import import_optional
-from sklearn_uniroute._typing import StrPath
 from sklearn_uniroute._version import __version__
-from sklearn_uniroute._zero import ZeroRouter
+from sklearn_uniroute.routers._base import BaseRouter
+from sklearn_uniroute.routers._hybrid import HybridRouter
+from sklearn_uniroute.routers._kmeans import KMeansRouter
+from sklearn_uniroute.routers._learned_map import LearnedMapRouter
+from sklearn_uniroute.routers._linear import LinearRouter
+from sklearn_uniroute.routers._matrix_factorization import MatrixFactorizationRouter
+from sklearn_uniroute.routers._mlp import MLPRouter
+from sklearn_uniroute.routers._neighbors import KNeighborsRouter
+from sklearn_uniroute.routers._zero import ZeroRouter
+from sklearn_uniroute.utils._files import write_whole
+from sklearn_uniroute.utils._model_validation import listing
+from sklearn_uniroute.utils._optional import import_optional
+from sklearn_uniroute.utils._typing import StrPath
 
 # Raised with every change that older versions cannot read.
 FORMAT = 1

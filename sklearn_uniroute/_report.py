@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_uniroute._comparison import RouterComparison, summarise
-from sklearn_uniroute._optional import import_optional
-from sklearn_uniroute._typing import StrPath
+from sklearn_uniroute.model_selection._comparison import RouterComparison, summarise
+from sklearn_uniroute.utils._optional import import_optional
+from sklearn_uniroute.utils._typing import StrPath
 
 NOTES = """\
 Mean over trials ± half the 95 % interval; scored on unseen models and test prompts only.

@@ -13,7 +13,7 @@ import skops.io
 from sklearn.base import clone
 
 from sklearn_uniroute import MLPRouter
-from sklearn_uniroute._routing import choose
+from sklearn_uniroute._numerics._routing import choose
 from sklearn_uniroute.metrics import deferral_curve
 
 N_TRAINING = 300

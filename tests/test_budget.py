@@ -3,7 +3,7 @@ import pytest
 from sklearn.base import clone
 
 from sklearn_uniroute import HybridRouter, KMeansRouter, KNeighborsRouter, LearnedMapRouter
-from sklearn_uniroute._posterior import condition
+from sklearn_uniroute._numerics._posterior import condition
 from sklearn_uniroute.datasets import make_routing_data
 
 ROUTERS = [

@@ -6,7 +6,7 @@ from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.exceptions import NotFittedError
 
 from sklearn_uniroute import HybridRouter, KMeansRouter, LearnedMapRouter
-from sklearn_uniroute._clusters import cluster_sums
+from sklearn_uniroute._numerics._clusters import cluster_sums
 from tests.router_checks import assert_same
 
 ROUTERS = [

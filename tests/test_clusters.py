@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from sklearn.cluster import KMeans
 
-from sklearn_uniroute._clusters import cluster_sums, distinct_centers, mean_errors
-from sklearn_uniroute._phi import NearestCluster
+from sklearn_uniroute._numerics._clusters import cluster_sums, distinct_centers, mean_errors
+from sklearn_uniroute._numerics._features import NearestCluster
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -6,11 +6,11 @@ from sklearn.base import clone
 from sklearn.utils import Bunch
 
 from sklearn_uniroute import KMeansRouter, KNeighborsRouter, ZeroRouter
-from sklearn_uniroute._splits import draw_split
-from sklearn_uniroute._statistics import mean_interval
 from sklearn_uniroute.datasets import load_routing_data, make_routing_data
 from sklearn_uniroute.metrics import deferral_area_score, quality_neutral_cost
 from sklearn_uniroute.model_selection import compare_routers
+from sklearn_uniroute.model_selection._split import draw_split
+from sklearn_uniroute.utils._statistics import mean_interval
 
 ROUTERS = {"zero": ZeroRouter(), "kmeans": KMeansRouter(6), "neighbors": KNeighborsRouter(15)}
 

@@ -5,10 +5,10 @@ from sklearn.model_selection import cross_validate
 from sklearn.utils import Bunch
 
 from sklearn_uniroute import DeferralCurveDisplay, KMeansRouter, ZeroRouter
-from sklearn_uniroute._baselines import baseline_inputs
-from sklearn_uniroute._statistics import bootstrap_interval, mean_interval, sign_test
 from sklearn_uniroute.metrics import deferral_curve
 from sklearn_uniroute.model_selection import compare_routers
+from sklearn_uniroute.model_selection._baselines import baseline_inputs
+from sklearn_uniroute.utils._statistics import bootstrap_interval, mean_interval, sign_test
 
 ROUTERS = {"zero": ZeroRouter(), "six": KMeansRouter(6), "two": KMeansRouter(2)}
 BASELINES = ("random", "cheapest", "best", "oracle")

@@ -8,7 +8,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
 from sklearn_uniroute import HybridRouter, KMeansRouter, LearnedMapRouter
-from sklearn_uniroute._phi import ClusterShares
+from sklearn_uniroute._numerics._features import ClusterShares
 from sklearn_uniroute.metrics import deferral_area_score
 
 ROUTERS = [

@@ -143,7 +143,7 @@ def test_it_holds_as_it_was_fitted(data):
 
 
 def test_budgets_are_kept_on_a_part_of_many_training_prompts(data, monkeypatch):
-    monkeypatch.setattr("sklearn_uniroute._few_shot_router._CALIBRATION_PROMPTS", 150)
+    monkeypatch.setattr("sklearn_uniroute.routers._few_shot._CALIBRATION_PROMPTS", 150)
     router = clone(ROUTERS[0]).set_params(alpha=0.3).fit(data.X, data.y, data.costs)
     part = data.X[np.sort(np.random.RandomState(router.selection_seed_).permutation(400)[:150])]
     far = far_from_all(router, part, data.X, 0.3)

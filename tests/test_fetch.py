@@ -12,13 +12,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 from pyarrow import parquet
 
 from sklearn_uniroute import KMeansRouter
-from sklearn_uniroute._pickled_table import read_pickled_table
 from sklearn_uniroute.datasets import (
     fetch_embedllm,
     fetch_open_llm_leaderboard,
     fetch_routerbench,
     fetch_sprout,
 )
+from sklearn_uniroute.datasets._pickled_table import read_pickled_table
 from tests.fake_hub import FakeHub
 
 NAN = np.nan
@@ -78,7 +78,7 @@ def test_embedllm(fetch):
 
 def test_embedllm_chunk_by_chunk(fetch, monkeypatch):
     whole = fetch(fetch_embedllm, EMBEDLLM)
-    monkeypatch.setattr("sklearn_uniroute._embedllm._CHUNK_SIZE", 1)
+    monkeypatch.setattr("sklearn_uniroute.datasets._embedllm._CHUNK_SIZE", 1)
     chunks = fetch(fetch_embedllm, EMBEDLLM)
     for name in ("y", "prompts", "source", "models"):
         assert_array_equal(chunks[name], whole[name])

@@ -1,7 +1,7 @@
 import pytest
 from huggingface_hub import close_session, constants
 
-from sklearn_uniroute._hub import fetch_file, list_files
+from sklearn_uniroute.datasets._hub import fetch_file, list_files
 from tests.fake_hub import FakeHub
 
 REPOSITORY = "someone/data"

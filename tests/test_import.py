@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from sklearn_uniroute._optional import import_optional
+from sklearn_uniroute.utils._optional import import_optional
 
 
 def run(code):

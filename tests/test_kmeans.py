@@ -145,7 +145,7 @@ def test_kmeans_is_the_clusterer(data):
 
 
 def test_budgets_are_kept_on_a_part_of_many_training_prompts(data, monkeypatch):
-    monkeypatch.setattr("sklearn_uniroute._few_shot_router._CALIBRATION_PROMPTS", 150)
+    monkeypatch.setattr("sklearn_uniroute.routers._few_shot._CALIBRATION_PROMPTS", 150)
     router = KMeansRouter(5, random_state=0).fit(data.X, data.y, data.costs)
     order = np.random.RandomState(router.selection_seed_).permutation(400)
     part = data.X[np.sort(order[:150])]

@@ -50,7 +50,7 @@ def test_models_run_on_the_same_prompts_share_their_sums(data, y):
 
 def test_sums_over_blocks_are_the_sums(data, y, monkeypatch):
     whole = LinearRouter().fit(data.X, y).representation_
-    monkeypatch.setattr("sklearn_uniroute._ridge._BLOCK_ROWS", 7)
+    monkeypatch.setattr("sklearn_uniroute._numerics._ridge._BLOCK_ROWS", 7)
     np.testing.assert_allclose(LinearRouter().fit(data.X, y).representation_, whole, rtol=1e-9)
 
 

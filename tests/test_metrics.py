@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from sklearn_uniroute._routing import choose
+from sklearn_uniroute._numerics._routing import choose
 from sklearn_uniroute.metrics import (
     deferral_area_score,
     deferral_curve,

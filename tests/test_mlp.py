@@ -8,7 +8,7 @@ import torch
 from scipy.special import expit
 from sklearn.base import clone
 
-import sklearn_uniroute._torch as training
+import sklearn_uniroute.routers._torch as training
 from sklearn_uniroute import MLPRouter
 from sklearn_uniroute.metrics import deferral_area_score
 from tests.test_import import BLOCKED

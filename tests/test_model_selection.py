@@ -4,9 +4,9 @@ from matplotlib.figure import Figure
 from sklearn.base import clone
 
 from sklearn_uniroute import FewShotCurveDisplay, KMeansRouter, ZeroRouter
-from sklearn_uniroute._splits import draw_split
-from sklearn_uniroute._statistics import mean_interval
 from sklearn_uniroute.model_selection import few_shot_curve
+from sklearn_uniroute.model_selection._split import draw_split
+from sklearn_uniroute.utils._statistics import mean_interval
 
 ROUTER = KMeansRouter(5)
 

@@ -81,5 +81,5 @@ def test_prompts_of_models_that_went_are_dropped(data):
 def test_blocks_do_not_matter(data, monkeypatch):
     router = KNeighborsRouter(5, random_state=0).fit(data.X, data.y)
     chosen = router.predict(data.X)
-    monkeypatch.setattr("sklearn_uniroute._predictors._BLOCK_CELLS", 100)
+    monkeypatch.setattr("sklearn_uniroute._numerics._predictors._BLOCK_CELLS", 100)
     np.testing.assert_array_equal(router.predict(data.X), chosen)

@@ -22,7 +22,7 @@ from sklearn_uniroute import (
     load_router,
     save_router,
 )
-from sklearn_uniroute._base import BaseRouter
+from sklearn_uniroute.routers._base import BaseRouter
 from tests.damage import load_damaged
 from tests.router_checks import assert_same, grown, validation_errors
 from tests.routers import ROUTERS

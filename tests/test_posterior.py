@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 
 from sklearn_uniroute import KMeansRouter
-from sklearn_uniroute._posterior import (
+from sklearn_uniroute._numerics._posterior import (
     Prior,
     condition,
     evidence,

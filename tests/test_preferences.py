@@ -7,8 +7,8 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from sklearn_uniroute import HybridRouter, KMeansRouter, LearnedMapRouter
-from sklearn_uniroute._posterior import Prior, condition
-from sklearn_uniroute._preferences import Battles, preference_evidence, preference_scale
+from sklearn_uniroute._numerics._posterior import Prior, condition
+from sklearn_uniroute._numerics._preferences import Battles, preference_evidence, preference_scale
 from sklearn_uniroute.datasets import make_routing_data
 from tests.router_checks import assert_same
 

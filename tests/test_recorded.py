@@ -16,7 +16,7 @@ def test_results_are_as_recorded(tmp_path, request):
 
 
 def same(name, found, expected, exact):
-    """Equal but for the rounding of other processors; what is fitted step by step rounds further."""
+    """Equal but for the rounding of other processors; fits by steps round further."""
     if found.shape != expected.shape:
         return False
     if exact:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from sklearn_uniroute import KMeansRouter, _routing
-from sklearn_uniroute._routing import (
+from sklearn_uniroute._numerics._routing import (
     choose,
     choose_by_product,
     hull_walk,

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from sklearn_uniroute._statistics import (
+from sklearn_uniroute.utils._statistics import (
     bootstrap_interval,
     holm,
     mean_interval,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sklearn_uniroute import KMeansRouter, KNeighborsRouter, RoutingTable, _table_file
-from sklearn_uniroute._table_file import FORMAT
+from sklearn_uniroute.serving._table_file import FORMAT
 from tests.damage import load_damaged
 from tests.router_checks import N_TRAINING, grown
 from tests.routers import ROUTERS

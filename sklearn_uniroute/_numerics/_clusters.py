@@ -1,0 +1,134 @@
+"""Numerics of clusters: distances to their centres, and per-cluster errors of models."""
+
+import numpy as np
+from scipy.spatial.distance import cdist
+
+from sklearn_uniroute._numerics._estimates import row_blocks
+from sklearn_uniroute._numerics._features import NearestCluster
+
+# Relative size of what single precision may get wrong about a distance.
+_SINGLE_ROUNDING = 1e-6
+# How far means of the same rows may be apart, in units of the precision.
+_CENTER_ROUNDING = 8
+
+
+def squared_distances(X: np.ndarray, centers: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Compute the squared distance of each row to the centre of its cluster."""
+    distances = np.empty(len(X))
+    for rows in row_blocks(len(X)):
+        deviation = (X[rows] - centers[labels[rows]]).astype(np.float64)
+        np.einsum("nd,nd->n", deviation, deviation, out=distances[rows])
+    return distances
+
+
+def center_distances(X: np.ndarray, nearest: NearestCluster) -> tuple[np.ndarray, np.ndarray]:
+    """Compute the distance of each row to its nearest centre, and which that is.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_prompts, n_features)
+    nearest : NearestCluster
+
+    Returns
+    -------
+    distances : ndarray of shape (n_prompts,), dtype float64
+    labels : ndarray of shape (n_prompts,), dtype intp
+    """
+    labels = nearest.features(X)
+    return np.sqrt(squared_distances(X, nearest.centers, labels)), labels
+
+
+def distinct_centers(centers: np.ndarray) -> np.ndarray:
+    """Leave out centres that coincide with earlier ones but for rounding.
+
+    Rounding would decide which of them is the nearest.
+    """
+    length = np.sqrt(np.mean(np.einsum("kd,kd->k", centers, centers)))
+    same = cdist(centers, centers) <= _CENTER_ROUNDING * np.finfo(centers.dtype).eps * length
+    distinct: np.ndarray = centers[~np.tril(same, -1).any(axis=1)]
+    return distinct
+
+
+def far_distance(X: np.ndarray, quantiles: np.ndarray, alpha: float) -> float:
+    """Distance beyond which a share `alpha` of rows lies, from quantiles of their distances.
+
+    It is never below what rounding in single precision makes of rows like `X`.
+    """
+    distance = np.interp(1 - alpha, np.linspace(0, 1, len(quantiles)), quantiles)
+    length = np.sqrt(np.mean(np.einsum("nd,nd->n", X, X, dtype=np.float64)))
+    return float(max(distance, _SINGLE_ROUNDING * length))
+
+
+def cluster_sums(
+    labels: np.ndarray, errors: np.ndarray, n_clusters: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sum the observed errors of each model in each cluster.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n_prompts,)
+        Cluster of each prompt.
+    errors : ndarray of shape (n_prompts, n_models)
+        NaN where a model was not run.
+    n_clusters : int
+
+    Returns
+    -------
+    sums : ndarray of shape (n_models, n_clusters), dtype float64
+    counts : ndarray of shape (n_models, n_clusters), dtype float64
+        Numbers of observed errors.
+    """
+    sums = np.empty((errors.shape[1], n_clusters))
+    counts = np.empty((errors.shape[1], n_clusters))
+    for model, column in enumerate(errors.T):
+        observed = ~np.isnan(column)
+        seen = labels[observed]
+        sums[model] = np.bincount(seen, weights=column[observed], minlength=n_clusters)
+        counts[model] = np.bincount(seen, minlength=n_clusters)
+    return sums, counts
+
+
+def squared_deviations(labels: np.ndarray, errors: np.ndarray, means: np.ndarray) -> np.ndarray:
+    """Sum the squared deviations of the observed errors from their cluster's mean.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n_prompts,)
+    errors : ndarray of shape (n_prompts, n_models)
+        NaN where a model was not run.
+    means : ndarray of shape (n_models, n_clusters)
+
+    Returns
+    -------
+    squares : ndarray of shape (n_models, n_clusters), dtype float64
+    """
+    squares = np.empty(means.shape)
+    for model, column in enumerate(errors.T):
+        deviation = np.nan_to_num(column - means[model, labels], nan=0.0)
+        squares[model] = np.bincount(labels, weights=deviation**2, minlength=means.shape[1])
+    return squares
+
+
+def mean_errors(sums: np.ndarray, counts: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Per-cluster mean errors (eq. 12 of the paper).
+
+    A cluster without an observation gets the model's overall error: the mean over the other
+    clusters, weighted by their shares of the prompts, so that it does not depend on how many
+    prompts were run in each.
+
+    Parameters
+    ----------
+    sums : ndarray of shape (..., n_clusters)
+    counts : ndarray of shape (..., n_clusters)
+    shares : ndarray of shape (n_clusters,)
+        Share of each cluster in the training prompts.
+
+    Returns
+    -------
+    means : ndarray of shape (..., n_clusters)
+    """
+    means = sums / np.maximum(counts, 1)
+    weights = np.where(counts > 0, np.maximum(shares, np.finfo(float).tiny), 0.0)
+    overall = (weights * means).sum(axis=-1) / weights.sum(axis=-1)
+    filled: np.ndarray = np.where(counts > 0, means, overall[..., None])
+    return filled

@@ -1,0 +1,310 @@
+"""Numerics of the posterior representation: what a few errors say of all clusters.
+
+The per-cluster errors of a model are taken as a Gaussian vector whose mean and covariance are
+those of the training models, and its observed errors as that vector plus noise. Conditioning on
+them is linear regression with a Gaussian prior, in closed form. Without observations it gives the
+prior mean, with many of them eq. 12 of the paper.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.linalg import cholesky, solve_triangular
+from sklearn.covariance import OAS
+
+from sklearn_uniroute._numerics._clusters import cluster_sums
+from sklearn_uniroute._numerics._estimates import column_products
+from sklearn_uniroute._numerics._routing import HullWalk
+
+# The weak prior, in units of the noise variance: of the level that all clusters share, and of each
+# cluster on its own.
+_LEVEL_VARIANCE = 1 / 4
+_CLUSTER_VARIANCE = 1 / 16
+# The weak prior counts like this many training models.
+_WEAK_MODELS = 0.5
+# The share by which the noise of a cluster is drawn to that of all: models to come may fail where
+# all training models are right.
+_SHARED_NOISE = 0.1
+# Least noise, as a share of the prior variance: below it, conditioning loses all digits.
+_LEAST_NOISE = 1e-9
+
+# Share by which the variances of the prior are raised, for its decomposition to succeed.
+_RIDGE = 1e-10
+
+
+class Prior(NamedTuple):
+    """What the training models say of a model before it is run on any prompt.
+
+    `mean` and `noise` (the variance of a single error) have shape (n_clusters,), `covariance` has
+    shape (n_clusters, n_clusters).
+    """
+
+    mean: np.ndarray
+    covariance: np.ndarray
+    noise: np.ndarray
+
+
+def fit_prior(
+    means: np.ndarray, squares: np.ndarray, counts: np.ndarray, shares: np.ndarray
+) -> Prior:
+    """Learn the prior from the training models.
+
+    The covariance of few models over many clusters is drawn towards one in which all clusters
+    share one variance and one correlation, since models differ first of all in their level. How far
+    is what OAS finds for the deviations from the level. A weak prior, worth half a model, stands in
+    where training models are very few or very much alike. All this happens in units of the noise:
+    rates of error near 0 or 1 vary less from model to model, as `p (1 - p)` does.
+
+    Parameters
+    ----------
+    means, squares, counts : ndarray of shape (n_models, n_clusters)
+        Per-cluster mean errors of each training model, sums of squared deviations from them, and
+        numbers of errors.
+    shares : ndarray of shape (n_clusters,)
+        Share of each cluster in the training prompts.
+
+    Returns
+    -------
+    Prior
+    """
+    prior = prior_of_noise(means, _noise(means, squares, counts), shares)
+    least = _LEAST_NOISE * np.trace(prior.covariance)
+    return prior._replace(noise=np.maximum(prior.noise, least))
+
+
+def prior_of_noise(means: np.ndarray, noise: np.ndarray, shares: np.ndarray) -> Prior:
+    """Learn the prior from the training models, where the noise is known already."""
+    mean, covariance = _mean_and_covariance(means, noise, shares)
+    return Prior(mean, covariance, noise)
+
+
+def refine_prior(
+    prior: Prior, posteriors: list[tuple[np.ndarray, np.ndarray]], shares: np.ndarray
+) -> Prior:
+    """Learn the prior again from what it has made of the training models, by a step of EM.
+
+    Where prompts lie between clusters, errors of the clusters themselves are further apart than
+    the means observed in them, from which the first prior was learned.
+
+    Parameters
+    ----------
+    prior : Prior
+    posteriors : list of (ndarray of shape (n_clusters,), ndarray of shape (n_clusters, n_clusters))
+        Mean and covariance of each training model by that prior.
+    shares : ndarray of shape (n_clusters,)
+
+    Returns
+    -------
+    Prior
+        With the noise as it was.
+    """
+    means, covariances = map(np.array, zip(*posteriors, strict=True))
+    mean, covariance = _mean_and_covariance(means, prior.noise, shares, covariances.sum(axis=0))
+    return Prior(mean, covariance, prior.noise)
+
+
+def _mean_and_covariance(
+    means: np.ndarray, noise: np.ndarray, shares: np.ndarray, uncertainty: np.ndarray | float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean over models, and shrunk covariance, of errors that are known but for some covariance."""
+    n_models, n_clusters = means.shape
+    scale = np.sqrt(noise)
+    covariance = _WEAK_MODELS * (_LEVEL_VARIANCE + _CLUSTER_VARIANCE * np.eye(n_clusters))
+    mean = means.mean(axis=0)
+    if n_models > 1:
+        deviation = (means - mean) / scale
+        weights = shares * scale
+        residual = deviation - deviation @ weights[:, None] / weights.sum()
+        shrinkage = OAS(assume_centered=True).fit(residual).shrinkage_
+        empirical = deviation.T @ deviation + uncertainty / np.outer(scale, scale)
+        covariance += (1 - shrinkage) * empirical + shrinkage * _exchangeable(empirical)
+    covariance /= n_models - 1 + _WEAK_MODELS
+    # The mean of the training models is itself uncertain.
+    covariance *= (1 + 1 / n_models) * np.outer(scale, scale)
+    # Rounding must leave it positive definite.
+    covariance[np.diag_indices(n_clusters)] *= 1 + _RIDGE
+    return mean, covariance
+
+
+def _noise(means: np.ndarray, squares: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Variance of one error of one model in each cluster, pooled over the models."""
+    freedom = np.maximum(counts - 1, 0).sum(axis=0)
+    overall = squares.sum() / max(freedom.sum(), 1)
+    rounding = 1e-9 * np.abs(means).max()
+    if overall <= rounding**2:
+        # Errors that are constant in every cluster tell nothing of the noise: take that of a coin
+        # between the least and the highest error, or between 0 and 1.
+        spread = np.ptp(means)
+        return np.full(means.shape[1], 0.25 * (spread**2 if spread > rounding else 1.0))
+    by_cluster = np.where(freedom > 0, squares.sum(axis=0) / np.maximum(freedom, 1), overall)
+    pooled: np.ndarray = (1 - _SHARED_NOISE) * by_cluster + _SHARED_NOISE * overall
+    return pooled
+
+
+def _exchangeable(covariance: np.ndarray) -> np.ndarray:
+    """Average a covariance to one variance and one covariance, of at least 0, for all clusters."""
+    n_clusters = len(covariance)
+    trace = np.trace(covariance)
+    pairs = max(n_clusters * (n_clusters - 1), 1)
+    shared = max((covariance.sum() - trace) / pairs, 0.0)
+    alone = max(trace / n_clusters - shared, 0.0)
+    exchangeable: np.ndarray = shared + alone * np.eye(n_clusters)
+    return exchangeable
+
+
+def evidence(
+    features: np.ndarray, errors: np.ndarray, noise: np.ndarray
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Sum up what errors on prompts say of a model's per-cluster errors.
+
+    Sums of different prompts add up.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n_prompts,) or (n_prompts, n_clusters)
+        The cluster of each prompt, or its responsibilities.
+    errors : ndarray of shape (n_prompts, n_models)
+        NaN where a model was not run.
+    noise : ndarray of shape (n_clusters,)
+        Variance of a single error in each cluster; of a prompt between clusters, it is their mean
+        by responsibility.
+
+    Returns
+    -------
+    information : list of ndarray of shape (n_clusters, n_clusters)
+        For each model, the sum over its prompts of ``phi phi' / variance``; one and the same array
+        for models that were run on all prompts.
+    moments : ndarray of shape (n_models, n_clusters)
+        For each model, the sum of ``phi error / variance``.
+    """
+    n_clusters = len(noise)
+    if features.ndim == 1:
+        sums, counts = cluster_sums(features, errors, n_clusters)
+        return [np.diag(one) for one in counts / noise], sums / noise
+    features = features.astype(np.float64)
+    weighted = features / (features @ noise)[:, None]
+    missing = np.isnan(errors)
+    moments = column_products(np.where(missing, 0.0, errors.astype(np.float64)), weighted)
+    overall = weighted.T @ features
+    information = []
+    for gap in missing.T:
+        if not gap.any():
+            information.append(overall)
+        elif gap.sum() < len(gap) / 2:
+            information.append(overall - weighted[gap].T @ features[gap])
+        else:
+            information.append(weighted[~gap].T @ features[~gap])
+    return information, moments
+
+
+def condition(
+    prior: Prior, information: np.ndarray, moment: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Update the prior by the errors of one model.
+
+    Parameters
+    ----------
+    prior : Prior
+    information : ndarray of shape (n_clusters, n_clusters)
+    moment : ndarray of shape (n_clusters,)
+        What :func:`evidence` makes of the errors.
+
+    Returns
+    -------
+    mean : ndarray of shape (n_clusters,)
+        Per-cluster errors.
+    covariance : ndarray of shape (n_clusters, n_clusters)
+        Their covariance.
+    """
+    # With S = L L' and information A, the covariance is L (I + L' A L)^-1 L': the matrix to factor
+    # has eigenvalues of at least 1 whatever the prior.
+    root = cholesky(prior.covariance, lower=True)
+    inner = root.T @ information @ root
+    inner[np.diag_indices(len(inner))] += 1
+    half = solve_triangular(cholesky(inner, lower=True), root.T, lower=True)
+    mean = prior.mean + half.T @ (half @ (moment - information @ prior.mean))
+    return mean, half.T @ half
+
+
+def standard_errors(covariance: np.ndarray) -> np.ndarray:
+    """Take standard deviations."""
+    deviations: np.ndarray = np.sqrt(np.diagonal(covariance))
+    return deviations
+
+
+def greedy_order(
+    covariance: np.ndarray,
+    noise: np.ndarray,
+    shares: np.ndarray,
+    available: np.ndarray,
+    n_prompts: int,
+) -> np.ndarray:
+    """Order clusters by what a further prompt of each tells of a model.
+
+    One after the other, the prompt is taken that cuts the variance of the per-cluster errors most,
+    weighted by the clusters' shares of the traffic.
+
+    Parameters
+    ----------
+    covariance : ndarray of shape (n_clusters, n_clusters)
+        What is known of the model so far.
+    noise, shares : ndarray of shape (n_clusters,)
+    available : ndarray of shape (n_clusters,)
+        Numbers of prompts to choose from.
+    n_prompts : int
+
+    Returns
+    -------
+    order : ndarray of shape (n_prompts,), dtype intp
+        Clusters, in the order in which to take a prompt from them.
+    """
+    covariance = covariance.copy()
+    available = available.copy()
+    order = np.empty(n_prompts, dtype=np.intp)
+    for number in range(n_prompts):
+        total = np.diagonal(covariance) + noise
+        gain = np.where(available > 0, shares @ covariance**2 / total, -np.inf)
+        order[number] = cluster = gain.argmax()
+        available[cluster] -= 1
+        column = covariance[:, cluster].copy()
+        covariance -= np.outer(column, column / total[cluster])
+    return order
+
+
+def mean_error_std(
+    walk: HullWalk, features: np.ndarray, weights: np.ndarray, covariances: list[np.ndarray]
+) -> np.ndarray:
+    """Compute the standard error of the mean error of the choices along a walk.
+
+    What is not known of a model's errors is common to all prompts that go to it, and independent of
+    the other models.
+
+    Parameters
+    ----------
+    walk : HullWalk
+    features : ndarray of shape (n_prompts,) or (n_prompts, n_features)
+        Phi of each prompt, as for `estimate_errors`.
+    weights : ndarray of shape (n_prompts,)
+    covariances : list of ndarray of shape (n_features, n_features)
+        Of the representation of each model.
+
+    Returns
+    -------
+    std : ndarray of shape (n_moves + 1,)
+        After each number of moves.
+    """
+    if features.ndim == 1:
+        features = np.eye(len(covariances[0]))[features]
+    change = np.zeros(len(walk.row) + 1)
+    for model, covariance in enumerate(covariances):
+        here = walk.start == model
+        moves = np.flatnonzero((walk.source == model) | (walk.target == model))
+        sign = np.where(walk.target[moves] == model, 1.0, -1.0)
+        rows = walk.row[moves]
+        # Weighted sum of the features of the prompts that go to the model, after each move.
+        steps = (sign * weights[rows])[:, None] * features[rows]
+        load = np.cumsum(np.vstack([weights[here] @ features[here], steps]), axis=0)
+        variance = np.einsum("nk,nk->n", load @ covariance, load)
+        change[0] += variance[0]
+        np.add.at(change, moves + 1, np.diff(variance))
+    return np.sqrt(np.maximum(np.cumsum(change), 0))

@@ -1,0 +1,291 @@
+"""What the models of a pool get wrong and cost on prompts, from arrays alone.
+
+A predictor stands for a fitted router and a pool: routers predict by one, and routing tables keep
+one. The last of all ties go to the model that stands first.
+"""
+
+from abc import ABC, abstractmethod
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.special import expit
+from sklearn.neighbors import NearestNeighbors
+from sklearn.utils import gen_batches
+from threadpoolctl import ThreadpoolController
+
+from sklearn_uniroute._numerics._clusters import center_distances
+from sklearn_uniroute._numerics._estimates import estimate_errors, estimate_row, row_blocks
+from sklearn_uniroute._numerics._features import NearestCluster, Phi
+from sklearn_uniroute._numerics._network import hidden_features
+from sklearn_uniroute._numerics._routing import choose, choose_by_product, leave_one_choice
+
+# Cells of one (prompts, models) block of predicted errors while choices are made.
+_BLOCK_CELLS = 2**20
+# Prompts looked at beyond the k-th neighbour, among which there may be others at its distance.
+_TIES = 16
+
+
+@cache
+def _thread_pools() -> ThreadpoolController:
+    """Look for thread pools once: it takes longer than a search."""
+    return ThreadpoolController()
+
+
+class Predictor(ABC):
+    """Base class.
+
+    `prices` of shape (n_models,) are the models' mean costs, 0 where costs play no part.
+    """
+
+    prices: np.ndarray
+    n_features: int
+
+    @property
+    def shares_costs(self) -> bool:
+        """Whether all prompts have the same costs."""
+        return True
+
+    @abstractmethod
+    def block(self, X: np.ndarray) -> np.ndarray:
+        """Predicted errors of shape (n_prompts, n_models), in double precision, in one go."""
+
+    def errors(self, X: np.ndarray) -> np.ndarray:
+        """Predicted errors, block by block."""
+        error = np.empty((len(X), len(self.prices)))
+        for rows in row_blocks(len(X)):
+            error[rows] = self.block(X[rows])
+        return error
+
+    def row(self, x: np.ndarray) -> np.ndarray:
+        """Predicted errors of shape (n_models,) of one prompt."""
+        row: np.ndarray = self.block(x[None])[0]
+        return row
+
+    def costs(self, X: np.ndarray) -> np.ndarray:
+        """Costs by model, or by prompt and model where prompts are told apart."""
+        return self.prices
+
+    def terms(
+        self, X: np.ndarray, costs: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Errors and costs to choose by; other costs than the predictor's own may be given."""
+        return self.errors(X), self.costs(X) if costs is None else costs
+
+    def choose(
+        self, X: np.ndarray, cost_weight: float, among: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Positions of the chosen models, among some or all, prompt by prompt, in blocks."""
+        chosen = np.empty(len(X), dtype=np.intp)
+        for rows in gen_batches(len(X), max(1, _BLOCK_CELLS // len(self.prices))):
+            if among is None:
+                error, costs = self.terms(X[rows])
+                chosen[rows] = choose(error, costs, cost_weight)
+            else:
+                error, costs = self._terms_without(X[rows], among)
+                chosen[rows] = among[choose(error[:, among], costs[..., among], cost_weight)]
+        return chosen
+
+    def _terms_without(self, X: np.ndarray, among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Errors and costs to choose by while only some models are there."""
+        return self.terms(X)
+
+
+class Fallback(NamedTuple):
+    """The model at a position is chosen for prompts farther than this from all centres."""
+
+    nearest: NearestCluster
+    distance: float
+    position: int
+
+    def is_far(self, X: np.ndarray) -> np.ndarray:
+        return center_distances(X, self.nearest)[0] > self.distance
+
+
+class FeaturePredictor(Predictor):
+    """Errors that are products of features of prompts and representations of models (eq. 9)."""
+
+    def __init__(
+        self,
+        phi: Phi,
+        representation: np.ndarray,
+        prices: np.ndarray,
+        cost_representation: np.ndarray | None = None,
+        fallback: Fallback | None = None,
+    ) -> None:
+        self.phi: Phi = phi
+        # The order of a sum depends on the layout.
+        self.representation = np.ascontiguousarray(representation)
+        self.prices = prices
+        self.cost_representation = cost_representation
+        self.fallback: Fallback | None = fallback
+        self.n_features = phi.n_features
+
+    @property
+    def shares_costs(self) -> bool:
+        return self.cost_representation is None
+
+    def block(self, X: np.ndarray) -> np.ndarray:
+        return estimate_errors(self.phi.block(X), self.representation)
+
+    def row(self, x: np.ndarray) -> np.ndarray:
+        return estimate_row(self.phi.block(x), self.representation)
+
+    def costs(self, X: np.ndarray) -> np.ndarray:
+        if self.cost_representation is None:
+            return self.prices
+        return self._costs_at(self.phi.features(X))
+
+    def terms(
+        self, X: np.ndarray, costs: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        if self.cost_representation is None and self.fallback is None:
+            return super().terms(X, costs)
+        far = None if self.fallback is None else self.fallback.is_far(X)
+        return self.terms_at(self.phi.features(X), far, costs)
+
+    def terms_at(
+        self, features: np.ndarray, far: Any = None, costs: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Errors and costs to choose by, of prompts of such features, some of them far off."""
+        error = estimate_errors(features, self.representation)
+        if costs is None:
+            costs = self._costs_at(features)
+        if self.fallback is not None:
+            error, costs = leave_one_choice(error, costs, far, self.fallback.position)
+        return error, costs
+
+    def _terms_without(self, X: np.ndarray, among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if self.fallback is not None and self.fallback.position not in among:
+            return self.errors(X), self.costs(X)
+        return self.terms(X)
+
+    def choose(
+        self, X: np.ndarray, cost_weight: float, among: np.ndarray | None = None
+    ) -> np.ndarray:
+        if among is not None or not self.shares_costs or self.fallback is not None:
+            return super().choose(X, cost_weight, among)
+        by_cluster = self.choices_by_cluster(cost_weight)
+        if by_cluster is not None:
+            by_prompt: np.ndarray = by_cluster[self.phi.features(X)]
+            return by_prompt
+        chosen = np.empty(len(X), dtype=np.intp)
+        weighted = cost_weight * self.prices
+        for rows in row_blocks(len(X)):
+            features = self.phi.block(X[rows]).astype(np.float64, copy=False)
+            chosen[rows], close = choose_by_product(features, self.representation, weighted)
+            close = rows.start + np.flatnonzero(close)
+            if len(close):
+                chosen[close] = super().choose(X[close], cost_weight)
+        return chosen
+
+    def choices_by_cluster(self, cost_weight: float) -> np.ndarray | None:
+        """Position of the model for each cluster, where all prompts of one go to one model."""
+        if not isinstance(self.phi, NearestCluster) or self.fallback is not None:
+            return None
+        error, costs = self.terms_at(np.arange(self.phi.n_outputs))
+        return choose(error, costs, cost_weight)
+
+    def _costs_at(self, features: np.ndarray) -> np.ndarray:
+        if self.cost_representation is None:
+            return self.prices
+        clusters = features
+        if features.ndim > 1:
+            clusters = features[:, : self.cost_representation.shape[1]]
+        return estimate_errors(clusters, self.cost_representation)
+
+
+class NetworkOutputs(NamedTuple):
+    """A trained network, the positions of its models, and their rows of the output layer.
+
+    `output` has shape (n_models, 1 + n_hidden); these are log odds unless `squared`.
+    """
+
+    coefs: list[np.ndarray]
+    intercepts: list[np.ndarray]
+    output: np.ndarray
+    squared: bool
+    members: np.ndarray
+
+
+class NetworkPredictor(Predictor):
+    """Errors that are outputs of networks."""
+
+    def __init__(
+        self, means: np.ndarray, networks: list[NetworkOutputs], prices: np.ndarray
+    ) -> None:
+        self.means, self.networks, self.prices = means, networks, prices
+        self.n_features = len(means)
+
+    def block(self, X: np.ndarray) -> np.ndarray:
+        error = np.empty((len(X), len(self.prices)))
+        for network in self.networks:
+            hidden = hidden_features(X, self.means, network.coefs, network.intercepts)
+            features = np.column_stack([np.ones(len(hidden)), hidden])
+            outputs = estimate_errors(features, network.output)
+            error[:, network.members] = outputs if network.squared else expit(outputs)
+        return error
+
+
+class NeighborPredictor(Predictor):
+    """Errors that are means over the nearest of the prompts that each model was run on."""
+
+    def __init__(
+        self,
+        prompts: np.ndarray,
+        errors: np.ndarray,
+        prices: np.ndarray,
+        n_neighbors: int,
+        weights: str,
+        metric: Any,
+    ) -> None:
+        self.prompts, self.known, self.prices = prompts, errors, prices
+        self.n_neighbors, self.weights = n_neighbors, weights
+        self.metric: Any = metric
+        self.n_features = prompts.shape[1]
+        # Models that were run on the same prompts share their neighbours.
+        was_run, group = np.unique(~np.isnan(errors), axis=0, return_inverse=True)
+        self._searches = []
+        for number, run in enumerate(was_run):
+            members = np.flatnonzero(group == number)
+            k = min(n_neighbors, run.sum())
+            search = NearestNeighbors(n_neighbors=k, metric=metric, algorithm="brute")
+            self._searches.append((members, errors[np.ix_(members, run)], search.fit(prompts[run])))
+
+    def errors(self, X: np.ndarray) -> np.ndarray:
+        # scikit-learn searches block by block itself.
+        return self.block(X)
+
+    def block(self, X: np.ndarray) -> np.ndarray:
+        error = np.empty((len(X), len(self.prices)))
+        X = X.astype(self.prompts.dtype, copy=False)
+        for members, known, search in self._searches:
+            error[:, members] = self._neighbor_means(X, known, search)
+        return error
+
+    def _neighbor_means(
+        self, X: np.ndarray, errors: np.ndarray, search: NearestNeighbors
+    ) -> np.ndarray:
+        """Mean over the neighbours of each model's `errors` on them."""
+        k = search.n_neighbors
+        n_found = min(k + _TIES, search.n_samples_fit_)
+        # Several threads would settle equal distances differently from batch to batch.
+        with _thread_pools().limit(limits=1, user_api="openmp"):
+            distance, neighbor = search.kneighbors(X, n_found)
+        # Distances that differ by rounding are equal, and equal ones go to the first prompts.
+        distance = distance.astype(np.float32)
+        order = np.lexsort((neighbor, distance))[:, :k]
+        distance = np.take_along_axis(distance, order, axis=1).astype(np.float64)
+        neighbor = np.take_along_axis(neighbor, order, axis=1)
+        if self.weights == "uniform":
+            weight = np.ones_like(distance)
+        else:
+            same = distance == 0
+            with np.errstate(divide="ignore"):
+                weight = np.where(same.any(axis=1, keepdims=True), same, 1 / distance)
+        # Summed one neighbour after the other and divided last: equal evidence gives equal errors.
+        total = np.zeros((len(errors), len(X)))
+        for place in range(k):
+            total += errors[:, neighbor[:, place]] * weight[:, place]
+        means: np.ndarray = (total / weight.sum(axis=1)).T
+        return means

@@ -1,0 +1,143 @@
+"""Numerics of pairwise preferences: what battles between models say of their errors.
+
+The chance that a model wins over another at a prompt is that of Bradley and Terry, the logistic
+function of ``scale * (error of the other - its own error)``. Known models enter by their errors, so
+that those of new ones come out on the same scale. A tie is half a win and half a loss.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import sparse
+from scipy.linalg import cholesky
+from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
+
+from sklearn_uniroute._numerics._posterior import Prior
+from sklearn_uniroute.utils._validation import check_preference_scale
+
+# Standard deviation of what the scale may be, far above what it is.
+_WIDEST_SCALE = 100.0
+# The variance of what is penalised is that of the scale found, after so many rounds at most.
+_MOST_ROUNDS = 10
+# The dispersion is drawn to 1 as by so many battles.
+_WEAK_BATTLES = 10
+
+
+class Battles(NamedTuple):
+    """Prompts at which two models met.
+
+    `features` has shape (n_battles, n_features); `first` and `second` are positions of models;
+    `outcome` is 1 where the first won, 0 where the second did, and 1/2 for a tie.
+    """
+
+    features: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+    outcome: np.ndarray
+
+
+def preference_scale(battles: Battles, representation: np.ndarray) -> tuple[float, float]:
+    """Fit how much the errors of known models decide their battles.
+
+    Parameters
+    ----------
+    battles : Battles
+    representation : ndarray of shape (n_models, n_features)
+
+    Returns
+    -------
+    scale : float
+        Log odds of a win per unit of error.
+    dispersion : float
+        Variance of the outcomes, relative to that of wins and losses by these odds. Ties make it
+        less than 1.
+    """
+    edge = _edge(battles, representation)
+    design = sparse.csr_array(edge[:, None])
+    scale = _logistic_coefficients(design, battles.outcome, _WIDEST_SCALE**2)[0]
+    odds = expit(scale * edge)
+    excess = (battles.outcome - odds) ** 2 / (odds * (1 - odds))
+    return scale, (excess.sum() + _WEAK_BATTLES) / (len(excess) + _WEAK_BATTLES)
+
+
+def preference_evidence(
+    battles: Battles,
+    representation: np.ndarray,
+    prior: Prior,
+    new: np.ndarray,
+    scale: float,
+    dispersion: float,
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Sum up what battles tell of new models, given the errors of their opponents.
+
+    The errors of all new models at once are those most likely by the battles and the prior, found
+    by logistic regression. The prior draws what few battles tell of a cluster towards the overall
+    level of the model. Around these errors, the battles are worth so many direct observations.
+
+    Parameters
+    ----------
+    battles : Battles
+    representation : ndarray of shape (n_models, n_features)
+        Of all models; what stands for the new ones is not looked at.
+    prior : Prior
+        Of the representation of a new model.
+    new : ndarray of shape (n_new,)
+        Positions of the new models.
+    scale, dispersion : float
+        First guesses, as :func:`preference_scale` returns them.
+
+    Returns
+    -------
+    information : list of ndarray of shape (n_features, n_features)
+    moments : ndarray of shape (n_new, n_features)
+        For each new model, as `condition` takes them.
+    """
+    features, first, second, outcome = battles
+    representation = np.array(representation)
+    representation[new] = prior.mean
+    edge = _edge(battles, representation)
+    root = cholesky(prior.covariance, lower=True)
+    # In units of the prior, deviations from its mean have a variance of 1; times the scale, of its
+    # square. A wide feature leaves the scale itself free.
+    signs = [(second == model) * 1.0 - (first == model) for model in new]
+    whitened = features @ root
+    by_model = [sparse.csr_array(sign[:, None] * whitened) for sign in signs]
+    design = sparse.hstack([_WIDEST_SCALE * edge[:, None], *by_model], format="csr")
+    for _ in range(_MOST_ROUNDS):
+        guess = scale
+        coefficients = _logistic_coefficients(design, outcome, guess**2 / dispersion)
+        scale = _WIDEST_SCALE * coefficients[0]
+        check_preference_scale(len(outcome), scale)
+        if abs(scale - guess) < 0.01 * guess:
+            break
+    odds = expit(design @ coefficients)
+    deviations = coefficients[1:].reshape(len(new), -1) @ root.T / scale
+    weight = scale**2 * odds * (1 - odds) / dispersion
+    surprise = scale * (outcome - odds) / dispersion
+    information, moments = [], np.empty_like(deviations)
+    for number, sign in enumerate(signs):
+        own = features[sign != 0]
+        information.append((own * weight[sign != 0, None]).T @ own)
+        estimate = prior.mean + deviations[number]
+        moments[number] = information[-1] @ estimate + (sign * surprise) @ features
+    return information, moments
+
+
+def _edge(battles: Battles, representation: np.ndarray) -> np.ndarray:
+    """By how much the first model of each battle errs less than the second."""
+    difference = representation[battles.second] - representation[battles.first]
+    edge: np.ndarray = np.einsum("nk,nk->n", battles.features, difference)
+    return edge
+
+
+def _logistic_coefficients(design: Any, outcome: np.ndarray, C: float) -> np.ndarray:
+    won = np.flatnonzero(outcome > 0)
+    lost = np.flatnonzero(outcome < 1)
+    fit = LogisticRegression(C=C, fit_intercept=False, tol=1e-6, max_iter=10_000).fit(
+        sparse.vstack([design[won], design[lost]], format="csr"),
+        np.repeat([1, 0], [len(won), len(lost)]),
+        sample_weight=np.concatenate([outcome[won], 1 - outcome[lost]]),
+    )
+    coefficients: np.ndarray = fit.coef_[0]
+    return coefficients

@@ -1,0 +1,21 @@
+"""Routing data: fetched, read from files, drawn at random, or made by a pool of small models."""
+
+from sklearn_uniroute.datasets._classifier_pool import make_classifier_pool
+from sklearn_uniroute.datasets._embed import embed_prompts
+from sklearn_uniroute.datasets._embedllm import fetch_embedllm
+from sklearn_uniroute.datasets._generators import make_routing_data
+from sklearn_uniroute.datasets._load import load_routing_data
+from sklearn_uniroute.datasets._open_llm_leaderboard import fetch_open_llm_leaderboard
+from sklearn_uniroute.datasets._routerbench import fetch_routerbench
+from sklearn_uniroute.datasets._sprout import fetch_sprout
+
+__all__ = [
+    "embed_prompts",
+    "fetch_embedllm",
+    "fetch_open_llm_leaderboard",
+    "fetch_routerbench",
+    "fetch_sprout",
+    "load_routing_data",
+    "make_classifier_pool",
+    "make_routing_data",
+]

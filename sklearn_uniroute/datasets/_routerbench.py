@@ -1,0 +1,147 @@
+"""The RouterBench data set."""
+
+import ast
+import warnings
+from typing import Any
+
+import numpy as np
+
+from sklearn_uniroute.datasets._fetched import fetched
+from sklearn_uniroute.datasets._hub import fetch_file
+from sklearn_uniroute.datasets._pickled_table import read_pickled_table
+from sklearn_uniroute.datasets._tables import (
+    naming,
+    numbers,
+    refuse_missing,
+    refuse_rows,
+    texts,
+)
+from sklearn_uniroute.utils._parameters import check_choice
+from sklearn_uniroute.utils._typing import StrPath
+
+_REPOSITORY = "withmartian/routerbench"
+_REVISION = "784021482c3f320c6619ed4b3bb3b41a21424fcb"
+_COST = "|total_cost"
+_SHA256 = {
+    0: "ba4f77f19517610a707c374e99322d7750c30fc4ae7ff5527888595a1e65d36d",
+    5: "fbd7d3d16fba2759a18fa0ad44409d3e0e92ba80d03d90827eed1a6d084c9ffe",
+}
+_DESCR = """\
+RouterBench (Hu et al., 2024, arXiv 2403.12031): how well 11 models answered prompts of eight
+benchmarks and more, and what each call cost. The data set is withmartian/routerbench on the Hugging
+Face hub."""
+
+
+def fetch_routerbench(
+    *,
+    shots: int = 0,
+    data_home: StrPath | None = None,
+    download_if_missing: bool = True,
+    revision: str = _REVISION,
+    return_X_y: bool = False,
+    as_frame: bool = False,
+) -> Any:
+    """Fetch the RouterBench data set: 11 models, about 36,000 prompts, the cost of each call.
+
+    The file, a pickled table of 100 MB (171 MB with five shots), is downloaded from the Hugging
+    Face hub once. What it holds beyond a table of numbers and texts is not run but refused.
+
+    Parameters
+    ----------
+    shots : {0, 5}, default=0
+        Number of examples that the models were shown.
+    data_home : str or path-like, default=None
+        Where data sets are kept, scikit-learn's folder by default.
+    download_if_missing : bool, default=True
+        Whether to download what is not there; else that is an error.
+    revision : str
+        Commit, branch or tag of the data set; by default a commit that this function is known to
+        read, and whose checksum is known.
+    return_X_y : bool, default=False
+        Whether to return prompts and qualities alone.
+    as_frame : bool, default=False
+        Whether to return `y` and `costs` as DataFrames with the models' names for columns, and
+        `prompts` as a Series.
+
+    Returns
+    -------
+    data : Bunch
+        With `prompts` of shape (n_prompts,), the texts, turns of a conversation divided by an
+        empty line; `y` of shape (n_prompts, n_models), the quality; `costs` of the same shape, in
+        USD a call as the data set states it; `models` of shape (n_models,); `source` of shape
+        (n_prompts,), the benchmark. The data set has no embeddings, so that `X` is None (see
+        :func:`embed_prompts`).
+    (prompts, y) : tuple
+        If `return_X_y` is True.
+
+    Raises
+    ------
+    ValueError
+        If the file holds more than a table, has other columns than expected, or a quality or cost
+        is no number.
+    OSError
+        If the file is missing and may not or cannot be downloaded, or its checksum is wrong.
+    ImportError
+        If pandas is not installed, or huggingface_hub is not and the file is missing.
+
+    References
+    ----------
+    "RouterBench: A Benchmark for Multi-LLM Routing System", arXiv 2403.12031.
+
+    Examples
+    --------
+    >>> from sklearn_uniroute.datasets import fetch_routerbench
+    >>> data = fetch_routerbench()  # doctest: +SKIP
+    """
+    check_choice(shots, "shots", tuple(_SHA256))
+    path = fetch_file(
+        _REPOSITORY,
+        f"routerbench_{shots}shot.pkl",
+        revision,
+        data_home=data_home,
+        download_if_missing=download_if_missing,
+        sha256=_SHA256[shots] if revision == _REVISION else None,
+    )
+    with naming(path):
+        table = read_pickled_table(path)
+        models = [name.removesuffix(_COST) for name in table.columns if name.endswith(_COST)]
+        refuse_missing(table, ["prompt", "eval_name", *(models or [f"<model>{_COST}"])])
+        y = np.column_stack([_finite(table, model) for model in models])
+        costs = np.column_stack([_finite(table, f"{model}{_COST}") for model in models])
+        for model, paid in zip(models, costs.T, strict=True):
+            refuse_rows(paid < 0, f"{model}{_COST}", "is below 0", paid)
+        prompts = [_text(prompt) for prompt in texts(table["prompt"], "prompt")]
+        source = texts(table["eval_name"], "eval_name")
+    return fetched(
+        y=y,
+        models=np.array(models),
+        prompts=np.array(prompts, dtype=object),
+        source=source.astype(str),
+        descr=_DESCR,
+        return_X_y=return_X_y,
+        as_frame=as_frame,
+        costs=costs,
+        cost_unit="USD",
+    )
+
+
+def _finite(table: Any, column: str) -> np.ndarray:
+    cells = numbers(table, column)
+    refuse_rows(~np.isfinite(cells), column, "is no finite number", cells)
+    return cells
+
+
+def _text(prompt: str) -> str:
+    """Join the turns of a prompt, which is written as a list of them; leave others as they are."""
+    if not prompt.startswith("["):
+        return prompt
+    try:
+        with warnings.catch_warnings():
+            # Of backslashes in texts.
+            warnings.simplefilter("ignore")
+            turns = ast.literal_eval(prompt)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return prompt
+    if not isinstance(turns, list) or not all(isinstance(turn, str) for turn in turns):
+        return prompt
+    return "\n\n".join(turns)

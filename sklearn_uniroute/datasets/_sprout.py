@@ -1,0 +1,212 @@
+"""The SPROUT data set."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sklearn_uniroute.datasets._fetched import fetched
+from sklearn_uniroute.datasets._hub import fetch_file
+from sklearn_uniroute.datasets._tables import naming, refuse_missing, refuse_rows, texts
+from sklearn_uniroute.utils._model_validation import listing
+from sklearn_uniroute.utils._optional import import_optional
+from sklearn_uniroute.utils._parameters import check_choice
+from sklearn_uniroute.utils._typing import StrPath
+
+_REPOSITORY = "CARROT-LLM-Routing/SPROUT"
+_FILES = {
+    "train": [f"data/train-0000{number}-of-00003.parquet" for number in range(3)],
+    "validation": ["data/validation-00000-of-00001.parquet"],
+    "test": ["data/test-00000-of-00001.parquet"],
+}
+_FIELDS = ("score", "num_input_tokens", "num_output_tokens")
+# USD per million input and output tokens, as the authors' code counts them.
+_PRICES = {
+    "aws-claude-3-5-sonnet-v1": (3, 15),
+    "aws-titan-text-premier-v1": (0.8, 3.2),
+    "openai-gpt-4o": (2.5, 10),
+    "openai-gpt-4o-mini": (0.15, 0.6),
+    "wxai-granite-3-2b-instruct-8k-max-tokens": (0.1, 0.1),
+    "wxai-granite-3-8b-instruct-8k-max-tokens": (0.2, 0.2),
+    "wxai-llama-3-1-70b-instruct": (0.9, 0.9),
+    "wxai-llama-3-1-8b-instruct": (0.2, 0.2),
+    "wxai-llama-3-2-1b-instruct": (0.06, 0.06),
+    "wxai-llama-3-2-3b-instruct": (0.06, 0.06),
+    "wxai-llama-3-3-70b-instruct": (0.9, 0.9),
+    "wxai-llama-3-405b-instruct": (3.5, 3.5),
+    "wxai-mixtral-8x7b-instruct-v01": (0.6, 0.6),
+}
+_DESCR = """\
+SPROUT (Somerstep et al., 2025, arXiv 2502.03261): how a judge scored the answers of 13 models to
+prompts of six benchmarks, and how many tokens each call took. The data set is
+CARROT-LLM-Routing/SPROUT on the Hugging Face hub."""
+
+
+def fetch_sprout(
+    *,
+    subset: str = "all",
+    prices: Mapping[str, tuple[float, float]] | None = None,
+    data_home: StrPath | None = None,
+    download_if_missing: bool = True,
+    revision: str = "main",
+    return_X_y: bool = False,
+    as_frame: bool = False,
+) -> Any:
+    """Fetch the SPROUT data set: 13 models, about 44,000 prompts, the tokens of each call.
+
+    The files take about 580 MB. They are downloaded from the Hugging Face hub once and read from
+    disk after that; answers are not read.
+
+    Parameters
+    ----------
+    subset : {"all", "train", "validation", "test"}, default="all"
+        Which of the authors' splits to read.
+    prices : mapping of str to (float, float), default=None
+        What a million tokens of input and of output cost, in USD, by model; by default what the
+        authors of the data set count.
+    data_home : str or path-like, default=None
+        Where data sets are kept, scikit-learn's folder by default.
+    download_if_missing : bool, default=True
+        Whether to download what is not there; else that is an error.
+    revision : str, default="main"
+        Commit, branch or tag of the data set.
+    return_X_y : bool, default=False
+        Whether to return prompts and qualities alone.
+    as_frame : bool, default=False
+        Whether to return `y`, `costs` and numbers of tokens as DataFrames with the models' names
+        for columns, and `prompts` as a Series.
+
+    Returns
+    -------
+    data : Bunch
+        With `prompts` of shape (n_prompts,), the texts; `y` of shape (n_prompts, n_models), the
+        score, NaN where a model has none; `costs` of the same shape, USD a call, NaN where tokens
+        were not counted (leave such calls out, ``y[np.isnan(costs)] = np.nan``, since routers take
+        a cost for each call); `input_tokens` and `output_tokens` of the same shape; `models` of
+        shape (n_models,); `source` of shape (n_prompts,), the benchmark. The data set has no
+        embeddings, so that `X` is None (see :func:`embed_prompts`).
+    (prompts, y) : tuple
+        If `return_X_y` is True.
+
+    Raises
+    ------
+    ValueError
+        If the files have other columns than expected or differ in their models, or a model has no
+        price.
+    OSError
+        If files are missing and may not or cannot be downloaded, or their checksums are wrong.
+    ImportError
+        If pyarrow is not installed, or huggingface_hub is not and files are missing.
+
+    References
+    ----------
+    "CARROT: A Cost Aware Rate Optimal Router", arXiv 2502.03261.
+
+    Examples
+    --------
+    >>> from sklearn_uniroute.datasets import fetch_sprout
+    >>> data = fetch_sprout(subset="test")  # doctest: +SKIP
+    """
+    check_choice(subset, "subset", ("all", *_FILES))
+    import_optional("pyarrow", "datasets")
+    subsets = _FILES if subset == "all" else [subset]
+    paths = [
+        fetch_file(
+            _REPOSITORY,
+            name,
+            revision,
+            data_home=data_home,
+            download_if_missing=download_if_missing,
+        )
+        for one in subsets
+        for name in _FILES[one]
+    ]
+    parts = []
+    for path in paths:
+        with naming(path):
+            parts.append(_read(path))
+    models = parts[0]["models"]
+    for path, part in zip(paths, parts, strict=True):
+        if part["models"] != models:
+            raise ValueError(
+                f"{path.name} has the models {listing(part['models'])}, but {paths[0].name} has "
+                f"{listing(models)}; expected the same ones in all files."
+            )
+    arrays = {
+        name: np.concatenate([part[name] for part in parts])
+        for name in ("prompts", "source", *_FIELDS)
+    }
+    rates = _rates(models, _PRICES if prices is None else prices)
+    tokens = np.stack([arrays["num_input_tokens"], arrays["num_output_tokens"]], axis=2)
+    return fetched(
+        y=arrays["score"],
+        models=np.array(models),
+        prompts=arrays["prompts"],
+        source=arrays["source"],
+        descr=_DESCR,
+        return_X_y=return_X_y,
+        as_frame=as_frame,
+        costs=(tokens * rates).sum(axis=2) / 1e6,
+        cost_unit="USD",
+        input_tokens=arrays["num_input_tokens"],
+        output_tokens=arrays["num_output_tokens"],
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    parquet = import_optional("pyarrow.parquet", "datasets")
+    types = import_optional("pyarrow.types", "datasets")
+    schema = parquet.read_schema(path)
+    models = []
+    for column in schema:
+        fields = {field.name for field in column.type} if types.is_struct(column.type) else set()
+        if fields & set(_FIELDS):
+            models.append(column.name)
+            expected = [f"{column.name}.{field}" for field in _FIELDS]
+            refuse_missing([f"{column.name}.{field}" for field in sorted(fields)], expected)
+    expected = ["prompt", "dataset", *(models or [f"<model>: struct of {', '.join(_FIELDS)}"])]
+    refuse_missing(schema.names, expected)
+    # Answers are most of the file; they stay unread.
+    columns = ["prompt", "dataset", *(f"{model}.{field}" for model in models for field in _FIELDS)]
+    with parquet.ParquetFile(path) as file:
+        table = file.read(columns=columns)
+    return {
+        "models": models,
+        "prompts": texts(table["prompt"].to_pylist(), "prompt"),
+        "source": texts(table["dataset"].to_pylist(), "dataset").astype(str),
+        **{
+            field: np.column_stack([_numbers(table, model, field) for model in models])
+            for field in _FIELDS
+        },
+    }
+
+
+def _numbers(table: Any, model: str, field: str) -> np.ndarray:
+    compute = import_optional("pyarrow.compute", "datasets")
+    column = f"{model}.{field}"
+    try:
+        values = compute.struct_field(table[model], field).cast("float64")
+    except (ValueError, NotImplementedError) as error:
+        raise ValueError(f"column {column!r} must hold numbers ({error})") from error
+    cells = np.asarray(values.combine_chunks().to_numpy(zero_copy_only=False))
+    if field != "score":
+        refuse_rows(cells < 0, column, "is below 0", cells)
+    return cells
+
+
+def _rates(models: list[str], prices: Mapping[str, tuple[float, float]]) -> np.ndarray:
+    """Prices of tokens, of shape (n_models, 2)."""
+    missing = [model for model in models if model not in prices]
+    if missing:
+        raise ValueError(
+            f"`prices` has no entry for {listing(missing)}; give each model what a million tokens "
+            "of input and of output cost."
+        )
+    rates = np.array([prices[model] for model in models], dtype=np.float64)
+    if rates.shape != (len(models), 2) or not (np.isfinite(rates).all() and (rates >= 0).all()):
+        raise ValueError(
+            "`prices` must give two finite numbers of at least 0 for each model, what a million "
+            f"tokens of input and of output cost; got {dict(prices)!r}."
+        )
+    return rates

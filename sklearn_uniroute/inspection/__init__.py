@@ -1,0 +1,13 @@
+"""What a fitted router over clusters knows, and whether it still fits the traffic."""
+
+from sklearn_uniroute.inspection._clusters import cluster_report, drift_report, excess_risk
+from sklearn_uniroute.inspection._similarity import model_similarity
+from sklearn_uniroute.inspection._similarity_display import ModelSimilarityDisplay
+
+__all__ = [
+    "ModelSimilarityDisplay",
+    "cluster_report",
+    "drift_report",
+    "excess_risk",
+    "model_similarity",
+]

@@ -1,0 +1,167 @@
+"""Numerics of deferral curves: averages along the walk over all cost weights."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from sklearn_uniroute._numerics._routing import ROUNDING, HullWalk, hull_walk, walk_points
+from sklearn_uniroute.utils._cost_validation import check_costs
+from sklearn_uniroute.utils._model_validation import model_labels
+from sklearn_uniroute.utils._typing import Costs
+from sklearn_uniroute.utils._validation import check_error_pred, check_quality, check_sample_weight
+
+
+class CurveInputs(NamedTuple):
+    """Checked arrays that every metric starts from."""
+
+    y_true: np.ndarray
+    error_pred: np.ndarray
+    costs: np.ndarray
+    routing_costs: np.ndarray
+    sample_weight: np.ndarray
+
+
+def has_range(model_costs: np.ndarray) -> bool:
+    """Whether mean costs differ by more than rounding, so that there is something to trade."""
+    differ: bool = np.ptp(model_costs) > ROUNDING * model_costs.max()
+    return differ
+
+
+def check_range(model_costs: np.ndarray) -> None:
+    """Refuse mean costs that are all one."""
+    if not has_range(model_costs):
+        raise ValueError(
+            f"all models of the pool have one mean cost ({model_costs.min():g}), so the curve has "
+            "no range of costs and no area; compare qualities instead (peak_quality_score)."
+        )
+
+
+def is_wide(costs: np.ndarray) -> bool:
+    """Whether costs span so much that they are better looked at on a logarithmic axis."""
+    wide: bool = costs.min() > 0 and costs.max() >= 20 * costs.min()
+    return wide
+
+
+def check_curve_inputs(
+    y_true: ArrayLike,
+    error_pred: ArrayLike,
+    costs: Costs,
+    routing_costs: Costs | None,
+    sample_weight: ArrayLike | None,
+) -> CurveInputs:
+    """Check the arguments of a metric, and route by mean costs where nothing else is said."""
+    labels = model_labels(y_true)
+    y_true = check_quality(y_true, name="y_true", labels=labels)
+    if labels is None:
+        labels = np.arange(y_true.shape[1])
+    error_pred = check_error_pred(error_pred, y_true.shape)
+    sample_weight = check_sample_weight(sample_weight, len(y_true))
+    costs = check_costs(costs, labels, quality=y_true)
+    if routing_costs is None:
+        routing_costs = model_means(costs, sample_weight)
+    else:
+        routing_costs = check_costs(
+            routing_costs, labels, quality=y_true, complete=True, name="routing_costs"
+        )
+    return CurveInputs(y_true, error_pred, costs, routing_costs, sample_weight)
+
+
+def curve_points(
+    y_true: np.ndarray,
+    error_pred: np.ndarray,
+    costs: np.ndarray,
+    routing_costs: np.ndarray,
+    sample_weight: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Compute the points of the deferral curve: cost, quality and cost weight of each."""
+    walk = hull_walk(error_pred, routing_costs)
+    points, cost_weight = walk_points(walk)
+    costs = np.broadcast_to(costs, y_true.shape)
+    cost = _averages(costs, walk, sample_weight, points, "cost")
+    quality = _averages(y_true, walk, sample_weight, points, "quality")
+    return cost, quality, cost_weight
+
+
+def mean_height(cost: np.ndarray, quality: np.ndarray, lowest: float, highest: float) -> float:
+    """Mean quality over a range of costs, by trapezoids, flat beyond the ends of the curve."""
+    cost = np.concatenate([[lowest], cost, [highest]])
+    quality = np.concatenate([quality[:1], quality, quality[-1:]])
+    run, rise = np.diff(cost), np.diff(quality)
+    slope = np.divide(rise, run, out=np.zeros_like(run), where=run != 0)
+    # Where calls differ in cost, the curve may begin or end beyond the range.
+    inside = np.clip(cost, lowest, highest)
+    middle = (inside[:-1] + inside[1:]) / 2
+    area = np.diff(inside) @ (quality[:-1] + slope * (middle - cost[:-1]))
+    return float(area / (highest - lowest))
+
+
+def best_single_model(inputs: CurveInputs) -> tuple[float, float, float]:
+    """Highest mean quality of a model, what the cheapest such model costs, and rounding of both."""
+    quality = model_means(inputs.y_true, inputs.sample_weight)
+    rounding = ROUNDING * np.abs(quality).max()
+    costs = model_means(inputs.costs, inputs.sample_weight)
+    best = quality.max()
+    return best, costs[quality >= best - rounding].min(), rounding
+
+
+def least_cost(cost: np.ndarray, quality: np.ndarray, target: float, near: float) -> float:
+    """Least cost at which a curve is at `target`; of points, those not below `near` are."""
+    reached = quality >= near
+    if not reached.any():
+        return np.inf
+    crossed = np.flatnonzero(reached[1:] != reached[:-1])
+    share = (target - quality[crossed]) / (quality[crossed + 1] - quality[crossed])
+    crossings = cost[crossed] + share.clip(0, 1) * (cost[crossed + 1] - cost[crossed])
+    least: float = min(cost[reached].min(), crossings.min(initial=np.inf))
+    return least
+
+
+def _averages(
+    cells: np.ndarray, walk: HullWalk, sample_weight: np.ndarray, points: np.ndarray, what: str
+) -> np.ndarray:
+    """Weighted mean, at each point of the walk, of the known cells that are chosen there."""
+    start, start_weight = _weighted(cells, np.arange(len(cells)), walk.start, sample_weight)
+    gained, gained_weight = _weighted(cells, walk.row, walk.target, sample_weight)
+    lost, lost_weight = _weighted(cells, walk.row, walk.source, sample_weight)
+    total = start.sum() + np.concatenate([[0.0], np.cumsum(gained - lost)])[points]
+    weight = start_weight.sum() + np.concatenate([[0.0], np.cumsum(gained_weight - lost_weight)])
+    weight = weight[points]
+    if np.any(weight <= ROUNDING * sample_weight.sum()):
+        raise ValueError(
+            f"at some cost weight no prompt has a known {what} for the model it is routed to; "
+            "score on prompts on which more of the models were run."
+        )
+    averages: np.ndarray = total / weight
+    return averages
+
+
+def _weighted(
+    cells: np.ndarray, row: np.ndarray, model: np.ndarray, sample_weight: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    values = cells[row, model].astype(np.float64)
+    weight = sample_weight[row]
+    missing = np.isnan(values)
+    if missing.any():
+        values = np.where(missing, 0.0, values)
+        weight = np.where(missing, 0.0, weight)
+    return values * weight, weight
+
+
+def model_means(cells: np.ndarray, sample_weight: np.ndarray) -> np.ndarray:
+    """Weighted mean of the known cells of each model; costs of one number a model as they are."""
+    if cells.ndim == 1:
+        return cells.astype(np.float64)
+    return np.array([_known_mean(column, sample_weight) for column in cells.T])
+
+
+def _known_mean(values: np.ndarray, sample_weight: np.ndarray) -> float:
+    known = ~np.isnan(values)
+    weight = sample_weight[known].sum()
+    if weight == 0:
+        raise ValueError(
+            "all prompts on which some model was run have a `sample_weight` of 0; leave the model "
+            "out, or give one of these prompts a weight."
+        )
+    mean: float = sample_weight[known] @ values[known].astype(np.float64) / weight
+    return mean

@@ -1,0 +1,340 @@
+"""Pictures of deferral curves."""
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.utils import _safe_indexing
+
+from sklearn_uniroute.metrics._curve import check_curve_inputs, curve_points, is_wide, model_means
+from sklearn_uniroute.metrics._scorers import last_router
+from sklearn_uniroute.utils._cost_validation import check_drawable
+from sklearn_uniroute.utils._optional import import_optional
+from sklearn_uniroute.utils._statistics import pointwise_interval
+from sklearn_uniroute.utils._typing import Costs, Pool
+from sklearn_uniroute.utils._validation import check_cv_results
+
+
+class DeferralCurveDisplay:
+    """Picture of average quality against average cost.
+
+    Use :meth:`from_estimator` or :meth:`from_predictions` to create one. All parameters are
+    stored as attributes.
+
+    Parameters
+    ----------
+    cost : ndarray of shape (n_points,)
+        Average costs.
+    quality : ndarray of shape (n_points,)
+        Average qualities.
+    model_cost : ndarray of shape (n_models,), default=None
+        Mean cost of each single model, to be drawn as a cross.
+    model_quality : ndarray of shape (n_models,), default=None
+        Mean quality of each single model.
+    quality_low, quality_high : ndarray of shape (n_points,), default=None
+        Ends of intervals around the qualities, to be drawn as a band.
+    name : str, default=None
+        Name of the curve in the legend.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Axes with the curve.
+    figure_ : matplotlib Figure
+        Figure of the axes.
+    line_ : matplotlib Line2D
+        The curve.
+    band_ : matplotlib PolyCollection or None
+        The band.
+    models_ : matplotlib PathCollection or None
+        The single models.
+
+    Examples
+    --------
+    >>> from sklearn_uniroute import DeferralCurveDisplay, KMeansRouter
+    >>> from sklearn_uniroute.datasets import make_routing_data
+    >>> data = make_routing_data(random_state=0)
+    >>> router = KMeansRouter(random_state=0).fit(data.X, data.y, costs=data.costs)
+    >>> display = DeferralCurveDisplay.from_estimator(router, data.X, data.y)
+    >>> display.line_.get_label()
+    'KMeansRouter'
+    """
+
+    def __init__(
+        self,
+        cost: np.ndarray,
+        quality: np.ndarray,
+        *,
+        model_cost: np.ndarray | None = None,
+        model_quality: np.ndarray | None = None,
+        quality_low: np.ndarray | None = None,
+        quality_high: np.ndarray | None = None,
+        name: str | None = None,
+    ) -> None:
+        self.cost = cost
+        self.quality = quality
+        self.model_cost = model_cost
+        self.model_quality = model_quality
+        self.quality_low = quality_low
+        self.quality_high = quality_high
+        self.name = name
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: ArrayLike,
+        y: ArrayLike,
+        costs: Costs | None = None,
+        *,
+        pool: Pool | None = None,
+        sample_weight: ArrayLike | None = None,
+        ax: Any = None,
+        name: str | None = None,
+        curve_kwargs: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Draw the deferral curve of a fitted router.
+
+        Parameters
+        ----------
+        estimator : router or Pipeline
+            A fitted router, or a pipeline that ends in one.
+        X : array-like of shape (n_prompts, n_features)
+            Prompt embeddings, or what the pipeline takes.
+        y : array-like or DataFrame of shape (n_prompts, n_pool)
+            Quality of each model, in the order of `pool`, or by name in a DataFrame.
+        costs : array-like of shape (n_pool,) or (n_prompts, n_pool), mapping, Series or \
+                DataFrame, default=None
+            Costs, by default those of the router; as in the router's `score`.
+        pool : sequence of model names, default=None
+            The models, all that the router knows by default.
+        sample_weight : array-like of shape (n_prompts,), default=None
+            Weights of the prompts.
+        ax : matplotlib Axes, default=None
+            Axes to draw on; new ones by default.
+        name : str, default=None
+            Name of the curve, by default that of the router's class.
+        curve_kwargs : dict, default=None
+            Keyword arguments for matplotlib's `plot`.
+
+        Returns
+        -------
+        display : DeferralCurveDisplay
+            The picture, with its axes in `ax_`.
+
+        Raises
+        ------
+        ValueError
+            If neither the router nor the call has costs, and for the reasons of
+            :func:`sklearn_uniroute.metrics.deferral_curve`.
+        """
+        estimator, X = last_router(estimator, X)
+        check_drawable(costs is not None or estimator.costs_ is not None)
+        y, error, costs, routing_costs = estimator._curve_inputs(X, y, costs, pool, sample_weight)
+        return cls.from_predictions(
+            y,
+            error,
+            costs,
+            routing_costs=routing_costs,
+            sample_weight=sample_weight,
+            ax=ax,
+            name=type(estimator).__name__ if name is None else name,
+            curve_kwargs=curve_kwargs,
+        )
+
+    @classmethod
+    def from_predictions(
+        cls,
+        y_true: ArrayLike,
+        error_pred: ArrayLike,
+        costs: Costs,
+        *,
+        routing_costs: Costs | None = None,
+        sample_weight: ArrayLike | None = None,
+        ax: Any = None,
+        name: str | None = None,
+        curve_kwargs: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Draw the deferral curve of predicted errors.
+
+        Parameters
+        ----------
+        y_true : array-like of shape (n_prompts, n_models)
+            Quality of each model on each prompt.
+        error_pred : array-like of shape (n_prompts, n_models)
+            Predicted errors.
+        costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or \
+                DataFrame
+            Cost of each model, or of each call.
+        routing_costs : array-like of shape (n_models,), mapping or Series, default=None
+            Costs by which the choice is made; by default the mean cost of each model.
+        sample_weight : array-like of shape (n_prompts,), default=None
+            Weights of the prompts.
+        ax : matplotlib Axes, default=None
+            Axes to draw on; new ones by default.
+        name : str, default=None
+            Name of the curve in the legend.
+        curve_kwargs : dict, default=None
+            Keyword arguments for matplotlib's `plot`.
+
+        Returns
+        -------
+        display : DeferralCurveDisplay
+            The picture, with its axes in `ax_`.
+
+        Raises
+        ------
+        ValueError
+            For the reasons of :func:`sklearn_uniroute.metrics.deferral_curve`.
+        """
+        inputs = check_curve_inputs(y_true, error_pred, costs, routing_costs, sample_weight)
+        cost, quality, _ = curve_points(*inputs)
+        display = cls(
+            cost,
+            quality,
+            model_cost=model_means(inputs.costs, inputs.sample_weight),
+            model_quality=model_means(inputs.y_true, inputs.sample_weight),
+            name=name,
+        )
+        return display.plot(ax, curve_kwargs=curve_kwargs)
+
+    @classmethod
+    def from_cv_results(
+        cls,
+        cv_results: Mapping[str, Any],
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        costs: Costs | None = None,
+        confidence: float = 0.95,
+        ax: Any = None,
+        name: str | None = None,
+        curve_kwargs: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Draw the mean deferral curve of the routers of a cross-validation.
+
+        Parameters
+        ----------
+        cv_results : dict
+            What :func:`sklearn.model_selection.cross_validate` returns with
+            ``return_estimator=True, return_indices=True``.
+        X : array-like of shape (n_prompts, n_features)
+            Prompts of the cross-validation.
+        y : array-like or DataFrame of shape (n_prompts, n_models)
+            Quality of each model on each prompt.
+        costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or \
+                DataFrame, default=None
+            Costs to account with, by default those that each router was fitted with.
+        confidence : float, default=0.95
+            Coverage of the pointwise intervals over folds, by Student's t; 0 draws none.
+        ax : matplotlib Axes, default=None
+            Axes to draw on; new ones by default.
+        name : str, default=None
+            Name of the curve in the legend.
+        curve_kwargs : dict, default=None
+            Keyword arguments for matplotlib's `plot`.
+
+        Returns
+        -------
+        display : DeferralCurveDisplay
+            The picture, with its axes in `ax_`.
+
+        Raises
+        ------
+        ValueError
+            If `cv_results` has no estimators or indices, and for the reasons of
+            :meth:`from_estimator`.
+        """
+        check_cv_results(cv_results)
+        curves, means = [], []
+        for estimator, test in zip(
+            cv_results["estimator"], cv_results["indices"]["test"], strict=True
+        ):
+            router, X_test = last_router(estimator, _safe_indexing(X, test))
+            check_drawable(costs is not None or router.costs_ is not None)
+            paid: Any = costs
+            paid = _safe_indexing(paid, test) if np.ndim(paid) == 2 else paid
+            y_test, error, paid, routing_costs = router._curve_inputs(
+                X_test, _safe_indexing(y, test), paid, None, None
+            )
+            inputs = check_curve_inputs(y_test, error, paid, routing_costs, None)
+            curves.append(curve_points(*inputs)[:2])
+            means.append(
+                [
+                    model_means(cells, inputs.sample_weight)
+                    for cells in (inputs.costs, inputs.y_true)
+                ]
+            )
+        cost, quality = np.mean(means, axis=0)
+        ends = cost.min(), cost.max()
+        grid = np.unique(np.clip(np.concatenate([ends, *(points for points, _ in curves)]), *ends))
+        curves = [
+            np.interp(grid, np.maximum.accumulate(points), heights) for points, heights in curves
+        ]
+        mean, low, high = pointwise_interval(np.array(curves), confidence)
+        band = {} if confidence == 0 else {"quality_low": low, "quality_high": high}
+        models = {"model_cost": cost, "model_quality": quality}
+        display = cls(grid, mean, **models, **band, name=name)
+        return display.plot(ax, curve_kwargs=curve_kwargs)
+
+    def plot(
+        self,
+        ax: Any = None,
+        *,
+        name: str | None = None,
+        curve_kwargs: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Draw the curve and the single models.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw on; new ones by default.
+        name : str, default=None
+            Name of the curve in the legend, by default the one stored.
+        curve_kwargs : dict, default=None
+            Keyword arguments for matplotlib's `plot`.
+
+        Returns
+        -------
+        display : DeferralCurveDisplay
+            The picture, with its axes in `ax_`.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        if ax is None:
+            _, ax = import_optional("matplotlib.pyplot", "plot").subplots()
+        name = self.name if name is None else name
+        (self.line_,) = ax.plot(self.cost, self.quality, **{"label": name, **(curve_kwargs or {})})
+        self.band_ = self.models_ = None
+        if self.quality_low is not None:
+            self.band_ = ax.fill_between(
+                self.cost,
+                self.quality_low,
+                self.quality_high,
+                color=self.line_.get_color(),
+                alpha=0.15,
+                linewidth=0,
+            )
+        if self.model_cost is not None:
+            self.models_ = ax.scatter(
+                self.model_cost,
+                self.model_quality,
+                marker="x",
+                color="0.4",
+                linewidths=1,
+                zorder=1,
+                label="single models",
+            )
+            if is_wide(self.model_cost):
+                ax.set_xscale("log")
+        ax.set(xlabel="Average cost per prompt", ylabel="Average quality")
+        if self.line_.get_label()[:1] != "_" or self.models_ is not None:
+            ax.legend(loc="lower right", fontsize="small")
+        self.ax_ = ax
+        self.figure_ = ax.figure
+        return self

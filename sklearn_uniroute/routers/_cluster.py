@@ -1,0 +1,71 @@
+"""What routers over clusters of prompts share: errors kept as sums per cluster."""
+
+from typing import Any
+
+import numpy as np
+
+from sklearn_uniroute._numerics._clusters import cluster_sums, mean_errors
+from sklearn_uniroute._numerics._estimates import estimate_errors
+from sklearn_uniroute._numerics._predictors import FeaturePredictor
+from sklearn_uniroute.routers._base import BaseRouter
+
+
+class ClusterRouter(BaseRouter):
+    """Base class of routers that estimate errors on clusters of prompts.
+
+    A subclass sets `_n_clusters`, and implements ``_fit_clusters(X, rng)``; ``_assign(X)``, the one
+    cluster of each prompt for which an error observed on it counts; and ``_phi()``, the
+    :class:`Phi` by which errors are predicted. Models are represented by their mean errors.
+    """
+
+    representation_: np.ndarray
+    representation_std_: Any
+    _evidence_arrays: tuple[str, ...] = (
+        "error_sums_",
+        "error_counts_",
+        "representation_",
+        "representation_std_",
+    )
+
+    def _fit_features(self, X: np.ndarray, errors: np.ndarray, rng: np.random.RandomState) -> Any:
+        self._fit_clusters(X, rng)
+        labels = self._assign(X)
+        self.cluster_sizes_ = np.bincount(labels, minlength=self._n_clusters)
+        self.cluster_shares_ = self.cluster_sizes_ / len(X)
+        self.error_sums_, self.error_counts_ = cluster_sums(labels, errors, self._n_clusters)
+        self.representation_ = mean_errors(
+            self.error_sums_, self.error_counts_, self.cluster_shares_
+        )
+        self.representation_std_ = None
+        return labels
+
+    def _fit_evidence(self, X: np.ndarray, errors: np.ndarray) -> None:
+        # All there is to know of the training models was summed up with the clusters. Budgets are
+        # kept on the training prompts, each cluster by its share.
+        self.calibration_features_ = np.arange(self._n_clusters)
+        self.calibration_weights_ = self.cluster_shares_
+
+    def _calibration(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        terms = self._predictor(index).terms_at(self.calibration_features_)
+        return *terms, self.calibration_weights_
+
+    def _calibration_error(self, index: np.ndarray) -> np.ndarray:
+        return estimate_errors(self.calibration_features_, self.representation_[index])
+
+    def _evidence(
+        self, val_errors: np.ndarray, X_val: np.ndarray | None, position: int | None
+    ) -> dict[str, Any]:
+        prompts = self.X_val_ if X_val is None else X_val
+        sums, counts = cluster_sums(self._assign(prompts), val_errors[:, None], self._n_clusters)
+        sums, counts = sums[0], counts[0]
+        if position is not None:
+            sums += self.error_sums_[position]
+            counts += self.error_counts_[position]
+        return {
+            "error_sums_": sums,
+            "error_counts_": counts,
+            "representation_": mean_errors(sums, counts, self.cluster_shares_),
+        }
+
+    def _predictor(self, index: np.ndarray) -> FeaturePredictor:
+        return FeaturePredictor(self._phi(), self.representation_[index], self._prices(index))

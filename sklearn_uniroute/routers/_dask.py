@@ -1,0 +1,156 @@
+"""Prompts that lie in blocks, as dask arrays, in memory or on the workers of a cluster."""
+
+from collections.abc import Callable, Sequence
+from functools import partial, reduce
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import clone
+from sklearn.utils import check_array, check_random_state
+
+from sklearn_uniroute._numerics._features import NearestCluster, Phi
+from sklearn_uniroute._numerics._sums import ClusterSums, added, sum_up
+from sklearn_uniroute.utils._cost_validation import check_costs
+from sklearn_uniroute.utils._model_validation import listing, model_labels, select_columns
+from sklearn_uniroute.utils._optional import import_optional
+from sklearn_uniroute.utils._validation import FLOATS, check_quality, is_dask
+
+# Prompts that are gathered for what is no sum.
+_SAMPLE = 10_000
+# Blocks whose sums are added in one step.
+_FAN_IN = 8
+
+
+def map_rows(
+    function: Callable[[np.ndarray], np.ndarray],
+    X: Any,
+    n_features: int,
+    dtype: Any,
+    n_columns: int | None = None,
+) -> Any:
+    """Apply a function to rows, block by block, as a dask array to be computed."""
+    X = _as_blocks(X)
+    if X.shape[1] != n_features:
+        raise ValueError(
+            f"`X` has {X.shape[1]} features, but the router was fitted on {n_features}."
+        )
+    function = partial(_of_rows, function, dtype, n_columns)
+    if n_columns is None:
+        return X.map_blocks(function, drop_axis=1, dtype=dtype)
+    return X.map_blocks(function, chunks=(X.chunks[0], (n_columns,)), dtype=dtype)
+
+
+def _of_rows(
+    function: Callable[[np.ndarray], np.ndarray], dtype: Any, n_columns: int | None, X: np.ndarray
+) -> np.ndarray:
+    if len(X) == 0:
+        return np.empty((0,) if n_columns is None else (0, n_columns), dtype=dtype)
+    return function(X)
+
+
+def fit_blocks(router: Any, X: Any, y: Any, costs: Any, X_val: ArrayLike | None) -> None:
+    """Fit a router on a sample, then set its sums to those of all blocks."""
+    array, dask = import_optional("dask.array", "dask"), import_optional("dask", "dask")
+    if not is_dask(X):
+        raise TypeError("`y` is a dask array and `X` is none; pass both in blocks, or neither.")
+    X = _as_blocks(X)
+    _check_lengths_known(X, "X")
+    names = model_labels(y)
+    y = _in_blocks(array, y, X, "y")
+    labels = np.arange(y.shape[1]) if names is None else names
+    by_call = np.ndim(costs) == 2
+    if by_call:
+        costs = _in_blocks(array, select_columns(costs, labels, name="costs"), X, "costs")
+    rng = check_random_state(router.random_state)
+    rows = np.sort(rng.permutation(len(X))[:_SAMPLE])
+    sample = [X[rows], y[rows], costs[rows] if by_call else costs]
+    X_sample, y_sample, costs_sample = dask.compute(*sample)
+    _check_sample(y_sample, labels)
+    clusterer = router.clusterer
+    if clusterer is not None:
+        by_sample = type(clusterer).__module__.startswith("sklearn.")
+        clusterer = None if by_sample else clone(clusterer).fit(X)
+    if names is not None:
+        pandas = import_optional("pandas", "pandas")
+        y_sample = pandas.DataFrame(y_sample, columns=names)
+        if by_call:
+            costs_sample = pandas.DataFrame(costs_sample, columns=names)
+    router._fit_with(clusterer, X_sample, y_sample, costs_sample, X_val)
+    if router.validation_indices_ is not None:
+        router.validation_indices_ = rows[router.validation_indices_]
+    nearest, phi, noise = router._sums_by()
+    sums = dask.delayed(partial(_block_sums, nearest=nearest, phi=phi, noise=noise))
+    blocks = zip(
+        X.chunks[0],
+        X.to_delayed()[:, 0],
+        y.to_delayed()[:, 0],
+        costs.to_delayed()[:, 0] if by_call else [None] * X.numblocks[0],
+        strict=True,
+    )
+    parts = [sums(*block) for length, *block in blocks if length > 0]
+    while len(parts) > 1:
+        groups = [parts[first : first + _FAN_IN] for first in range(0, len(parts), _FAN_IN)]
+        parts = [dask.delayed(_total)(group) for group in groups]
+    router._set_sums(parts[0].compute())
+
+
+def _as_blocks(X: Any) -> Any:
+    """Bring a dask array or DataFrame of prompts into blocks of rows."""
+    if hasattr(X, "to_dask_array"):
+        X = X.to_dask_array(lengths=True)
+    if X.ndim != 2:
+        raise ValueError(f"`X` must be of shape (n_prompts, n_features); got shape {X.shape}.")
+    return X.rechunk({1: -1})
+
+
+def _check_lengths_known(values: Any, name: str) -> None:
+    if np.isnan(values.shape[0]):
+        raise ValueError(
+            f"`{name}` has blocks of unknown length; call compute_chunk_sizes() on it first."
+        )
+
+
+def _in_blocks(array: Any, values: Any, X: Any, name: str) -> Any:
+    """Bring a table into the blocks of the prompts."""
+    if hasattr(values, "to_dask_array"):
+        values = values.to_dask_array(lengths=True)
+    if not is_dask(values):
+        values = array.from_array(np.asarray(values), chunks=-1)
+    if values.ndim == 2:
+        _check_lengths_known(values, name)
+    if values.ndim != 2 or len(values) != len(X):
+        raise ValueError(
+            f"`{name}` has shape {values.shape} but there are {len(X)} prompts; pass one row "
+            "per prompt and one column per model."
+        )
+    return values.rechunk((X.chunks[0], -1))
+
+
+def _check_sample(y: np.ndarray, labels: np.ndarray) -> None:
+    """Refuse models of which the sample tells nothing."""
+    unseen = labels[np.isnan(y).all(axis=0)]
+    if len(unseen):
+        raise ValueError(
+            f"of {len(y)} prompts drawn from `y` none has labels of model(s) {listing(unseen)}; "
+            "leave these out, and add them by add_model."
+        )
+
+
+def _block_sums(
+    X: np.ndarray,
+    y: np.ndarray,
+    costs: np.ndarray | None,
+    nearest: NearestCluster,
+    phi: Phi,
+    noise: np.ndarray | None,
+) -> ClusterSums:
+    X = check_array(X, dtype=FLOATS, input_name="X")
+    y = check_quality(y, n_prompts=len(X), every_model=False)
+    if costs is not None:
+        costs = check_costs(costs, np.arange(y.shape[1]), quality=y)
+    return sum_up(X, 1 - y, costs, nearest, phi, noise)
+
+
+def _total(parts: Sequence[ClusterSums]) -> ClusterSums:
+    return reduce(added, parts)

@@ -1,0 +1,420 @@
+"""Training of networks, the only module that needs torch and skorch."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import clone
+from skorch import NeuralNet
+from skorch.callbacks import Callback, EarlyStopping
+from threadpoolctl import threadpool_limits
+from torch import nn
+from torch.nn import functional
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler
+
+from sklearn_uniroute._numerics._estimates import row_blocks
+from sklearn_uniroute.utils._validation import check_finite_weights, check_map_state
+
+# Torch's random state and the numbers of threads belong to the process: one training at a time.
+_TRAINING = Lock()
+# Prompts in a batch for the statistics of batch normalisation.
+_LARGE_BATCH = 4096
+# Predicted errors stay this far from 0 and 1 under the logarithm.
+_MARGIN = 1e-6
+
+
+class ClusterMap(nn.Module):
+    """Responsibilities of clusters: eq. 21 of the paper."""
+
+    def __init__(self, n_features: int, hidden_layer_sizes: Sequence[int], n_clusters: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.BatchNorm1d(n_features)]
+        n_inputs = n_features
+        for n_outputs in hidden_layer_sizes:
+            layers += [nn.Linear(n_inputs, n_outputs), nn.BatchNorm1d(n_outputs), nn.ReLU()]
+            n_inputs = n_outputs
+        self.layers = nn.Sequential(*layers, nn.Linear(n_inputs, n_clusters))
+
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
+        return torch.softmax(self.layers(X), dim=1)
+
+
+class RepresentationLoss(nn.Module):
+    """Loss of the errors that responsibilities predict through fixed representations.
+
+    Averaged over the models that were run on each prompt; NaN marks those that were not.
+    """
+
+    representation: torch.Tensor
+
+    def __init__(self, representation: np.ndarray, squared: bool) -> None:
+        super().__init__()
+        self.register_buffer("representation", torch.as_tensor(representation))
+        self.squared = squared
+
+    def forward(self, features: torch.Tensor, errors: torch.Tensor) -> torch.Tensor:
+        predicted = features @ self.representation.T
+        return _observed_mean(_squared_error if self.squared else _log_loss, predicted, errors)
+
+
+class OutputPerModel(nn.Module):
+    """A network of ReLU layers with one output per model."""
+
+    def __init__(self, n_features: int, hidden_layer_sizes: Sequence[int], n_models: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        n_inputs = n_features
+        for n_outputs in hidden_layer_sizes:
+            layers += [nn.Linear(n_inputs, n_outputs), nn.ReLU()]
+            n_inputs = n_outputs
+        self.layers = nn.Sequential(*layers, nn.Linear(n_inputs, n_models))
+
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
+        outputs: torch.Tensor = self.layers(X)
+        return outputs
+
+
+class OutputLoss(nn.Module):
+    """Squared error of the outputs, or log loss of the errors of which they are the log odds."""
+
+    def __init__(self, squared: bool) -> None:
+        super().__init__()
+        self.squared = squared
+
+    def forward(self, outputs: torch.Tensor, errors: torch.Tensor) -> torch.Tensor:
+        return _observed_mean(_squared_error if self.squared else _logistic_loss, outputs, errors)
+
+
+def _observed_mean(
+    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    predicted: torch.Tensor,
+    errors: torch.Tensor,
+) -> torch.Tensor:
+    observed = ~errors.isnan()
+    losses = loss(predicted, errors.nan_to_num())
+    return (losses * observed).sum() / observed.sum().clamp(min=1)
+
+
+def _squared_error(predicted: torch.Tensor, errors: torch.Tensor) -> torch.Tensor:
+    return (predicted - errors) ** 2
+
+
+def _log_loss(predicted: torch.Tensor, errors: torch.Tensor) -> torch.Tensor:
+    predicted = predicted.clamp(_MARGIN, 1 - _MARGIN)
+    return -(errors * predicted.log() + (1 - errors) * (1 - predicted).log())
+
+
+def _logistic_loss(log_odds: torch.Tensor, errors: torch.Tensor) -> torch.Tensor:
+    return functional.softplus(log_odds) - errors * log_odds
+
+
+class BatchLoader(DataLoader[Any]):
+    """Take whole batches from the arrays, instead of rows to be put together one by one.
+
+    With `spare_last`, a last batch of a single row is left out.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        batch_size: int,
+        shuffle: bool = False,
+        spare_last: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        order = RandomSampler(dataset) if shuffle else SequentialSampler(dataset)
+        drop_last = spare_last and len(dataset) % batch_size == 1
+        sampler = BatchSampler(order, batch_size, drop_last)
+        super().__init__(dataset, batch_size=None, sampler=sampler, **kwargs)
+
+
+def find_device(name: str | torch.device) -> str:
+    """Name the device to train on: the GPU for "auto", if there is one."""
+    name = str(name)
+    has_cuda = torch.cuda.is_available()
+    if name == "auto":
+        return "cuda" if has_cuda else "cpu"
+    try:
+        device = torch.device(name)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"`device` must be 'auto' or a device that torch knows, such as 'cpu' or 'cuda'; got "
+            f"{name!r}."
+        ) from error
+    if device.type == "cuda" and not has_cuda:
+        raise ValueError(
+            f"`device`={name!r}, but torch finds no CUDA device here; take 'cpu' or 'auto'."
+        )
+    return name
+
+
+def train_map(
+    X: np.ndarray,
+    errors: np.ndarray,
+    representation: np.ndarray,
+    *,
+    means: np.ndarray,
+    scales: np.ndarray,
+    squared: bool,
+    hidden_layer_sizes: Sequence[int],
+    seed: int,
+    state: dict[str, np.ndarray] | None = None,
+    **settings: Any,
+) -> tuple[list[np.ndarray], list[np.ndarray], dict[str, np.ndarray], list[float]]:
+    """Train a map from embeddings to responsibilities.
+
+    Torch's random state and the numbers of threads are left as they were.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_prompts, n_features)
+    errors : ndarray of shape (n_prompts, n_models), dtype float32
+        NaN where a model was not run.
+    representation : ndarray of shape (n_models, n_clusters), dtype float32
+    means, scales : ndarray of shape (n_features,)
+        What brings the features to mean 0 and variance 1, so that batch normalisation has nothing
+        to learn of their scale.
+    squared : bool
+        Whether to minimise the squared error instead of the log loss.
+    state : dict of str to ndarray, default=None
+        Weights to start from.
+    **settings : dict
+        `max_epochs`, `learning_rate`, `batch_size`, `device`, `verbose`, `callbacks` and
+        `net_params`, as in the router.
+
+    Returns
+    -------
+    coefs, intercepts : list of ndarray
+        Layers for prediction, see `softmax_map`.
+    state : dict of str to ndarray
+        Weights as trained.
+    losses : list of float
+        Training loss of each epoch.
+    """
+    standardised = _standardised(X, means, scales)
+    # As scikit-learn does, leave what was passed to the constructor as it was.
+    settings["callbacks"] = clone(settings["callbacks"], safe=False)
+    with _training(seed, settings["device"]):
+        net = NeuralNet(
+            ClusterMap,
+            RepresentationLoss,
+            module__n_features=X.shape[1],
+            module__hidden_layer_sizes=hidden_layer_sizes,
+            module__n_clusters=representation.shape[1],
+            criterion__representation=representation,
+            criterion__squared=squared,
+            # Batch normalisation cannot train on one prompt.
+            iterator_train__spare_last=True,
+            **_net_settings(**settings),
+        ).initialize()
+        if state is not None:
+            fresh = net.module_.state_dict()
+            check_map_state(state, {name: tuple(fresh[name].shape) for name in fresh})
+            net.module_.load_state_dict({name: torch.tensor(state[name]) for name in state})
+        _fit(net, standardised, errors)
+        module = net.module_.cpu()
+        _settle_normalisation(module, torch.as_tensor(standardised))
+    trained = {name: value.numpy().copy() for name, value in module.state_dict().items()}
+    check_finite_weights(trained)
+    losses = [float(row["train_loss"]) for row in net.history if "train_loss" in row]
+    return *_folded(module.eval().layers, scales), trained, losses
+
+
+def train_outputs(
+    X: np.ndarray,
+    errors: np.ndarray,
+    held_out: np.ndarray,
+    judge: Any,
+    *,
+    means: np.ndarray,
+    scales: np.ndarray,
+    squared: bool,
+    hidden_layer_sizes: Sequence[int],
+    seed: int,
+    **settings: Any,
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Train a network with one output per model, and keep the best of its epochs.
+
+    Torch's random state and the numbers of threads are left as they were.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_prompts, n_features)
+    errors : ndarray of shape (n_prompts, n_models), dtype float32
+        NaN where a model was not run.
+    held_out : ndarray of shape (n_held_out, n_features)
+        Prompts to judge an epoch by.
+    judge : callable or None
+        Takes outputs of shape (n_held_out, n_models) and returns what the best epoch has most of;
+        None keeps the last epoch.
+    means, scales : ndarray of shape (n_features,)
+        What brings the features to mean 0 and variance 1.
+    squared : bool
+        Whether to minimise the squared error of the outputs instead of their log loss, for which
+        they are log odds.
+    **settings : dict
+        `max_epochs`, `learning_rate`, `batch_size`, `device` and `verbose`, as in the router.
+
+    Returns
+    -------
+    coefs, intercepts : list of ndarray
+        Layers for prediction, see `hidden_features`.
+    """
+    with _training(seed, settings["device"]):
+        best = KeepBest(_standardised(held_out, means, scales), judge)
+        net = NeuralNet(
+            OutputPerModel,
+            OutputLoss,
+            module__n_features=X.shape[1],
+            module__hidden_layer_sizes=hidden_layer_sizes,
+            module__n_models=errors.shape[1],
+            criterion__squared=squared,
+            **_net_settings(**settings, callbacks=[best] if judge is not None else None),
+        ).initialize()
+        _fit(net, _standardised(X, means, scales), errors)
+        module = net.module_.cpu()
+        if best.state is not None:
+            module.load_state_dict(best.state)
+    check_finite_weights({name: value.numpy() for name, value in module.state_dict().items()})
+    return _folded(module.eval().layers, scales)
+
+
+class KeepBest(Callback):
+    """Remember the weights of the epoch that does best on prompts held out."""
+
+    def __init__(self, held_out: np.ndarray, judge: Any) -> None:
+        self.held_out = held_out
+        self.judge = judge
+        self.value: Any = None
+        self.state: Any = None
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Judge the weights as they are now."""
+        outputs = net.forward(self.held_out).cpu().numpy()
+        check_finite_weights({"outputs": outputs})
+        value = self.judge(outputs)
+        if self.state is None or value > self.value:
+            self.value = value
+            weights = net.module_.state_dict()
+            self.state = {name: tensor.cpu().clone() for name, tensor in weights.items()}
+
+
+@contextmanager
+def _training(seed: int, device: str) -> Iterator[None]:
+    """Seed torch, and give its state and the numbers of threads back as they were."""
+    devices = range(torch.cuda.device_count()) if find_device(device).startswith("cuda") else []
+    # Networks this small train many times slower in several threads.
+    with _TRAINING, threadpool_limits(1), torch.random.fork_rng(devices):
+        torch.default_generator.manual_seed(seed)
+        if devices:
+            torch.cuda.manual_seed_all(seed)
+        yield
+
+
+def _net_settings(
+    *,
+    max_epochs: int,
+    learning_rate: float,
+    batch_size: int,
+    device: str,
+    verbose: int,
+    callbacks: Any = None,
+    net_params: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    settings = {
+        "optimizer": torch.optim.Adam,
+        "lr": learning_rate,
+        "max_epochs": max_epochs,
+        "batch_size": batch_size,
+        "iterator_train": BatchLoader,
+        "iterator_train__shuffle": True,
+        "iterator_valid": BatchLoader,
+        "train_split": None,
+        "callbacks": callbacks,
+        "verbose": verbose,
+        "device": find_device(device),
+    }
+    return {**settings, **(net_params or {})}
+
+
+def _standardised(X: np.ndarray, means: np.ndarray, scales: np.ndarray) -> np.ndarray:
+    standardised = np.empty(X.shape, dtype=np.float32)
+    for rows in row_blocks(len(X)):
+        standardised[rows] = (X[rows] - means) / scales
+    return standardised
+
+
+def _fit(net: Any, X: np.ndarray, errors: np.ndarray) -> None:
+    # Not `partial_fit`, which takes every interruption for the end.
+    net.notify("on_train_begin", X=X, y=errors)
+    try:
+        net.fit_loop(X, errors)
+    except KeyboardInterrupt:
+        if not _stopped_early(net):
+            raise
+    net.notify("on_train_end", X=X, y=errors)
+
+
+def _stopped_early(net: Any) -> bool:
+    """Tell early stopping, which skorch does by an interruption, from one by the user."""
+    return any(
+        isinstance(callback, EarlyStopping) and callback.misses_ >= callback.patience
+        for _, callback in net.callbacks_
+    )
+
+
+def _settle_normalisation(module: ClusterMap, X: Any) -> None:
+    """Replace the running averages of batch normalisation by those of the weights as trained.
+
+    After a few steps on little data, they still show where they started.
+    """
+    normalisations = [layer for layer in module.layers if isinstance(layer, nn.BatchNorm1d)]
+    momentum = [layer.momentum for layer in normalisations]
+    for layer in normalisations:
+        layer.reset_running_stats()
+        # The plain mean over the batches.
+        layer.momentum = None
+    module.train()
+    with torch.no_grad():
+        for rows in X.split(_LARGE_BATCH):
+            if len(rows) > 1:
+                module(rows)
+    for layer, value in zip(normalisations, momentum, strict=True):
+        layer.momentum = value
+
+
+def _folded(layers: nn.Sequential, scales: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Weights and offsets of the linear layers, with all scaling multiplied into them."""
+    coefs: list[torch.Tensor] = []
+    intercepts: list[torch.Tensor] = []
+    scale = 1 / torch.as_tensor(scales, dtype=torch.float64)
+    shift = torch.zeros_like(scale)
+    with torch.no_grad():
+        for layer in layers.double():
+            if isinstance(layer, nn.BatchNorm1d) and not coefs:
+                factor, shift = _normalisation(layer)
+                scale = scale * factor
+            elif isinstance(layer, nn.Linear):
+                # Of the normalised inputs; only the first layer has any.
+                coefs.append(layer.weight.T * scale[:, None])
+                intercepts.append(layer.bias + shift @ layer.weight.T)
+                scale = torch.ones(layer.out_features, dtype=torch.float64)
+                shift = torch.zeros_like(scale)
+            elif isinstance(layer, nn.BatchNorm1d):
+                factor, offset = _normalisation(layer)
+                coefs[-1] = coefs[-1] * factor
+                intercepts[-1] = intercepts[-1] * factor + offset
+    as_single = [
+        [np.ascontiguousarray(value.numpy(), dtype=np.float32) for value in values]
+        for values in (coefs, intercepts)
+    ]
+    return as_single[0], as_single[1]
+
+
+def _normalisation(layer: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """Factor and offset that batch normalisation amounts to once trained."""
+    scale = layer.weight / torch.sqrt(layer.running_var + layer.eps)
+    return scale, layer.bias - layer.running_mean * scale

@@ -1,0 +1,163 @@
+"""Routing tables as ONNX graphs, for gateways that are not in Python."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from sklearn_uniroute._numerics import _features as _phi
+from sklearn_uniroute._numerics._features import NearestCluster
+from sklearn_uniroute._numerics._network import TRACE
+from sklearn_uniroute._numerics._operating_point import OperatingPoint
+from sklearn_uniroute._numerics._predictors import FeaturePredictor
+from sklearn_uniroute.utils._optional import import_optional
+from sklearn_uniroute.utils._typing import Label
+
+# Both are old enough for runtimes of 2023.
+_OPSET, _IR_VERSION = 17, 8
+
+
+def table_graph(predictor: Any, operating_point: OperatingPoint, models: Sequence[Label]) -> Any:
+    """Write a routing table as a graph; see `RoutingTable.to_onnx`."""
+    onnx = import_optional("onnx", "onnx")
+    _check_exportable(predictor, operating_point)
+    graph = _Graph(onnx)
+    phi, representation = predictor.phi, predictor.representation
+    if isinstance(phi, _phi.NearestCluster):
+        clusters = _clusters(graph, phi, "embeddings")
+        error = graph.add("Gather", graph.constant(representation.T), clusters)
+    elif isinstance(phi, _phi.Affine | _phi.AffineProjection):
+        features = graph.double(_centred(graph, phi, "embeddings"))
+        slope = graph.add("MatMul", features, graph.constant(representation[:, 1:].T))
+        error = graph.add("Add", slope, graph.constant(representation[:, 0]))
+    else:
+        features = graph.double(_features(graph, phi, "embeddings"))
+        error = graph.add("MatMul", features, graph.constant(representation.T))
+    prices = graph.constant(operating_point.cost_weight * predictor.prices)
+    scores = graph.add("Add", error, prices)
+    # Models stand by rising cost, and the first of the least scores is chosen.
+    graph.add("ArgMin", scores, axis=1, keepdims=0, output="model")
+    graph.add("Cast", scores, to=onnx.TensorProto.FLOAT, output="scores")
+    return graph.model(predictor.n_features, models)
+
+
+def _check_exportable(predictor: Any, operating_point: OperatingPoint) -> None:
+    if not isinstance(predictor, FeaturePredictor):
+        raise NotImplementedError(
+            "graphs are written of routers over clusters and of linear ones; use a KMeansRouter, a "
+            "LearnedMapRouter, a HybridRouter, a LinearRouter or a MatrixFactorizationRouter."
+        )
+    if predictor.cost_representation is not None or predictor.fallback is not None:
+        raise NotImplementedError(
+            "graphs know neither costs by cluster nor a fallback; fit with cost_model='mean' and "
+            "fallback=None."
+        )
+    if operating_point.share > 0:
+        raise NotImplementedError(
+            "graphs go by one cost weight; make the table with randomize=False, and of a "
+            "ZeroRouter without a budget."
+        )
+
+
+class _Graph:
+    """Nodes and constants, named one after the other."""
+
+    def __init__(self, onnx: Any) -> None:
+        self.onnx = onnx
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+
+    def add(self, kind: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
+        output = output or f"{kind.lower()}{len(self.nodes)}"
+        self.nodes.append(self.onnx.helper.make_node(kind, inputs, [output], **attributes))
+        return output
+
+    def constant(self, array: ArrayLike) -> str:
+        name = f"constant{len(self.constants)}"
+        array = np.ascontiguousarray(array)
+        self.constants.append(self.onnx.numpy_helper.from_array(array, name))
+        return name
+
+    def single(self, array: ArrayLike) -> str:
+        return self.constant(np.asarray(array, dtype=np.float32))
+
+    def double(self, values: str) -> str:
+        return self.add("Cast", values, to=self.onnx.TensorProto.DOUBLE)
+
+    def model(self, n_features: int, models: Sequence[Label]) -> Any:
+        helper, kinds = self.onnx.helper, self.onnx.TensorProto
+        graph = helper.make_graph(
+            self.nodes,
+            "routing_table",
+            [helper.make_tensor_value_info("embeddings", kinds.FLOAT, ["n_prompts", n_features])],
+            [
+                helper.make_tensor_value_info("model", kinds.INT64, ["n_prompts"]),
+                helper.make_tensor_value_info("scores", kinds.FLOAT, ["n_prompts", len(models)]),
+            ],
+            self.constants,
+        )
+        opset = helper.make_opsetid("", _OPSET)
+        model = helper.make_model(graph, opset_imports=[opset], ir_version=_IR_VERSION)
+        helper.set_model_props(model, {"models": json.dumps(models)})
+        self.onnx.checker.check_model(model)
+        return model
+
+
+def _clusters(graph: _Graph, nearest: NearestCluster, embeddings: str) -> str:
+    distances = _affine(graph, embeddings, *nearest._cast(np.dtype(np.float32)))
+    return graph.add("ArgMin", distances, axis=1, keepdims=0)
+
+
+def _centred(graph: _Graph, phi: _phi.Affine | _phi.AffineProjection, embeddings: str) -> str:
+    centred = graph.add("Sub", embeddings, graph.single(phi.center))
+    if isinstance(phi, _phi.Affine):
+        return centred
+    return graph.add("MatMul", centred, graph.single(phi.projection.T))
+
+
+def _features(graph: _Graph, phi: Any, embeddings: str) -> str:
+    if isinstance(phi, _phi.ClusterShares):
+        return _shares(graph, phi, embeddings)
+    if isinstance(phi, _phi.NetworkShares):
+        return _network(graph, phi, embeddings)
+    shares = _shares(graph, phi.shares, embeddings)
+    centred = graph.add("Sub", embeddings, graph.single(phi.center))
+    components = graph.add("MatMul", centred, graph.single(phi.components.T))
+    return graph.add("Concat", shares, components, axis=1)
+
+
+def _shares(graph: _Graph, shares: _phi.ClusterShares, embeddings: str, total: float = 1.0) -> str:
+    if shares.temperature == 0:
+        clusters = _clusters(graph, shares.nearest, embeddings)
+        return graph.add("Gather", graph.single(total * np.eye(shares.n_outputs)), clusters)
+    logits = _affine(graph, embeddings, *shares._cast(np.dtype(np.float32)))
+    return _softmax(graph, logits, total)
+
+
+def _network(graph: _Graph, phi: _phi.NetworkShares, embeddings: str) -> str:
+    hidden = graph.add("Sub", embeddings, graph.single(phi.means))
+    *layers, last = zip(phi.coefs, phi.intercepts, strict=True)
+    for coef, intercept in layers:
+        hidden = graph.add("Relu", _affine(graph, hidden, coef, intercept))
+    features = _softmax(graph, _affine(graph, hidden, *last), 1 - phi.cluster_weight)
+    if phi.cluster_weight > 0:
+        by_distance = _shares(graph, phi.shares, embeddings, phi.cluster_weight)
+        features = graph.add("Add", features, by_distance)
+    return features
+
+
+def _affine(graph: _Graph, values: str, coef: np.ndarray, intercept: np.ndarray) -> str:
+    product = graph.add("MatMul", values, graph.single(coef))
+    return graph.add("Add", product, graph.single(intercept))
+
+
+def _softmax(graph: _Graph, logits: str, total: float) -> str:
+    """As `normalised_exp`."""
+    highest = graph.add("ReduceMax", logits, axes=[1], keepdims=1)
+    powers = graph.add("Exp", graph.add("Sub", logits, highest))
+    is_trace = graph.add("Less", powers, graph.single(TRACE))
+    powers = graph.add("Where", is_trace, graph.single(0), powers)
+    sums = graph.add("ReduceSum", powers, graph.constant(np.array([1])), keepdims=1)
+    return graph.add("Mul", powers, graph.add("Div", graph.single(total), sums))

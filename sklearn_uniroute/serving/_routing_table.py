@@ -1,0 +1,386 @@
+"""Routing tables: routers frozen for the request path."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.utils import Bunch, check_array
+
+from sklearn_uniroute._numerics._operating_point import OperatingPoint
+from sklearn_uniroute._numerics._predictors import FeaturePredictor, Predictor
+from sklearn_uniroute._numerics._routing import choose, hull_walk
+from sklearn_uniroute.serving._onnx import table_graph
+from sklearn_uniroute.serving._table_file import read_table, write_table
+from sklearn_uniroute.serving._table_validation import (
+    check_excluded,
+    check_prompt,
+    check_prompt_width,
+    check_recorded,
+)
+from sklearn_uniroute.utils._typing import Label, StrPath
+from sklearn_uniroute.utils._validation import FLOATS
+
+# No models.
+_NONE: tuple[Label, ...] = ()
+
+
+class RoutingTable:
+    """A fitted router and a pool, frozen for the request path.
+
+    Made by ``router.routing_table(...)`` or read by :meth:`load`. It holds arrays of its own and
+    never changes, so that threads can share it while the router goes on changing.
+
+    Attributes
+    ----------
+    models : tuple of str or int
+        Names of the models of the pool: by rising mean cost, or in the order in which the router
+        came to know them if costs differ from prompt to prompt.
+    costs : ndarray of shape (n_models,) or None
+        Their mean costs; read-only.
+    cost_weight : float
+        Error that a unit of cost is worth. With ``randomize=True``, and from a ZeroRouter with a
+        budget, a share of the prompts goes by another cost weight.
+    n_features : int
+        Number of features of an embedding.
+    embedder, fingerprint : str or None
+        What the embeddings come from, as it was passed to :meth:`save`.
+
+    See Also
+    --------
+    KMeansRouter.routing_table : Makes a table.
+
+    Examples
+    --------
+    >>> from sklearn_uniroute import KMeansRouter
+    >>> from sklearn_uniroute.datasets import make_routing_data
+    >>> data = make_routing_data(n_prompts=500, n_models=5, random_state=0)
+    >>> router = KMeansRouter(n_clusters=4, random_state=0).fit(data.X, data.y, costs=data.costs)
+    >>> table = router.routing_table(cost_weight=0.01)
+    >>> table.route(data.X[0])
+    1
+    >>> table.route(data.X[0], exclude={1})
+    2
+    >>> bool((table.route_many(data.X) == router.predict(data.X, cost_weight=0.01)).all())
+    True
+    """
+
+    models: tuple[Label, ...]
+    cost_weight: float
+    n_features: int
+    embedder: str | None
+    fingerprint: str | None
+    _has_costs: bool
+    _predictor: Predictor
+    _point: OperatingPoint
+    # Whether prompts go by errors and mean costs at one cost weight, whatever they are.
+    _plain: bool
+    # The clusters of prompts and the models for them, where that is all there is to it.
+    _nearest: Callable[[np.ndarray], int]
+    _by_cluster: list[Label] | None
+    _positions: dict[Label, int]
+    _shape: tuple[int, ...]
+    _weighted: np.ndarray
+    _may_tie: bool
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        models: Sequence[Label],
+        *,
+        has_costs: bool,
+        operating_point: OperatingPoint,
+        embedder: str | None = None,
+        fingerprint: str | None = None,
+    ) -> None:
+        plain = operating_point.share == 0
+        nearest = by_cluster = None
+        if isinstance(predictor, FeaturePredictor):
+            plain &= predictor.shares_costs and predictor.fallback is None
+            choices = predictor.choices_by_cluster(operating_point.cost_weight)
+            if choices is not None and operating_point.share == 0:
+                nearest, by_cluster = predictor.phi.block, [models[place] for place in choices]
+        vars(self).update(
+            models=tuple(models),
+            _has_costs=has_costs,
+            cost_weight=operating_point.cost_weight,
+            n_features=predictor.n_features,
+            embedder=embedder,
+            fingerprint=fingerprint,
+            _predictor=predictor,
+            _point=operating_point,
+            _plain=plain,
+            _nearest=nearest,
+            _by_cluster=by_cluster,
+            _positions={model: place for place, model in enumerate(models)},
+            _shape=(predictor.n_features,),
+            _weighted=operating_point.cost_weight * predictor.prices,
+            _may_tie=bool(np.any(np.diff(predictor.prices) == 0)),
+        )
+
+    @property
+    def costs(self) -> np.ndarray | None:
+        if not self._has_costs:
+            return None
+        prices = self._predictor.prices.view()
+        prices.flags.writeable = False
+        return prices
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a RoutingTable never changes; cannot set {name!r}.")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"a RoutingTable never changes; cannot delete {name!r}.")
+
+    def __repr__(self) -> str:
+        return (
+            f"<RoutingTable of {len(self.models)} models, {self.n_features} features, "
+            f"cost_weight={self.cost_weight:g}>"
+        )
+
+    def route(self, x: ArrayLike, *, exclude: Iterable[Label] = _NONE) -> Label:
+        """Choose a model for one prompt.
+
+        Parameters
+        ----------
+        x : array-like of shape (n_features,)
+            The prompt's embedding.
+        exclude : iterable of model names, default=()
+            Models not to choose, such as those that are down. Without the model that the router
+            falls back to, prompts unlike those of training are routed as all others.
+
+        Returns
+        -------
+        model : str or int
+            Name of the chosen model. Ties are settled as by the router's `predict`.
+
+        Raises
+        ------
+        ValueError
+            If `x` is not one finite number per feature, a name is unknown, or all models are
+            excluded.
+        TypeError
+            If `exclude` is one name, or no iterable.
+        """
+        x = check_prompt(x, self._shape)
+        if exclude is _NONE:
+            excluded = None
+            if self._by_cluster is not None:
+                return self._by_cluster[self._nearest(x)]
+        else:
+            excluded = check_excluded(exclude, self._positions)
+        if not self._plain:
+            place: int = self._choose(x[None], excluded)[0]
+            return self.models[place]
+        scores = self._predictor.row(x) + self._weighted
+        if excluded:
+            scores[excluded] = np.inf
+        # Models stand by rising cost: the first of the least scores is the cheapest.
+        place = scores.argmin()
+        if self._may_tie and np.count_nonzero(scores == scores[place]) > 1:
+            place = self._choose(x[None], excluded)[0]
+        return self.models[place]
+
+    def route_many(self, X: ArrayLike, *, exclude: Iterable[Label] = _NONE) -> np.ndarray:
+        """Choose a model for each of many prompts.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_prompts, n_features)
+            Prompt embeddings, features in the order of those that the router was fitted on.
+        exclude : iterable of model names, default=()
+            Models not to choose.
+
+        Returns
+        -------
+        models : ndarray of shape (n_prompts,)
+            Names of the chosen models.
+
+        Raises
+        ------
+        ValueError
+            As :meth:`route` does.
+        """
+        prompts: np.ndarray = check_array(X, dtype=FLOATS, input_name="X")
+        check_prompt_width(prompts, self.n_features)
+        names = np.array(self.models)
+        excluded = None if exclude is _NONE else check_excluded(exclude, self._positions)
+        chosen: np.ndarray = names[self._choose(prompts, excluded)]
+        return chosen
+
+    def explain(self, x: ArrayLike) -> Bunch:
+        """Tell why a prompt goes where it goes.
+
+        Parameters
+        ----------
+        x : array-like of shape (n_features,)
+            The prompt's embedding.
+
+        Returns
+        -------
+        explanation : Bunch
+            With `model`, the chosen one, and `runner_up`, the one that would be chosen without it,
+            or None; `cost_weight`, by which it was chosen, and `low` and `high`: the choice stays
+            the same between these cost weights; `cluster`, the cluster that the prompt belongs to
+            most, or None; `far`, whether the prompt is so unlike those of training that it went to
+            the fallback; and, in the order of `models`, `error`, `cost` and `score`, the predicted
+            error plus weighted cost, of shape (n_models,), in the dtype of `x`. `cost` is 0 where
+            costs play no part.
+
+        Raises
+        ------
+        ValueError
+            If `x` is not one finite number per feature.
+
+        Examples
+        --------
+        >>> from sklearn_uniroute import ZeroRouter
+        >>> X, y = [[0.0], [1.0]], [[0, 1], [1, 1]]
+        >>> router = ZeroRouter(random_state=0).fit(X, y, costs=[1, 5])
+        >>> explanation = router.routing_table(cost_weight=0.2).explain([3.0])
+        >>> explanation.model, explanation.runner_up, explanation.low
+        (0, 1, 0.125)
+        """
+        x = check_prompt(x, self._shape)
+        X = x[None]
+        predictor, point = self._predictor, self._point
+        error, costs = predictor.errors(X), predictor.costs(X)
+        beyond = point.goes_beyond(X)
+        cost_weight = point.cost_weight if beyond is None or not beyond[0] else point.beyond
+        fallback = getattr(predictor, "fallback", None)
+        far = fallback is not None and bool(fallback.is_far(X)[0])
+        by_error, by_cost = predictor.terms(X)
+        place = int(choose(by_error, by_cost, cost_weight)[0])
+        others = np.delete(np.arange(len(self.models)), place)
+        runner_up = None
+        if len(others):
+            second = choose(error[:, others], costs[..., others], cost_weight)[0]
+            runner_up = self.models[others[second]]
+        walk = hull_walk(by_error, by_cost)
+        left = walk.cost_weight[walk.source == place]
+        entered = walk.cost_weight[walk.target == place]
+        low = float(left[0]) if len(left) else 0.0
+        high = float(entered[0]) if len(entered) else math.inf
+        if not len(entered) and walk.start[0] != place:
+            # Rounding has made a choice that holds for this cost weight alone.
+            low = high = cost_weight
+        costs = np.broadcast_to(costs, error.shape)
+        phi = getattr(predictor, "phi", None)
+        return Bunch(
+            model=self.models[place],
+            runner_up=runner_up,
+            cost_weight=cost_weight,
+            low=low,
+            high=high,
+            cluster=None if phi is None else phi.cluster(x),
+            far=far,
+            models=self.models,
+            error=error[0].astype(X.dtype),
+            cost=costs[0].astype(X.dtype),
+            score=(error + cost_weight * costs)[0].astype(X.dtype),
+        )
+
+    def save(
+        self, path: StrPath, *, embedder: str | None = None, fingerprint: str | None = None
+    ) -> None:
+        """Write the table to a file.
+
+        The file is an .npz archive of arrays and a JSON header, and nothing in it is ever run. It
+        is written beside the target and renamed, so that a reader finds the old file or the new.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file; one that is there is replaced.
+        embedder : str, default=None
+            Name of what the embeddings come from, by default the table's own.
+        fingerprint : str, default=None
+            Anything that changes with the embedder, such as its revision or a hash of its weights;
+            by default the table's own.
+
+        Raises
+        ------
+        TypeError
+            If `embedder` or `fingerprint` is no string, or the router's metric is a function.
+        """
+        write_table(
+            path,
+            self._predictor,
+            self._point,
+            models=self.models,
+            has_costs=self.costs is not None,
+            embedder=self.embedder if embedder is None else embedder,
+            fingerprint=self.fingerprint if fingerprint is None else fingerprint,
+        )
+
+    def to_onnx(self) -> Any:
+        """Write the table as an ONNX graph, for gateways that are not in Python.
+
+        Its input `embeddings` has shape (n_prompts, n_features), in single precision and any number
+        of prompts; its output `model` has shape (n_prompts,), positions in `models`, and `scores`
+        shape (n_prompts, n_models), predicted errors plus weighted costs. The names of the models
+        stand in its metadata, as JSON under "models".
+
+        Returns
+        -------
+        model : onnx.ModelProto
+            Write it with ``onnx.save``.
+
+        Raises
+        ------
+        ImportError
+            If onnx is not installed.
+        NotImplementedError
+            For routers by neighbours or with outputs of networks, costs by cluster, fallbacks, and
+            budgets that are spent in full.
+
+        Notes
+        -----
+        Features are computed in single precision. Where a cost weight is so high that errors round
+        away beside the cost, the first of two models of one price is chosen.
+        """
+        return table_graph(self._predictor, self._point, self.models)
+
+    @classmethod
+    def load(
+        cls,
+        path: StrPath,
+        *,
+        n_features: int | None = None,
+        embedder: str | None = None,
+        fingerprint: str | None = None,
+    ) -> Self:
+        """Read a table from a file.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file.
+        n_features : int, default=None
+            Number of features of the embeddings to route; not checked by default.
+        embedder, fingerprint : str, default=None
+            What the embeddings to route come from; not checked by default.
+
+        Returns
+        -------
+        table : RoutingTable
+            It chooses as the saved one does.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If the file is damaged, no routing table or of a newer version, or says otherwise than
+            the arguments.
+        """
+        content = read_table(path)
+        check_recorded(content.predictor.n_features, n_features, "n_features", path)
+        check_recorded(content.embedder, embedder, "embedder", path)
+        check_recorded(content.fingerprint, fingerprint, "fingerprint", path)
+        return cls(**content._asdict())
+
+    def _choose(self, X: np.ndarray, excluded: list[int] | None) -> np.ndarray:
+        among = np.delete(np.arange(len(self.models)), excluded) if excluded else None
+        return self._point.choose(self._predictor, X, among)

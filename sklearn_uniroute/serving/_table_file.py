@@ -1,0 +1,397 @@
+"""The file format of routing tables: an .npz archive of arrays, a JSON header and a checksum.
+
+Nothing in a file is run, and nothing is read from it before its checksum holds. What the header
+names decides which arrays there must be; their shapes are checked against one another.
+"""
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sklearn_uniroute._numerics import _features as _phi
+from sklearn_uniroute._numerics._operating_point import OperatingPoint
+from sklearn_uniroute._numerics._predictors import (
+    Fallback,
+    FeaturePredictor,
+    NeighborPredictor,
+    NetworkOutputs,
+    NetworkPredictor,
+    Predictor,
+)
+from sklearn_uniroute._version import __version__
+from sklearn_uniroute.utils._files import write_whole
+from sklearn_uniroute.utils._typing import Label, StrPath
+
+# Raised with every change that older versions cannot read.
+FORMAT = 1
+_HEADER, _CHECKSUM = "header.json", "sha256"
+# Arrays and numbers of each Phi, as its constructor names them. Letters stand for sizes that must
+# agree: D features, K clusters, M models, F outputs of Phi.
+# Numbers have ranges.
+_PHI: dict[str, tuple[type[_phi.Phi], dict[str, str], dict[str, tuple[float, float]]]] = {
+    "nearest": (_phi.NearestCluster, {"centers": "KD"}, {}),
+    "shares": (_phi.ClusterShares, {"centers": "KD"}, {"temperature": (0, np.inf)}),
+    "network": (
+        _phi.NetworkShares,
+        {"means": "D", "centers": "KD"},
+        {"cluster_weight": (0, 1), "temperature": (0, np.inf)},
+    ),
+    "components": (
+        _phi.SharesAndComponents,
+        {"centers": "KD", "center": "D", "components": "CD"},
+        {"temperature": (0, np.inf)},
+    ),
+    "affine": (_phi.Affine, {"center": "D"}, {}),
+    "projection": (_phi.AffineProjection, {"center": "D", "projection": "RD"}, {}),
+}
+
+
+class TableContent(NamedTuple):
+    """What a file holds."""
+
+    predictor: Predictor
+    operating_point: OperatingPoint
+    models: list[str] | list[int]
+    has_costs: bool
+    embedder: str | None
+    fingerprint: str | None
+
+
+def write_table(
+    path: StrPath,
+    predictor: Predictor,
+    operating_point: OperatingPoint,
+    *,
+    models: Sequence[Label],
+    has_costs: bool,
+    embedder: str | None,
+    fingerprint: str | None,
+) -> None:
+    """Write a table; see `RoutingTable.save`."""
+    for name, text in (("embedder", embedder), ("fingerprint", fingerprint)):
+        if not (text is None or isinstance(text, str)):
+            raise TypeError(f"`{name}` must be a string; got {text!r}.")
+    arrays = {"prices": predictor.prices}
+    if isinstance(predictor, FeaturePredictor):
+        kind, settings = "features", _pack_features(predictor, arrays)
+    elif isinstance(predictor, NetworkPredictor):
+        kind, settings = "networks", _pack_networks(predictor, arrays)
+    else:
+        kind, settings = "neighbors", _pack_neighbors(predictor, arrays)
+    header = {
+        "format": FORMAT,
+        "package_version": __version__,
+        "n_features": predictor.n_features,
+        "models": models,
+        "has_costs": has_costs,
+        "operating_point": operating_point._asdict(),
+        "embedder": embedder,
+        "fingerprint": fingerprint,
+        "kind": kind,
+        "settings": settings,
+    }
+    members = {_HEADER: json.dumps(header, indent=1).encode()}
+    for name, array in arrays.items():
+        buffer = io.BytesIO()
+        np.lib.format.write_array(buffer, np.asarray(array), allow_pickle=False)
+        members[f"{name}.npy"] = buffer.getvalue()
+    members[_CHECKSUM] = _checksum(members)
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        for name, content in members.items():
+            # One date for all: the same table gives the same file.
+            file.writestr(zipfile.ZipInfo(name), content)
+    write_whole(path, archive.getvalue())
+
+
+def read_table(path: StrPath) -> TableContent:
+    """Read a table; see `RoutingTable.load`."""
+    content = Path(path).read_bytes()
+    try:
+        members = _read_members(content)
+        header = json.loads(members.pop(_HEADER))
+        if _whole(header["format"], 1) > FORMAT:
+            raise _NewerError(
+                f"{path} was written by version {header['package_version']}, in a format that "
+                f"this version, {__version__}, does not know; upgrade sklearn_uniroute."
+            )
+        arrays = {name.removesuffix(".npy"): _read_array(part) for name, part in members.items()}
+        sizes = {"D": _whole(header["n_features"], 1), "M": len(header["models"])}
+        return _unpack(header, _Arrays(arrays, sizes))
+    except _NewerError as error:
+        raise ValueError(str(error)) from None
+    # Whatever is wrong with a file, its bytes are to blame, and nothing was read from it.
+    except Exception as error:
+        raise ValueError(
+            f"{path} is damaged, or no routing table ({type(error).__name__}: {error}); save the "
+            "table again."
+        ) from error
+
+
+class _NewerError(Exception):
+    """The file is sound, and of a later format."""
+
+
+def _checksum(members: dict[str, bytes]) -> bytes:
+    digest = hashlib.sha256()
+    for name, content in sorted(members.items()):
+        digest.update(f"{name}:{len(content)}:".encode())
+        digest.update(content)
+    return digest.hexdigest().encode()
+
+
+def _read_members(content: bytes) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(content)) as file:
+        infos = file.infolist()
+        if any(info.compress_type != zipfile.ZIP_STORED for info in infos):
+            raise ValueError("parts are compressed")
+        # Reading checks a CRC as well.
+        members = {info.filename: file.read(info) for info in infos}
+    if len(members) < len(infos) or members.pop(_CHECKSUM) != _checksum(members):
+        raise ValueError("the checksum does not hold")
+    return members
+
+
+def _read_array(content: bytes) -> np.ndarray:
+    buffer = io.BytesIO(content)
+    array = np.lib.format.read_array(buffer, allow_pickle=False)
+    if buffer.read(1):
+        raise ValueError("an array is followed by more")
+    return array
+
+
+class _Arrays:
+    """Arrays of a file, taken one by one, with sizes that must agree."""
+
+    def __init__(self, arrays: dict[str, np.ndarray], sizes: dict[str, int]) -> None:
+        self.arrays, self.sizes = arrays, sizes
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.arrays
+
+    def take(
+        self,
+        name: str,
+        letters: Sequence[str],
+        *,
+        dtypes: Sequence[str] = ("float32", "float64"),
+        missing: bool = False,
+    ) -> np.ndarray:
+        array = self.arrays.pop(name)
+        if array.dtype.name not in dtypes:
+            raise ValueError(f"{name} is of {array.dtype}")
+        if len(letters) != array.ndim:
+            raise ValueError(f"{name} is of shape {array.shape}")
+        for letter, size in zip(letters, array.shape, strict=True):
+            if self.sizes.setdefault(letter, size) != size or size == 0:
+                raise ValueError(
+                    f"{name} is of shape {array.shape}, where {self.sizes[letter]} was expected"
+                )
+        if np.isinf(array).any() or (not missing and np.isnan(array).any()):
+            raise ValueError(f"{name} is not finite")
+        return array
+
+
+def _unpack(header: dict[str, Any], arrays: _Arrays) -> TableContent:
+    models = _kind_of(header["models"], list)
+    if len({type(model) for model in models}) != 1 or len(set(models)) != len(models):
+        raise ValueError("models have no names of one kind")
+    if type(models[0]) not in (str, int):
+        raise ValueError("models are named by neither strings nor integers")
+    prices = arrays.take("prices", "M", dtypes=["float64"])
+    unpack = {"features": _unpack_features, "networks": _unpack_networks}
+    unpack["neighbors"] = _unpack_neighbors
+    predictor = unpack[header["kind"]](header["settings"], arrays, prices)
+    if arrays.arrays:
+        raise ValueError(f"there are further arrays: {sorted(arrays.arrays)}")
+    if np.any(prices < 0) or (predictor.shares_costs and np.any(np.diff(prices) < 0)):
+        raise ValueError("models do not stand by rising cost")
+    point = header["operating_point"]
+    return TableContent(
+        predictor,
+        OperatingPoint(
+            _number(point["cost_weight"], 0),
+            _number(point["beyond"], 0),
+            _number(point["share"], 0, 1),
+            _whole(point["seed"], 0, 2**64 - 1),
+        ),
+        models,
+        _kind_of(header["has_costs"], bool),
+        _kind_of(header["embedder"], str | None),
+        _kind_of(header["fingerprint"], str | None),
+    )
+
+
+# Errors from features
+
+
+def _pack_features(predictor: FeaturePredictor, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    phi: Any = predictor.phi
+    arrays["representation"] = predictor.representation
+    if predictor.cost_representation is not None:
+        arrays["cost_representation"] = predictor.cost_representation
+    name = next(name for name, (kind, _, _) in _PHI.items() if type(phi) is kind)
+    _, shapes, numbers = _PHI[name]
+    arrays.update({array: getattr(phi, array) for array in shapes})
+    settings: dict[str, Any] = {"phi": name}
+    settings |= {number: float(getattr(phi, number)) for number in numbers}
+    if name == "network":
+        _pack_layers("", phi.coefs, phi.intercepts, arrays)
+    if predictor.fallback is not None:
+        arrays["fallback_centers"] = predictor.fallback.nearest.centers
+        settings["fallback_distance"] = float(predictor.fallback.distance)
+        settings["fallback_position"] = int(predictor.fallback.position)
+    return settings
+
+
+def _unpack_features(
+    settings: dict[str, Any], arrays: _Arrays, prices: np.ndarray
+) -> FeaturePredictor:
+    kind, shapes, numbers = _PHI[settings["phi"]]
+    values: dict[str, Any] = {name: arrays.take(name, letters) for name, letters in shapes.items()}
+    values |= {name: _number(settings[name], *ends) for name, ends in numbers.items()}
+    if settings["phi"] == "network":
+        values["coefs"], values["intercepts"], _ = _unpack_layers("", arrays, last="K")
+    phi = kind(**values)
+    arrays.sizes["F"] = phi.n_outputs
+    cost_representation = None
+    if "cost_representation" in arrays:
+        arrays.sizes["K"] = phi.n_clusters
+        cost_representation = arrays.take("cost_representation", "MK")
+    fallback = None
+    if "fallback_centers" in arrays:
+        fallback = Fallback(
+            _phi.NearestCluster(arrays.take("fallback_centers", "KD")),
+            _number(settings["fallback_distance"], 0),
+            _whole(settings["fallback_position"], 0, len(prices) - 1),
+        )
+    representation = arrays.take("representation", "MF")
+    return FeaturePredictor(phi, representation, prices, cost_representation, fallback)
+
+
+# Errors from networks
+
+
+def _pack_networks(predictor: NetworkPredictor, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    arrays["means"] = predictor.means
+    networks = []
+    for number, network in enumerate(predictor.networks):
+        prefix = f"network{number}_"
+        _pack_layers(prefix, network.coefs, network.intercepts, arrays)
+        arrays[f"{prefix}output"] = network.output
+        arrays[f"{prefix}members"] = network.members
+        networks.append(bool(network.squared))
+    return {"squared": networks}
+
+
+def _unpack_networks(
+    settings: dict[str, Any], arrays: _Arrays, prices: np.ndarray
+) -> NetworkPredictor:
+    means = arrays.take("means", "D")
+    networks = []
+    for number, squared in enumerate(settings["squared"]):
+        prefix = f"network{number}_"
+        coefs, intercepts, n_hidden = _unpack_layers(prefix, arrays)
+        members = arrays.take(f"{prefix}members", [f"{prefix}models"], dtypes=["int64"])
+        output = arrays.take(f"{prefix}output", [f"{prefix}models", f"{prefix}outputs"])
+        if output.shape[1] != 1 + n_hidden:
+            raise ValueError(f"{prefix}output is of shape {output.shape}")
+        networks.append(NetworkOutputs(coefs, intercepts, output, _kind_of(squared, bool), members))
+    known = np.concatenate([network.members for network in networks])
+    if sorted(known) != list(range(len(prices))):
+        raise ValueError("networks do not give one output for each model")
+    return NetworkPredictor(means, networks, prices)
+
+
+def _pack_layers(
+    prefix: str,
+    coefs: list[np.ndarray],
+    intercepts: list[np.ndarray],
+    arrays: dict[str, np.ndarray],
+) -> None:
+    for layer, (coef, intercept) in enumerate(zip(coefs, intercepts, strict=True)):
+        arrays[f"{prefix}coef{layer}"] = coef
+        arrays[f"{prefix}intercept{layer}"] = intercept
+
+
+def _unpack_layers(
+    prefix: str, arrays: _Arrays, last: str | None = None
+) -> tuple[list[np.ndarray], list[np.ndarray], int]:
+    """Layers as far as there are any, and the width of the last; it has the size of a letter."""
+    coefs: list[np.ndarray] = []
+    intercepts, inputs = [], "D"
+    while f"{prefix}coef{len(coefs)}" in arrays:
+        layer = len(coefs)
+        is_last = f"{prefix}coef{layer + 1}" not in arrays
+        outputs = last if is_last and last else f"{prefix}layer{layer}"
+        coefs.append(arrays.take(f"{prefix}coef{layer}", [inputs, outputs]))
+        intercepts.append(arrays.take(f"{prefix}intercept{layer}", [outputs]))
+        inputs = outputs
+    if last and not coefs:
+        raise ValueError("a network has no layers")
+    return coefs, intercepts, arrays.sizes[inputs]
+
+
+# Errors from neighbours
+
+
+def _pack_neighbors(predictor: Any, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    if not isinstance(predictor.metric, str):
+        raise TypeError(
+            f"`metric` is the function {predictor.metric!r}, which no file can hold; fit with one "
+            "of scikit-learn's metrics, by name."
+        )
+    arrays["prompts"], arrays["errors"] = predictor.prompts, predictor.known
+    return {
+        "n_neighbors": int(predictor.n_neighbors),
+        "weights": predictor.weights,
+        "metric": predictor.metric,
+    }
+
+
+def _unpack_neighbors(
+    settings: dict[str, Any], arrays: _Arrays, prices: np.ndarray
+) -> NeighborPredictor:
+    prompts = arrays.take("prompts", "ND")
+    errors = arrays.take("errors", "MN", missing=True)
+    if np.isnan(errors).all(axis=1).any():
+        raise ValueError("errors has a model that was never run")
+    if settings["weights"] not in ("uniform", "distance"):
+        raise ValueError("weights are unknown")
+    return NeighborPredictor(
+        prompts,
+        errors,
+        prices,
+        _whole(settings["n_neighbors"], 1),
+        settings["weights"],
+        _kind_of(settings["metric"], str),
+    )
+
+
+# Values of the header
+
+
+def _number(value: object, low: float, high: float = np.inf) -> float:
+    value = float(_kind_of(value, int | float))
+    if not (low <= value <= high and np.isfinite(value)):
+        raise ValueError(f"{value} is out of range")
+    return value
+
+
+def _whole(value: int, low: float, high: float = np.inf) -> int:
+    if not low <= _kind_of(value, int) <= high:
+        raise ValueError(f"{value} is out of range")
+    return value
+
+
+def _kind_of(value: Any, kind: Any) -> Any:
+    # True is an int to Python.
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise ValueError(f"{value!r} is no {kind}")
+    return value

@@ -1,0 +1,32 @@
+"""Files that are written whole or not at all."""
+
+import os
+import stat
+from pathlib import Path
+from uuid import uuid4
+
+from sklearn_uniroute.utils._typing import StrPath
+
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+
+
+def write_whole(path: StrPath, content: bytes) -> None:
+    """Write bytes to a file beside the target, then rename it.
+
+    A reader, or a crash at any moment, finds the old file or the new one.
+    """
+    # What a link points to is replaced, not the link; by a file of the same mode.
+    path = Path(path).resolve()
+    mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else None
+    temporary = path.with_name(f".{uuid4().hex}")
+    try:
+        with open(os.open(temporary, _NEW, 0o666 if mode is None else mode), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if mode is not None:
+            temporary.chmod(mode)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
