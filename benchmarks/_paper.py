@@ -25,8 +25,7 @@ from sklearn_uniroute import (
     ZeroRouter,
 )
 from sklearn_uniroute.model_selection._compare import cost_grid, score_curve
-from sklearn_uniroute.model_selection._split import draw_split
-from sklearn_uniroute.model_selection._unseen import add_unseen, cells
+from sklearn_uniroute.model_selection._split import add_unseen, cells, draw_split
 
 K = 24
 MLP, MATFAC = MLPRouter(device="cpu"), MatrixFactorizationRouter()

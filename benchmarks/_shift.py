@@ -13,8 +13,7 @@ from benchmarks._paper import model_costs, run_trials
 from benchmarks.preferences import draw_battles
 from sklearn_uniroute import AttributeEncoder, KMeansRouter
 from sklearn_uniroute.metrics import deferral_area_score, peak_quality_score, quality_neutral_cost
-from sklearn_uniroute.model_selection._split import draw_models
-from sklearn_uniroute.model_selection._unseen import add_unseen
+from sklearn_uniroute.model_selection._split import add_unseen, draw_models
 
 N_BATTLES = 2000
 N_ERRORS = 400

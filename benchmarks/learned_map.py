@@ -19,7 +19,7 @@ from torch import nn
 from benchmarks._data import real_data
 from benchmarks._timing import ratio
 from sklearn_uniroute import KMeansRouter, LearnedMapRouter, ZeroRouter
-from sklearn_uniroute._numerics._network import softmax_map
+from sklearn_uniroute._numerics._features import softmax_map
 from sklearn_uniroute.model_selection._split import draw_split
 from sklearn_uniroute.routers._torch import train_map
 

@@ -6,7 +6,7 @@ from sklearn_uniroute._numerics._selection import select_validation_prompts
 from sklearn_uniroute._persistence import load_router, save_router
 from sklearn_uniroute._version import __version__
 from sklearn_uniroute.metrics._plot import DeferralCurveDisplay
-from sklearn_uniroute.model_selection._few_shot_display import FewShotCurveDisplay
+from sklearn_uniroute.model_selection._few_shot_curve import FewShotCurveDisplay
 from sklearn_uniroute.routers._hybrid import HybridRouter
 from sklearn_uniroute.routers._kmeans import KMeansRouter
 from sklearn_uniroute.routers._learned_map import LearnedMapRouter

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.linear_model import LogisticRegression
-from sklearn.utils import ClassifierTags
+from sklearn.utils import ClassifierTags, check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sklearn_uniroute.utils._validation import FLOATS, check_attributes, check_training_prompts
+from sklearn_uniroute.utils._validation import FLOATS, check_training_prompts, listing
 
 
 class AttributeEncoder(TransformerMixin, BaseEstimator):
@@ -142,3 +142,33 @@ class AttributeEncoder(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         return self.attributes_
+
+
+def check_attributes(attributes: Any, n_prompts: int) -> tuple[np.ndarray, np.ndarray]:
+    """Check annotations of prompts, two values a column; returns them and their names."""
+    names = getattr(attributes, "columns", None)
+    attributes = check_array(
+        attributes, dtype=None, ensure_2d=False, ensure_min_features=0, input_name="y"
+    )
+    if attributes.ndim == 1:
+        attributes = attributes[:, None]
+    n_attributes = attributes.shape[1]
+    if n_attributes == 0:
+        raise ValueError("attributes have no columns; pass one column per attribute.")
+    if names is None:
+        names = [f"attribute{number}" for number in range(n_attributes)]
+    names = np.asarray(names, dtype=object)
+    if len(attributes) != n_prompts:
+        raise ValueError(
+            f"attributes have {len(attributes)} rows but there are {n_prompts} prompts; pass one "
+            "row per prompt."
+        )
+    for name, column in zip(names, attributes.T, strict=True):
+        values = np.unique(column)
+        if len(values) != 2:
+            raise ValueError(
+                f"{name} takes {len(values)} different values ({listing(values, 5)}), n_samples="
+                f"{n_prompts}; an attribute takes two, such as 0 and 1, each for some prompt. Turn "
+                "a category into one attribute per value, and leave out what never varies."
+            )
+    return attributes, names

@@ -20,12 +20,12 @@ from sklearn_uniroute import (
     ZeroRouter,
 )
 from sklearn_uniroute._report import NOTES, as_json, draw
-from sklearn_uniroute.datasets._classifier_pool import make_classifier_pool
+from sklearn_uniroute.datasets._generators import make_classifier_pool
 from sklearn_uniroute.datasets._load import load_routing_data
 from sklearn_uniroute.model_selection._baselines import BASELINES
 from sklearn_uniroute.model_selection._compare import compare_routers
-from sklearn_uniroute.utils._model_validation import listing
 from sklearn_uniroute.utils._optional import import_optional
+from sklearn_uniroute.utils._validation import listing
 
 ROUTERS = {
     router.__name__: router

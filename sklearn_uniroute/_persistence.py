@@ -17,9 +17,9 @@ from sklearn_uniroute.routers._mlp import MLPRouter
 from sklearn_uniroute.routers._neighbors import KNeighborsRouter
 from sklearn_uniroute.routers._zero import ZeroRouter
 from sklearn_uniroute.utils._files import write_whole
-from sklearn_uniroute.utils._model_validation import listing
 from sklearn_uniroute.utils._optional import import_optional
 from sklearn_uniroute.utils._typing import StrPath
+from sklearn_uniroute.utils._validation import listing
 
 # Raised with every change that older versions cannot read.
 FORMAT = 1

@@ -249,7 +249,9 @@ def compute(folder):
         keep(f"{name}_cluster_changed", changed(grown(by_cluster, data, data.y, calls), data))
         keep(f"{name}_cluster_chunks", in_chunks(by_cluster, data, gaps, calls))
     y = pd.DataFrame(data.y, columns=list("hgfedcba"))
-    named = ZeroRouter(random_state=0).fit(data.X, y, costs=dict(zip("hgfedcba", costs, strict=True)))
+    named = ZeroRouter(random_state=0).fit(
+        data.X, y, costs=dict(zip("hgfedcba", costs, strict=True))
+    )
     keep("named", {"choice": named.predict(data.X[SHOWN], ["h", "a"], cost_weight=0.005) == "a"})
     keep("metrics", of_metrics(data, calls))
     keep("model_selection", of_model_selection(data))

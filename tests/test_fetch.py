@@ -18,7 +18,7 @@ from sklearn_uniroute.datasets import (
     fetch_routerbench,
     fetch_sprout,
 )
-from sklearn_uniroute.datasets._pickled_table import read_pickled_table
+from sklearn_uniroute.datasets._routerbench import read_pickled_table
 from tests.fake_hub import FakeHub
 
 NAN = np.nan

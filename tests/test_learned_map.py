@@ -16,7 +16,7 @@ from skorch.dataset import ValidSplit
 from threadpoolctl import threadpool_info
 
 from sklearn_uniroute import KMeansRouter, LearnedMapRouter
-from sklearn_uniroute._numerics._network import softmax_map
+from sklearn_uniroute._numerics._features import softmax_map
 from sklearn_uniroute.routers._torch import ClusterMap, RepresentationLoss
 from tests.test_import import BLOCKED
 

@@ -1,7 +1,7 @@
 import numpy as np
 from scipy.stats import kstest
 
-from sklearn_uniroute._numerics._row_uniform import row_uniform
+from sklearn_uniroute._numerics._predictors import row_uniform
 
 
 def test_numbers_are_uniform_and_depend_on_row_and_seed_alone():

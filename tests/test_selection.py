@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from sklearn_uniroute import KMeansRouter, select_validation_prompts
-from sklearn_uniroute._numerics._posterior import greedy_order
+from sklearn_uniroute._numerics._selection import greedy_order
 
 
 def total_variance(covariance, noise, shares, counts):

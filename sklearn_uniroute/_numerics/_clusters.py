@@ -3,8 +3,7 @@
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from sklearn_uniroute._numerics._estimates import row_blocks
-from sklearn_uniroute._numerics._features import NearestCluster
+from sklearn_uniroute._numerics._features import NearestCluster, row_blocks
 
 # Relative size of what single precision may get wrong about a distance.
 _SINGLE_ROUNDING = 1e-6

@@ -6,13 +6,19 @@ shape (n_features,), and ``features(X)`` block by block.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from sklearn_uniroute._numerics._estimates import row_blocks
-from sklearn_uniroute._numerics._network import normalised_exp, softmax_map
+# Responsibilities below this share of the largest count for nothing, so that clusters far away
+# decide no tie.
+TRACE = 1e-7
+
+# Rows of one block: its product with the centres stays in cache, its matrix product efficient.
+_BLOCK_ROWS = 2048
+# Representations of at least this length are faster multiplied one by one.
+_LONG = 64
 
 
 class Phi(ABC):
@@ -203,3 +209,150 @@ class AffineProjection(Phi):
         features[..., 0] = 1
         features[..., 1:] = (X - self.center).astype(X.dtype, copy=False) @ self.projection.T
         return features
+
+
+def row_blocks(n_rows: int) -> Iterator[slice]:
+    """Cut rows into blocks; as scikit-learn's `gen_batches`, but in no time for a single row."""
+    for start in range(0, n_rows, _BLOCK_ROWS):
+        yield slice(start, start + _BLOCK_ROWS)
+
+
+def estimate_errors(features: np.ndarray, representation: np.ndarray) -> np.ndarray:
+    """Multiply features of prompts by representations of models.
+
+    Each product is summed up on its own, so that it does not depend on which other models and
+    prompts there are, and equal models have equal errors.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n_prompts,) or (n_prompts, n_features)
+        The features Phi of each prompt; where they are all 0 but one that is 1, its position.
+    representation : ndarray of shape (n_models, n_features)
+        Psi.
+
+    Returns
+    -------
+    error : ndarray of shape (n_prompts, n_models), dtype float64
+    """
+    if features.ndim == 1:
+        by_cluster: np.ndarray = representation.T[features]
+        return by_cluster
+    error = np.empty((len(features), len(representation)))
+    # The order of a sum depends on the layout.
+    representation = np.ascontiguousarray(representation)
+    for rows in row_blocks(len(features)):
+        _products(features[rows].astype(np.float64), representation, out=error[rows])
+    return error
+
+
+def column_products(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Multiply each column of values with each column of weights, each product on its own.
+
+    Equal columns have equal products, wherever they stand.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_prompts, n_models), dtype float64
+    weights : ndarray of shape (n_prompts, n_features), dtype float64
+
+    Returns
+    -------
+    products : ndarray of shape (n_models, n_features)
+    """
+    values, weights = np.ascontiguousarray(values.T), np.ascontiguousarray(weights.T)
+    products: np.ndarray = np.vecdot(values[:, None], weights)
+    return products
+
+
+def estimate_row(features: np.ndarray, representation: np.ndarray) -> np.ndarray:
+    """As :func:`estimate_errors`, for one prompt and a representation in one piece.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n_features,) or ()
+    representation : ndarray of shape (n_models, n_features)
+        In C order.
+
+    Returns
+    -------
+    error : ndarray of shape (n_models,), dtype float64
+    """
+    if features.ndim == 0:
+        of_cluster: np.ndarray = representation[:, features]
+        return of_cluster
+    row: np.ndarray = _products(features[None].astype(np.float64), representation)[0]
+    return row
+
+
+def _products(
+    features: np.ndarray, representation: np.ndarray, out: np.ndarray | None = None
+) -> np.ndarray:
+    if representation.shape[1] < _LONG:
+        return np.einsum("nk,mk->nm", features, representation, out=out)
+    return np.vecdot(features[:, None], representation, out=out)
+
+
+def normalised_exp(logits: np.ndarray, total: float = 1.0) -> np.ndarray:
+    """Take the softmax, times a total, of each row, without traces. In place."""
+    logits -= np.maximum.reduce(logits, axis=-1, keepdims=True)
+    np.exp(logits, out=logits)
+    logits *= logits >= TRACE
+    logits *= total / np.add.reduce(logits, axis=-1, keepdims=True)
+    return logits
+
+
+def hidden_features(
+    X: np.ndarray, means: np.ndarray, coefs: list[np.ndarray], intercepts: list[np.ndarray]
+) -> np.ndarray:
+    """Pass embeddings through layers of ReLU.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_prompts, n_features)
+    means : ndarray of shape (n_features,)
+        What is taken off the embeddings first.
+    coefs : list of ndarray of shape (n_inputs, n_outputs)
+        Weights of the layers, with all scaling of the embeddings multiplied in.
+    intercepts : list of ndarray of shape (n_outputs,)
+
+    Returns
+    -------
+    features : ndarray of shape (n_prompts, n_outputs)
+        In the dtype of `X`.
+    """
+    hidden: np.ndarray = X - means.astype(X.dtype, copy=False)
+    for coef, intercept in zip(coefs, intercepts, strict=True):
+        hidden = hidden.dot(coef)
+        hidden += intercept
+        np.maximum(hidden, 0, out=hidden)
+    return hidden
+
+
+def softmax_map(
+    X: np.ndarray,
+    means: np.ndarray,
+    coefs: list[np.ndarray],
+    intercepts: list[np.ndarray],
+    total: float = 1.0,
+) -> np.ndarray:
+    """Map embeddings to responsibilities: eq. 21 of the paper.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_prompts, n_features)
+    means : ndarray of shape (n_features,)
+        What is taken off the embeddings first.
+    coefs : list of ndarray of shape (n_inputs, n_outputs)
+        Weights of the layers, with scaling and batch normalisation multiplied in.
+    intercepts : list of ndarray of shape (n_outputs,)
+    total : float, default=1.0
+        What the responsibilities of a prompt sum up to.
+
+    Returns
+    -------
+    responsibilities : ndarray of shape (n_prompts, n_clusters)
+        In the dtype of `X`, with zeros for traces.
+    """
+    logits = hidden_features(X, means, coefs[:-1], intercepts[:-1]).dot(coefs[-1])
+    logits += intercepts[-1]
+    return normalised_exp(logits, total)

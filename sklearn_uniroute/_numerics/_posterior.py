@@ -6,15 +6,19 @@ them is linear regression with a Gaussian prior, in closed form. Without observa
 prior mean, with many of them eq. 12 of the paper.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 from sklearn.covariance import OAS
+from sklearn.utils import gen_batches
 
 from sklearn_uniroute._numerics._clusters import cluster_sums
-from sklearn_uniroute._numerics._estimates import column_products
+from sklearn_uniroute._numerics._features import NearestCluster, Phi, column_products
 from sklearn_uniroute._numerics._routing import HullWalk
+
+# Rows of one block of features.
+_BLOCK_ROWS = 8192
 
 # The weak prior, in units of the noise variance: of the level that all clusters share, and of each
 # cluster on its own.
@@ -232,45 +236,6 @@ def standard_errors(covariance: np.ndarray) -> np.ndarray:
     return deviations
 
 
-def greedy_order(
-    covariance: np.ndarray,
-    noise: np.ndarray,
-    shares: np.ndarray,
-    available: np.ndarray,
-    n_prompts: int,
-) -> np.ndarray:
-    """Order clusters by what a further prompt of each tells of a model.
-
-    One after the other, the prompt is taken that cuts the variance of the per-cluster errors most,
-    weighted by the clusters' shares of the traffic.
-
-    Parameters
-    ----------
-    covariance : ndarray of shape (n_clusters, n_clusters)
-        What is known of the model so far.
-    noise, shares : ndarray of shape (n_clusters,)
-    available : ndarray of shape (n_clusters,)
-        Numbers of prompts to choose from.
-    n_prompts : int
-
-    Returns
-    -------
-    order : ndarray of shape (n_prompts,), dtype intp
-        Clusters, in the order in which to take a prompt from them.
-    """
-    covariance = covariance.copy()
-    available = available.copy()
-    order = np.empty(n_prompts, dtype=np.intp)
-    for number in range(n_prompts):
-        total = np.diagonal(covariance) + noise
-        gain = np.where(available > 0, shares @ covariance**2 / total, -np.inf)
-        order[number] = cluster = gain.argmax()
-        available[cluster] -= 1
-        column = covariance[:, cluster].copy()
-        covariance -= np.outer(column, column / total[cluster])
-    return order
-
-
 def mean_error_std(
     walk: HullWalk, features: np.ndarray, weights: np.ndarray, covariances: list[np.ndarray]
 ) -> np.ndarray:
@@ -308,3 +273,96 @@ def mean_error_std(
         change[0] += variance[0]
         np.add.at(change, moves + 1, np.diff(variance))
     return np.sqrt(np.maximum(np.cumsum(change), 0))
+
+
+class ClusterSums(NamedTuple):
+    """What prompts and the models' errors and costs on them sum up to.
+
+    `sizes` has shape (n_clusters,). Sums and numbers of errors and of costs, the latter None
+    without costs of calls, have shape (n_models, n_clusters). `information` and `moments` are what
+    :func:`evidence` gives, None without a posterior.
+    """
+
+    sizes: np.ndarray
+    error_sums: np.ndarray
+    error_counts: np.ndarray
+    information: list[np.ndarray] | None
+    moments: np.ndarray | None
+    cost_sums: Any = None
+    cost_counts: Any = None
+
+
+def sum_up(
+    X: np.ndarray,
+    errors: np.ndarray,
+    costs: np.ndarray | None,
+    nearest: NearestCluster,
+    phi: Phi,
+    noise: np.ndarray | None,
+) -> ClusterSums:
+    """Sum up over prompts.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_prompts, n_features)
+    errors : ndarray of shape (n_prompts, n_models)
+        NaN where a model was not run.
+    costs : ndarray of shape (n_prompts, n_models) or None
+        Costs of calls.
+    nearest : NearestCluster
+    phi : Phi
+        The features by which errors count for the posterior.
+    noise : ndarray of shape (n_outputs,) or None
+        Variance of a single error by feature; None without a posterior.
+
+    Returns
+    -------
+    ClusterSums
+    """
+    n_clusters = nearest.n_outputs
+    labels = nearest.features(X)
+    information = moments = None
+    if noise is not None:
+        information, moments = sum_evidence(X, errors, phi, noise)
+    sizes = np.bincount(labels, minlength=n_clusters)
+    error_sums, error_counts = cluster_sums(labels, errors, n_clusters)
+    sums = ClusterSums(sizes, error_sums, error_counts, information, moments)
+    if costs is None:
+        return sums
+    cost_sums, cost_counts = cluster_sums(labels, costs, n_clusters)
+    return sums._replace(cost_sums=cost_sums, cost_counts=cost_counts)
+
+
+def sum_evidence(
+    X: np.ndarray, errors: np.ndarray, phi: Phi, noise: np.ndarray
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Sum up :func:`evidence`, block by block; arguments as of :func:`sum_up`."""
+    blocks = (
+        evidence(phi.features(X[rows]), errors[rows], noise)
+        for rows in gen_batches(len(X), _BLOCK_ROWS)
+    )
+    information, moments = next(blocks)
+    for part, moment in blocks:
+        information, moments = _added_once(information, part), moments + moment
+    return information, moments
+
+
+def added(one: ClusterSums, other: ClusterSums) -> ClusterSums:
+    """Add sums over different prompts."""
+    total: dict[str, Any] = {}
+    for name, a, b in zip(one._fields, one, other, strict=True):
+        if a is not None:
+            total[name] = _added_once(a, b) if isinstance(a, list) else a + b
+    return one._replace(**total)
+
+
+def _added_once(one: list[np.ndarray], other: list[np.ndarray]) -> list[np.ndarray]:
+    """Add arrays pairwise; models that share arrays share their sum."""
+    sums: dict[tuple[int, int], np.ndarray] = {}
+    total = []
+    for a, b in zip(one, other, strict=True):
+        pair = id(a), id(b)
+        if pair not in sums:
+            sums[pair] = a + b
+        total.append(sums[pair])
+    return total

@@ -6,6 +6,7 @@ one. The last of all ties go to the model that stands first.
 
 from abc import ABC, abstractmethod
 from functools import cache
+from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,9 +16,14 @@ from sklearn.utils import gen_batches
 from threadpoolctl import ThreadpoolController
 
 from sklearn_uniroute._numerics._clusters import center_distances
-from sklearn_uniroute._numerics._estimates import estimate_errors, estimate_row, row_blocks
-from sklearn_uniroute._numerics._features import NearestCluster, Phi
-from sklearn_uniroute._numerics._network import hidden_features
+from sklearn_uniroute._numerics._features import (
+    NearestCluster,
+    Phi,
+    estimate_errors,
+    estimate_row,
+    hidden_features,
+    row_blocks,
+)
 from sklearn_uniroute._numerics._routing import choose, choose_by_product, leave_one_choice
 
 # Cells of one (prompts, models) block of predicted errors while choices are made.
@@ -289,3 +295,50 @@ class NeighborPredictor(Predictor):
             total += errors[:, neighbor[:, place]] * weight[:, place]
         means: np.ndarray = (total / weight.sum(axis=1)).T
         return means
+
+
+def row_uniform(X: np.ndarray, seed: int) -> np.ndarray:
+    """Hash each row to a number that is uniform on [0, 1).
+
+    Rows are compared in single precision, so that the same embedding in double precision gives
+    the same number.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_prompts, n_features)
+    seed : int
+        At least 0 and below 2**64.
+
+    Returns
+    -------
+    uniform : ndarray of shape (n_prompts,)
+    """
+    key = int(seed).to_bytes(8, "little")
+    # Adding zero turns a negative zero into a positive one.
+    rows = np.ascontiguousarray(X, dtype="<f4") + np.float32(0)
+    digests = b"".join(blake2b(row, digest_size=8, key=key).digest() for row in rows)
+    # 53 bits, what a double holds: all 64 could round up to 1.
+    return (np.frombuffer(digests, dtype="<u8") >> 11) * 2.0**-53
+
+
+class OperatingPoint(NamedTuple):
+    """A share of the prompts, picked by a hash of the prompt, goes by the cost weight `beyond`."""
+
+    cost_weight: float
+    beyond: float = 0.0
+    share: float = 0.0
+    seed: int = 0
+
+    def choose(
+        self, predictor: Predictor, X: np.ndarray, among: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Choose a model of the predictor for each prompt, among some positions or all."""
+        chosen = predictor.choose(X, self.cost_weight, among)
+        goes_beyond = self.goes_beyond(X)
+        if goes_beyond is not None and goes_beyond.any():
+            chosen[goes_beyond] = predictor.choose(X[goes_beyond], self.beyond, among)
+        return chosen
+
+    def goes_beyond(self, X: np.ndarray) -> np.ndarray | None:
+        """Which prompts go by `beyond`; None if none ever do."""
+        return row_uniform(X, self.seed) < self.share if self.share > 0 else None

@@ -14,7 +14,6 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from sklearn_uniroute._numerics._posterior import Prior
-from sklearn_uniroute.utils._validation import check_preference_scale
 
 # Standard deviation of what the scale may be, far above what it is.
 _WIDEST_SCALE = 100.0
@@ -141,3 +140,14 @@ def _logistic_coefficients(design: Any, outcome: np.ndarray, C: float) -> np.nda
     )
     coefficients: np.ndarray = fit.coef_[0]
     return coefficients
+
+
+def check_preference_scale(n_battles: int, scale: float) -> None:
+    """Refuse battles that do not tell how far errors decide them."""
+    if n_battles == 0 or scale <= 1e-6:
+        found = "there are none" if n_battles == 0 else "there they do not win more often"
+        raise ValueError(
+            "battles between models that the router knows must show how much more often models of "
+            f"less error win; {found}. Add such battles (as few as a hundred will do), or run the "
+            "new models on validation prompts and use `add_model`."
+        )

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular, svd
 from sklearn.utils import gen_batches
 
-from sklearn_uniroute._numerics._estimates import column_products
+from sklearn_uniroute._numerics._features import column_products
 
 # Rows of one block of features while sums are taken.
 _BLOCK_ROWS = 8192

@@ -9,8 +9,6 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.utils import gen_batches
 
-from sklearn_uniroute.utils._cost_validation import check_reachable
-
 # Cells of one (prompts, models) block of the walk: its few work arrays stay near 50 MB.
 _WALK_CELLS = 2**20
 # Averages of the same cells, summed in another order, differ by about this share at most.
@@ -339,3 +337,12 @@ def _at(values: np.ndarray, model: int | np.ndarray, rows: np.ndarray) -> np.nda
     """Entries of models, which prompts share or have each of their own."""
     entries: np.ndarray = values[model] if values.ndim == 1 else values[model, rows]
     return entries
+
+
+def check_reachable(budget: float, lowest: float, highest: float) -> None:
+    """Refuse a budget that cannot be met."""
+    if budget < lowest * (1 - 1e-12):
+        raise ValueError(
+            f"`budget` {budget:g} is below the least mean cost of this pool; mean costs from "
+            f"{lowest:g} to {highest:g} can be reached."
+        )

@@ -1,13 +1,13 @@
 """Choice of the prompts on which to run a model."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.utils import check_random_state
+from sklearn.utils import check_array, check_random_state
 
-from sklearn_uniroute._numerics._posterior import greedy_order
-from sklearn_uniroute.utils._parameters import check_count, check_enough
 from sklearn_uniroute.utils._typing import RandomState
-from sklearn_uniroute.utils._validation import check_selection
+from sklearn_uniroute.utils._validation import check_count, check_enough
 
 
 def select_validation_prompts(
@@ -78,3 +78,73 @@ def select_validation_prompts(
     sizes = np.bincount(order, minlength=n_clusters)
     indices: np.ndarray = by_cluster[first[order] + pick - (np.cumsum(sizes) - sizes)[order]]
     return indices
+
+
+def check_selection(
+    clusters: Any, covariance: Any, noise: Any, shares: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Check what prompts are selected by."""
+    noise = check_array(noise, ensure_2d=False, dtype=np.float64, input_name="noise")
+    covariance = check_array(covariance, dtype=np.float64, input_name="covariance")
+    n_clusters = len(noise)
+    if noise.ndim != 1 or noise.min() <= 0:
+        raise ValueError("`noise` must be one variance above 0 per cluster.")
+    if covariance.shape != (n_clusters, n_clusters):
+        raise ValueError(
+            f"`covariance` has shape {covariance.shape} but `noise` has {n_clusters} clusters; "
+            f"expected ({n_clusters}, {n_clusters})."
+        )
+    clusters = check_array(clusters, ensure_2d=False, dtype=None, input_name="clusters")
+    if clusters.ndim != 1 or clusters.dtype.kind not in "iu" or clusters.min() < 0:
+        raise ValueError("`clusters` must be the number of a cluster, from 0, for each candidate.")
+    if clusters.max() >= n_clusters:
+        raise ValueError(
+            f"`clusters` names cluster {clusters.max()}, but `noise` has {n_clusters} clusters."
+        )
+    if shares is None:
+        shares = np.bincount(clusters, minlength=n_clusters) / len(clusters)
+    shares = check_array(shares, ensure_2d=False, dtype=np.float64, input_name="shares")
+    if shares.shape != (n_clusters,):
+        raise ValueError(
+            f"`shares` has shape {shares.shape}; expected one share per cluster, ({n_clusters},)."
+        )
+    return clusters, covariance, noise, shares
+
+
+def greedy_order(
+    covariance: np.ndarray,
+    noise: np.ndarray,
+    shares: np.ndarray,
+    available: np.ndarray,
+    n_prompts: int,
+) -> np.ndarray:
+    """Order clusters by what a further prompt of each tells of a model.
+
+    One after the other, the prompt is taken that cuts the variance of the per-cluster errors most,
+    weighted by the clusters' shares of the traffic.
+
+    Parameters
+    ----------
+    covariance : ndarray of shape (n_clusters, n_clusters)
+        What is known of the model so far.
+    noise, shares : ndarray of shape (n_clusters,)
+    available : ndarray of shape (n_clusters,)
+        Numbers of prompts to choose from.
+    n_prompts : int
+
+    Returns
+    -------
+    order : ndarray of shape (n_prompts,), dtype intp
+        Clusters, in the order in which to take a prompt from them.
+    """
+    covariance = covariance.copy()
+    available = available.copy()
+    order = np.empty(n_prompts, dtype=np.intp)
+    for number in range(n_prompts):
+        total = np.diagonal(covariance) + noise
+        gain = np.where(available > 0, shares @ covariance**2 / total, -np.inf)
+        order[number] = cluster = gain.argmax()
+        available[cluster] -= 1
+        column = covariance[:, cluster].copy()
+        covariance -= np.outer(column, column / total[cluster])
+    return order

@@ -1,9 +1,8 @@
 """Routing data: fetched, read from files, drawn at random, or made by a pool of small models."""
 
-from sklearn_uniroute.datasets._classifier_pool import make_classifier_pool
 from sklearn_uniroute.datasets._embed import embed_prompts
 from sklearn_uniroute.datasets._embedllm import fetch_embedllm
-from sklearn_uniroute.datasets._generators import make_routing_data
+from sklearn_uniroute.datasets._generators import make_classifier_pool, make_routing_data
 from sklearn_uniroute.datasets._load import load_routing_data
 from sklearn_uniroute.datasets._open_llm_leaderboard import fetch_open_llm_leaderboard
 from sklearn_uniroute.datasets._routerbench import fetch_routerbench

@@ -8,8 +8,7 @@ from scipy.sparse import issparse
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_memory
 
-from sklearn_uniroute.utils._parameters import check_count
-from sklearn_uniroute.utils._validation import FLOATS
+from sklearn_uniroute.utils._validation import FLOATS, check_count
 
 
 def embed_prompts(

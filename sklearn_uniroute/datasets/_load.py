@@ -10,13 +10,10 @@ from typing import Any
 import numpy as np
 from sklearn.utils import Bunch, check_array
 
-from sklearn_uniroute.datasets._fetched import as_frames
-from sklearn_uniroute.datasets._tables import naming, numbers, refuse_rows
-from sklearn_uniroute.utils._cost_validation import check_costs
-from sklearn_uniroute.utils._model_validation import listing, repeated
+from sklearn_uniroute.datasets._tables import as_frames, naming, numbers, refuse_rows
 from sklearn_uniroute.utils._optional import import_optional
 from sklearn_uniroute.utils._typing import StrPath
-from sklearn_uniroute.utils._validation import FLOATS, check_quality
+from sklearn_uniroute.utils._validation import FLOATS, check_costs, check_quality, listing, repeated
 
 # Columns of a table that do not name a model.
 _RESERVED = ("prompt_id", "prompt", "source", "embedding")

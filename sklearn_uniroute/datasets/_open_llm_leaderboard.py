@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_uniroute.datasets._fetched import fetched
 from sklearn_uniroute.datasets._hub import fetch_file, list_files
-from sklearn_uniroute.datasets._tables import naming
-from sklearn_uniroute.utils._model_validation import listing, repeated
+from sklearn_uniroute.datasets._tables import fetched, naming
 from sklearn_uniroute.utils._typing import StrPath
+from sklearn_uniroute.utils._validation import listing, repeated
 
 # By the beginning of a task's name: which metric says whether an answer is right, and which fields
 # of the task's document make the prompt.

@@ -6,13 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_uniroute.datasets._fetched import fetched
 from sklearn_uniroute.datasets._hub import fetch_file
-from sklearn_uniroute.datasets._tables import naming, refuse_missing, refuse_rows, texts
-from sklearn_uniroute.utils._model_validation import listing
+from sklearn_uniroute.datasets._tables import fetched, naming, refuse_missing, refuse_rows, texts
 from sklearn_uniroute.utils._optional import import_optional
-from sklearn_uniroute.utils._parameters import check_choice
 from sklearn_uniroute.utils._typing import StrPath
+from sklearn_uniroute.utils._validation import check_choice, listing
 
 _REPOSITORY = "CARROT-LLM-Routing/SPROUT"
 _FILES = {

@@ -1,8 +1,7 @@
 """What a fitted router over clusters knows, and whether it still fits the traffic."""
 
 from sklearn_uniroute.inspection._clusters import cluster_report, drift_report, excess_risk
-from sklearn_uniroute.inspection._similarity import model_similarity
-from sklearn_uniroute.inspection._similarity_display import ModelSimilarityDisplay
+from sklearn_uniroute.inspection._similarity import ModelSimilarityDisplay, model_similarity
 
 __all__ = [
     "ModelSimilarityDisplay",

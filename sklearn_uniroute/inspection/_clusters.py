@@ -13,10 +13,15 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_uniroute._numerics._clusters import center_distances, far_distance
 from sklearn_uniroute._numerics._features import NearestCluster
-from sklearn_uniroute.utils._model_validation import check_pool, select_columns
-from sklearn_uniroute.utils._parameters import check_count, check_share
 from sklearn_uniroute.utils._typing import Pool
-from sklearn_uniroute.utils._validation import check_has_clusters, check_prompts, check_quality
+from sklearn_uniroute.utils._validation import (
+    check_count,
+    check_pool,
+    check_prompts,
+    check_quality,
+    check_share,
+    select_columns,
+)
 
 
 def cluster_report(
@@ -251,3 +256,12 @@ def _columns_run_alike(y: np.ndarray) -> list[np.ndarray]:
     """Group the columns whose NaN stand in the same rows."""
     patterns, group = np.unique(np.isnan(y), axis=1, return_inverse=True)
     return [np.flatnonzero(group.ravel() == number) for number in range(patterns.shape[1])]
+
+
+def check_has_clusters(router: Any) -> None:
+    """Refuse a router without clusters of prompts."""
+    if not hasattr(router, "cluster_centers_"):
+        raise TypeError(
+            f"clusters are needed here, and a {type(router).__name__} has none; pass a "
+            "KMeansRouter, a LearnedMapRouter or a HybridRouter."
+        )

@@ -1,15 +1,17 @@
 """How alike models are in what they get wrong."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Self
 
 import numpy as np
+from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import pdist, squareform
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_uniroute.utils._model_validation import check_pool
-from sklearn_uniroute.utils._parameters import check_positive
+from sklearn_uniroute.inspection._clusters import check_has_clusters
+from sklearn_uniroute.utils._optional import import_optional
 from sklearn_uniroute.utils._typing import Pool
-from sklearn_uniroute.utils._validation import check_has_clusters
+from sklearn_uniroute.utils._validation import check_pool, check_positive
 
 # Distances below this are those of equal representations.
 _ROUNDING = 1e-9
@@ -72,3 +74,129 @@ def model_similarity(
         len(index)
     )
     return similarity
+
+
+class ModelSimilarityDisplay:
+    """Heat map of the similarity of models, those that are alike side by side.
+
+    Use :meth:`from_estimator` to create one. All parameters are stored as attributes.
+
+    Parameters
+    ----------
+    similarity : ndarray of shape (n_models, n_models)
+        From 0 to 1, symmetric, with ones on its diagonal.
+    models : sequence of length n_models
+        Names of the models.
+
+    Attributes
+    ----------
+    order_ : ndarray of shape (n_models,)
+        The order in which the models are drawn: that of the leaves of a hierarchical clustering
+        by average similarity.
+    ax_ : matplotlib Axes
+        Axes with the map.
+    figure_ : matplotlib Figure
+        Figure of the axes.
+    image_ : matplotlib AxesImage
+        The map.
+
+    See Also
+    --------
+    sklearn_uniroute.inspection.model_similarity : Computes it.
+
+    References
+    ----------
+    "Universal Model Routing for Efficient LLM Inference", arXiv 2502.08773, appendix G.6.
+
+    Examples
+    --------
+    >>> from sklearn_uniroute import KMeansRouter
+    >>> from sklearn_uniroute.datasets import make_routing_data
+    >>> from sklearn_uniroute.inspection import ModelSimilarityDisplay
+    >>> data = make_routing_data(random_state=0)
+    >>> router = KMeansRouter(random_state=0).fit(data.X, data.y)
+    >>> ModelSimilarityDisplay.from_estimator(router).image_.get_array().shape
+    (10, 10)
+    """
+
+    def __init__(self, similarity: np.ndarray, models: np.ndarray) -> None:
+        self.similarity = similarity
+        self.models = models
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        *,
+        pool: Pool | None = None,
+        bandwidth: float | None = None,
+        ax: Any = None,
+        image_kwargs: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Draw the similarity of the models that a router knows.
+
+        Parameters
+        ----------
+        estimator : router over clusters
+            Fitted.
+        pool : sequence of model names, default=None
+            The models, all that the router knows by default.
+        bandwidth : float, default=None
+            See :func:`sklearn_uniroute.inspection.model_similarity`.
+        ax : matplotlib Axes, default=None
+            Axes to draw on; new ones by default.
+        image_kwargs : dict, default=None
+            Keyword arguments for matplotlib's `imshow`.
+
+        Returns
+        -------
+        display : ModelSimilarityDisplay
+            The picture, with its axes in `ax_`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For the reasons of :func:`sklearn_uniroute.inspection.model_similarity`.
+        """
+        similarity = model_similarity(estimator, pool, bandwidth=bandwidth)
+        models = estimator.models_[check_pool(pool, estimator.models_)]
+        return cls(similarity, models).plot(ax, image_kwargs=image_kwargs)
+
+    def plot(self, ax: Any = None, *, image_kwargs: Mapping[str, Any] | None = None) -> Self:
+        """Draw the map.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw on; new ones by default.
+        image_kwargs : dict, default=None
+            Keyword arguments for matplotlib's `imshow`.
+
+        Returns
+        -------
+        display : ModelSimilarityDisplay
+            The picture, with its axes in `ax_`.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        if ax is None:
+            _, ax = import_optional("matplotlib.pyplot", "plot").subplots(layout="constrained")
+        self.order_ = np.arange(len(self.models))
+        if len(self.models) > 1:
+            distances = squareform(1 - self.similarity, checks=False)
+            tree = linkage(distances, method="average", optimal_ordering=True)
+            self.order_ = leaves_list(tree)
+        self.image_ = ax.imshow(
+            self.similarity[np.ix_(self.order_, self.order_)],
+            **{"vmin": 0, "vmax": 1, "cmap": "viridis", **(image_kwargs or {})},
+        )
+        labels = [str(self.models[place]) for place in self.order_]
+        ax.set_xticks(range(len(labels)), labels, rotation=90)
+        ax.set_yticks(range(len(labels)), labels)
+        ax.figure.colorbar(self.image_, ax=ax, label="Similarity")
+        self.ax_ = ax
+        self.figure_ = ax.figure
+        return self

@@ -4,13 +4,11 @@ Every function takes the same arrays: what the models got right, which error a r
 each of them, and what they cost. None needs a router.
 """
 
-from sklearn_uniroute.metrics._peer_metrics import (
+from sklearn_uniroute.metrics._scores import (
     aiq_score,
     apgr_score,
     cost_saving_score,
     cpt_score,
-)
-from sklearn_uniroute.metrics._scores import (
     deferral_area_score,
     deferral_curve,
     peak_quality_score,

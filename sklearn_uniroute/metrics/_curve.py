@@ -4,12 +4,17 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.utils import check_array
 
 from sklearn_uniroute._numerics._routing import ROUNDING, HullWalk, hull_walk, walk_points
-from sklearn_uniroute.utils._cost_validation import check_costs
-from sklearn_uniroute.utils._model_validation import model_labels
 from sklearn_uniroute.utils._typing import Costs
-from sklearn_uniroute.utils._validation import check_error_pred, check_quality, check_sample_weight
+from sklearn_uniroute.utils._validation import (
+    FLOATS,
+    check_costs,
+    check_quality,
+    check_sample_weight,
+    model_labels,
+)
 
 
 class CurveInputs(NamedTuple):
@@ -165,3 +170,14 @@ def _known_mean(values: np.ndarray, sample_weight: np.ndarray) -> float:
         )
     mean: float = sample_weight[known] @ values[known].astype(np.float64) / weight
     return mean
+
+
+def check_error_pred(error_pred: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
+    """Check a table of predicted errors against the table of quality."""
+    checked: np.ndarray = check_array(error_pred, dtype=FLOATS, input_name="error_pred")
+    if checked.shape != shape:
+        raise ValueError(
+            f"`error_pred` has shape {checked.shape} but the quality has shape {shape}; both "
+            "have one row per prompt and one column per model."
+        )
+    return checked

@@ -9,11 +9,9 @@ from sklearn.utils import _safe_indexing
 
 from sklearn_uniroute.metrics._curve import check_curve_inputs, curve_points, is_wide, model_means
 from sklearn_uniroute.metrics._scorers import last_router
-from sklearn_uniroute.utils._cost_validation import check_drawable
 from sklearn_uniroute.utils._optional import import_optional
 from sklearn_uniroute.utils._statistics import pointwise_interval
 from sklearn_uniroute.utils._typing import Costs, Pool
-from sklearn_uniroute.utils._validation import check_cv_results
 
 
 class DeferralCurveDisplay:
@@ -338,3 +336,22 @@ class DeferralCurveDisplay:
         self.ax_ = ax
         self.figure_ = ax.figure
         return self
+
+
+def check_cv_results(cv_results: Mapping[str, Any]) -> None:
+    """Check that a cross-validation kept its estimators and indices."""
+    missing = [name for name in ("estimator", "indices") if name not in cv_results]
+    if missing:
+        raise ValueError(
+            f"`cv_results` has no {' and no '.join(missing)}; call cross_validate with "
+            "return_estimator=True and return_indices=True."
+        )
+
+
+def check_drawable(has_costs: bool) -> None:
+    """Refuse a deferral curve without costs."""
+    if not has_costs:
+        raise ValueError(
+            "a deferral curve needs costs, but this router was fitted without; pass `costs` here "
+            "or to fit."
+        )

@@ -15,8 +15,8 @@ from sklearn_uniroute.metrics._scores import (
     peak_quality_score,
     quality_neutral_cost,
 )
-from sklearn_uniroute.utils._model_validation import check_pool
 from sklearn_uniroute.utils._typing import Costs, Pool
+from sklearn_uniroute.utils._validation import check_pool
 
 
 def last_router(estimator: Any, X: Any) -> tuple[Any, Any]:

@@ -21,14 +21,21 @@ from sklearn_uniroute.model_selection._comparison import RouterComparison
 from sklearn_uniroute.model_selection._split import (
     TEST_SHARE,
     Split,
+    add_unseen,
+    cells,
     count_training_models,
     draw_split,
 )
-from sklearn_uniroute.model_selection._unseen import add_unseen, cells
-from sklearn_uniroute.utils._cost_validation import check_costs
-from sklearn_uniroute.utils._model_validation import listing, model_labels, repeated
-from sklearn_uniroute.utils._parameters import check_choice, check_count
-from sklearn_uniroute.utils._validation import FLOATS, check_quality
+from sklearn_uniroute.utils._validation import (
+    FLOATS,
+    check_choice,
+    check_costs,
+    check_count,
+    check_quality,
+    listing,
+    model_labels,
+    repeated,
+)
 
 # Number of costs at which curves are averaged over trials.
 _GRID_SIZE = 300

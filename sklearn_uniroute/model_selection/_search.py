@@ -1,6 +1,6 @@
 """Cross-validation over models and prompts at once, for routers that are to meet new models."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -17,17 +17,21 @@ from threadpoolctl import threadpool_limits
 
 from sklearn_uniroute.metrics._curve import has_range, model_means
 from sklearn_uniroute.metrics._scorers import deferral_area_scorer
-from sklearn_uniroute.model_selection._split import count_training_models, draw_models
-from sklearn_uniroute.model_selection._unseen import add_unseen, cells
-from sklearn_uniroute.utils._cost_validation import check_costs
-from sklearn_uniroute.utils._model_validation import model_labels
-from sklearn_uniroute.utils._parameters import check_count, check_open_share
+from sklearn_uniroute.model_selection._split import (
+    add_unseen,
+    cells,
+    check_enough_prompts,
+    count_training_models,
+    draw_models,
+)
 from sklearn_uniroute.utils._typing import Costs, RandomState
 from sklearn_uniroute.utils._validation import (
-    check_enough_prompts,
-    check_folds,
+    check_costs,
+    check_count,
+    check_open_share,
     check_quality,
-    check_settings,
+    listing,
+    model_labels,
 )
 
 
@@ -304,3 +308,30 @@ def _cv_results(settings: list[dict[str, Any]], table: np.ndarray) -> dict[str, 
     for column, step in enumerate(("fit", "add", "score"), start=2):
         results[f"mean_{step}_time"] = table[:, :, column].mean(axis=1)
     return results
+
+
+def check_folds(cv: Any, X: Any, y: np.ndarray, costs: np.ndarray) -> list[Any]:
+    """Get the splits of models and prompts."""
+    folds = cv
+    if hasattr(cv, "get_n_splits"):
+        folds = cv.split(X, y, costs)
+    if not np.iterable(folds) or isinstance(folds, str):
+        raise TypeError(f"`cv` must be a DynamicPoolSplit or a list of PoolFold; got {cv!r}.")
+    folds = list(folds)
+    if not folds or any(len(fold) != 4 for fold in folds):
+        raise ValueError(
+            "`cv` must split prompts and models: pass a DynamicPoolSplit, or one PoolFold or more; "
+            f"got {cv!r}."
+        )
+    return folds
+
+
+def check_settings(settings: Iterable[Mapping[str, Any]]) -> None:
+    """Refuse settings of what the evaluation itself sets."""
+    names = {name for setting in settings for name in setting}
+    taken = sorted(name for name in names if name.split("__")[-1] == "n_validation")
+    if taken:
+        raise ValueError(
+            f"`param_grid` sets {listing(taken)}, which is the argument `n_validation` here; call "
+            "this once for each number of validation prompts."
+        )

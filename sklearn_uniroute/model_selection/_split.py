@@ -1,11 +1,11 @@
 """Random splits of prompts and of models into those to train on and those to test on."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from sklearn_uniroute.metrics._curve import has_range
-from sklearn_uniroute.utils._parameters import check_open_share
+from sklearn_uniroute.utils._validation import check_open_share
 
 TEST_SHARE = 0.3
 TRAINING_SHARE = 0.6
@@ -67,3 +67,34 @@ def count_training_models(model_costs: np.ndarray, model_share: float) -> int:
             f"from {model_costs.min():g} to {model_costs.max():g}."
         )
     return n_training_models
+
+
+def check_enough_prompts(n_test: int, n_prompts: int) -> None:
+    """Refuse a split without training or test prompts."""
+    if not 1 <= n_test < n_prompts:
+        raise ValueError(
+            f"`test_size` leaves {n_prompts - n_test} training prompts and {n_test} test prompts; "
+            "bring more prompts, or change it."
+        )
+
+
+def cells(
+    y: np.ndarray, costs: np.ndarray, prompts: np.ndarray, models: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cut quality and costs, of models or of calls, to some of the prompts and models."""
+    part = np.ix_(prompts, models)
+    return y[part], costs[part] if costs.ndim == 2 else costs[models]
+
+
+def add_unseen(
+    router: Any, y: np.ndarray, costs: np.ndarray, prompts: np.ndarray, models: np.ndarray
+) -> np.ndarray:
+    """Add models to a router from their labels on its validation prompts.
+
+    Returns the numbers by which the router knows them.
+    """
+    pool: np.ndarray = len(router.models_) + np.arange(len(models))
+    for name, model in zip(pool, models, strict=True):
+        cost = costs[prompts, model] if costs.ndim == 2 else costs[model]
+        router.add_model(1 - y[prompts, model], name=name, cost=cost)
+    return pool

@@ -2,7 +2,7 @@
 
 from copy import copy, deepcopy
 from functools import partial
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NoReturn, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,34 +11,31 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_uniroute.metrics._curve import model_means
-from sklearn_uniroute.routers._budget import BudgetMixin
+from sklearn_uniroute.routers._budget import (
+    BudgetMixin,
+    check_has_costs,
+    check_has_std,
+    check_operating_point,
+)
 from sklearn_uniroute.routers._dask import map_rows
 from sklearn_uniroute.routers._pool import PoolMixin
 from sklearn_uniroute.routers._pool_view import PoolViewMixin
 from sklearn_uniroute.routers._score import curve_score
 from sklearn_uniroute.routers._unchanged import unchanged_on_error
 from sklearn_uniroute.serving._routing_table import RoutingTable
-from sklearn_uniroute.utils._cost_validation import (
-    check_costs,
-    check_has_costs,
-    check_operating_point,
-)
-from sklearn_uniroute.utils._model_validation import (
-    check_pool,
-    model_labels,
-    select_columns,
-)
-from sklearn_uniroute.utils._parameters import check_count
 from sklearn_uniroute.utils._typing import Costs, Label, Pool
 from sklearn_uniroute.utils._validation import (
-    check_has_std,
+    check_costs,
+    check_count,
+    check_pool,
     check_prompts,
     check_quality,
     check_sample_weight,
-    check_sums_over_blocks,
     check_training_prompts,
     check_validation_prompts,
     is_dask,
+    model_labels,
+    select_columns,
 )
 
 
@@ -503,3 +500,11 @@ def _predicted_part(
     predicted = router.predict_error(X, pool, return_std=return_std)
     block: np.ndarray = predicted[part] if return_std else predicted
     return block
+
+
+def check_sums_over_blocks(router: Any) -> NoReturn:
+    """Refuse blocks where all prompts are needed at once."""
+    raise TypeError(
+        f"a {type(router).__name__} needs all prompts at once, and `X` is a dask array; pass "
+        "X.compute(), or use a KMeansRouter, a LearnedMapRouter or a HybridRouter."
+    )

@@ -1,5 +1,6 @@
 """Operating points: cost weights, and the budgets and qualities that stand for them."""
 
+import numbers
 from collections.abc import Callable
 from typing import Any
 
@@ -8,8 +9,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import norm
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_uniroute._numerics._operating_point import OperatingPoint
-from sklearn_uniroute._numerics._predictors import Predictor
+from sklearn_uniroute._numerics._predictors import OperatingPoint, Predictor
 from sklearn_uniroute._numerics._routing import (
     ROUNDING,
     hull_walk,
@@ -17,16 +17,8 @@ from sklearn_uniroute._numerics._routing import (
     walk_points,
     weight_within_budget,
 )
-from sklearn_uniroute.utils._cost_validation import (
-    check_amount,
-    check_operating_point,
-    check_quality_reachable,
-    check_randomize,
-    check_target,
-)
-from sklearn_uniroute.utils._model_validation import check_pool
 from sklearn_uniroute.utils._typing import Pool
-from sklearn_uniroute.utils._validation import check_has_std, check_prompts
+from sklearn_uniroute.utils._validation import _is_price, check_pool, check_prompts
 
 
 class BudgetMixin:
@@ -193,3 +185,73 @@ class BudgetMixin:
     def _calibration_error(self, index: np.ndarray) -> np.ndarray:
         """Predicted errors on these prompts."""
         return self._predictor(index).errors(self.X_val_)
+
+
+def check_has_std(std: np.ndarray | None, argument: str = "return_std") -> None:
+    """Refuse standard errors where the representation has none."""
+    if std is None:
+        raise ValueError(
+            f"`{argument}` needs standard errors, which this router does not estimate; use a "
+            'HybridRouter, or a KMeansRouter or LearnedMapRouter with representation="posterior".'
+        )
+
+
+def check_operating_point(
+    cost_weight: float | None, budget: float | None, *, has_costs: bool
+) -> None:
+    """Check that one of the two is set, to a value that can be met."""
+    if cost_weight is not None and budget is not None:
+        raise ValueError(
+            f"`cost_weight` and `budget` exclude each other; got cost_weight={cost_weight!r} and "
+            f"budget={budget!r}. Set one of them."
+        )
+    if budget is None:
+        check_amount(cost_weight, "cost_weight", has_costs=has_costs or cost_weight == 0)
+    else:
+        check_amount(budget, "budget", has_costs=has_costs)
+
+
+def check_amount(value: Any, name: str, *, has_costs: bool) -> None:
+    """Check a cost weight or a budget."""
+    if not _is_price(value):
+        raise ValueError(f"`{name}` must be a finite number of at least 0; got {value!r}.")
+    if not has_costs:
+        raise ValueError(
+            f"`{name}`={value:g} needs costs, but this router was fitted without; pass `costs` to "
+            "fit."
+        )
+
+
+def check_randomize(randomize: Any, budget: float | None) -> None:
+    """Check that there is a budget to spend in full."""
+    if not isinstance(randomize, bool | np.bool_):
+        raise TypeError(f"`randomize` must be True or False; got {randomize!r}.")
+    if randomize and budget is None:
+        raise ValueError("`randomize` spends a budget in full; pass `budget` too.")
+
+
+def check_target(quality: Any, confidence: Any, *, has_costs: bool) -> None:
+    """Check a quality to reach, and the confidence to reach it with."""
+    if not isinstance(quality, numbers.Real) or not np.isfinite(float(quality)):
+        raise ValueError(f"`quality` must be a finite number; got {quality!r}.")
+    if confidence is not None and not (_is_price(confidence) and 0 < confidence < 1):
+        raise ValueError(f"`confidence` must lie between 0 and 1; got {confidence!r}.")
+    check_has_costs(has_costs or None)
+
+
+def check_quality_reachable(quality: float, reached: np.ndarray, confidence: float | None) -> None:
+    """Refuse a quality that no cost weight reaches."""
+    if quality > reached.max() + 1e-12 * abs(quality):
+        sure = "" if confidence is None else f" with a confidence of {confidence:g}"
+        raise ValueError(
+            f"`quality` {quality:g} is out of reach: the pool reaches mean qualities from "
+            f"{reached.min():g} to {reached.max():g}{sure}."
+        )
+
+
+def check_has_costs(costs: object) -> None:
+    """Refuse to predict costs where there are none."""
+    if costs is None:
+        raise ValueError(
+            "this needs costs, but this router was fitted without costs; pass `costs` to fit."
+        )

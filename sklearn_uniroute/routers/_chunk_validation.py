@@ -5,10 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sklearn_uniroute.utils._cost_validation import check_costs
-from sklearn_uniroute.utils._model_validation import listing
 from sklearn_uniroute.utils._typing import Costs
-from sklearn_uniroute.utils._validation import is_dask
+from sklearn_uniroute.utils._validation import check_costs, is_dask, listing
 
 
 def check_unsettled(fitted: bool) -> None:

@@ -6,9 +6,8 @@ import numpy as np
 
 from sklearn_uniroute._numerics._clusters import cluster_sums, mean_errors
 from sklearn_uniroute._numerics._predictors import FeaturePredictor
-from sklearn_uniroute.routers._cluster import ClusterRouter
-from sklearn_uniroute.utils._cost_validation import check_costs_by_call
-from sklearn_uniroute.utils._parameters import check_choice
+from sklearn_uniroute.routers._cluster import ClusterRouter, check_costs_by_call
+from sklearn_uniroute.utils._validation import check_choice
 
 
 class ClusterCostRouter(ClusterRouter):

@@ -10,11 +10,17 @@ from sklearn.base import clone
 from sklearn.utils import check_array, check_random_state
 
 from sklearn_uniroute._numerics._features import NearestCluster, Phi
-from sklearn_uniroute._numerics._sums import ClusterSums, added, sum_up
-from sklearn_uniroute.utils._cost_validation import check_costs
-from sklearn_uniroute.utils._model_validation import listing, model_labels, select_columns
+from sklearn_uniroute._numerics._posterior import ClusterSums, added, sum_up
 from sklearn_uniroute.utils._optional import import_optional
-from sklearn_uniroute.utils._validation import FLOATS, check_quality, is_dask
+from sklearn_uniroute.utils._validation import (
+    FLOATS,
+    check_costs,
+    check_quality,
+    is_dask,
+    listing,
+    model_labels,
+    select_columns,
+)
 
 # Prompts that are gathered for what is no sum.
 _SAMPLE = 10_000

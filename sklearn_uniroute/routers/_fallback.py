@@ -7,9 +7,12 @@ import numpy as np
 from sklearn_uniroute._numerics._clusters import far_distance
 from sklearn_uniroute._numerics._features import NearestCluster
 from sklearn_uniroute._numerics._predictors import Fallback, FeaturePredictor
-from sklearn_uniroute.routers._cluster import ClusterRouter
-from sklearn_uniroute.utils._model_validation import check_fallback_stays, find_fallback
-from sklearn_uniroute.utils._parameters import check_fallback
+from sklearn_uniroute.routers._cluster import (
+    ClusterRouter,
+    check_fallback,
+    check_fallback_stays,
+    find_fallback,
+)
 from sklearn_uniroute.utils._typing import Label
 
 

@@ -15,6 +15,7 @@ from sklearn_uniroute._numerics._clusters import (
 )
 from sklearn_uniroute._numerics._features import NearestCluster
 from sklearn_uniroute._numerics._posterior import (
+    ClusterSums,
     Prior,
     condition,
     evidence,
@@ -23,26 +24,34 @@ from sklearn_uniroute._numerics._posterior import (
     prior_of_noise,
     refine_prior,
     standard_errors,
+    sum_evidence,
 )
-from sklearn_uniroute._numerics._preferences import Battles, preference_evidence, preference_scale
+from sklearn_uniroute._numerics._preferences import (
+    Battles,
+    check_preference_scale,
+    preference_evidence,
+    preference_scale,
+)
 from sklearn_uniroute._numerics._routing import HullWalk
 from sklearn_uniroute._numerics._selection import select_validation_prompts
-from sklearn_uniroute._numerics._sums import ClusterSums, sum_evidence
+from sklearn_uniroute.routers._cluster import check_clusterer
 from sklearn_uniroute.routers._cluster_costs import ClusterCostRouter
 from sklearn_uniroute.routers._fallback import FallbackRouter
 from sklearn_uniroute.routers._partial_fit import ChunkedRouter
-from sklearn_uniroute.utils._cost_validation import check_new_costs
-from sklearn_uniroute.utils._model_validation import (
-    find_model,
-)
-from sklearn_uniroute.utils._parameters import check_choice, check_count, check_enough
+from sklearn_uniroute.routers._pool import check_cost
 from sklearn_uniroute.utils._typing import Label
 from sklearn_uniroute.utils._validation import (
-    check_battles,
-    check_clusterer,
-    check_preference_scale,
+    check_choice,
+    check_count,
+    check_enough,
+    check_new_name,
     check_prompts,
+    find_model,
+    is_hashable,
+    listing,
 )
+
+_OUTCOMES = {"model_a": 1.0, "model_b": 0.0, "tie": 0.5}
 
 # Training prompts, at most, whose responsibilities are kept to keep budgets on.
 _CALIBRATION_PROMPTS = 10_000
@@ -394,3 +403,59 @@ class FewShotRouter(FallbackRouter, ClusterCostRouter, ChunkedRouter):
         )
         picked = np.bincount(clusters[indices], minlength=self._n_clusters) / len(indices)
         return indices, (self.cluster_shares_ / np.maximum(picked, 1 / len(X)))[clusters[indices]]
+
+
+def check_battles(
+    model_a: Any, model_b: Any, winner: Any, n_prompts: int, models: np.ndarray
+) -> tuple[list[Label], np.ndarray, np.ndarray, np.ndarray]:
+    """Check battles; returns names of new models, positions of both sides, and outcomes.
+
+    New models stand after the known ones, in the order in which the battles name them.
+    """
+    sides = {"model_a": model_a, "model_b": model_b, "winner": winner}
+    for argument, values in sides.items():
+        if isinstance(values, str) or np.ndim(values) != 1 or len(values) != n_prompts:
+            raise ValueError(
+                f"`{argument}` must name one for each of the {n_prompts} prompts; got shape "
+                f"{np.shape(values)}."
+            )
+    known = {label: position for position, label in enumerate(models.tolist())}
+    position, new = dict(known), []
+    met = [*np.asarray(model_a, dtype=object), *np.asarray(model_b, dtype=object)]
+    for label in met:
+        label = label.item() if isinstance(label, np.generic) else label
+        if not (is_hashable(label) and label in position):
+            position[check_new_name(label, models)] = len(position)
+            new.append(label)
+    if not new:
+        raise ValueError(
+            f"all models of these battles are known: {listing(known)}; battles add new models, and "
+            "say nothing of those that are known by their errors."
+        )
+    first, second = np.array([position[label] for label in met]).reshape(2, -1)
+    if np.any(first == second):
+        raise ValueError(
+            f"battle {np.flatnonzero(first == second)[0]} is of a model with itself; leave it out."
+        )
+    unknown = [label for label in winner if not (is_hashable(label) and label in _OUTCOMES)]
+    if unknown:
+        raise ValueError(f"`winner` must be one of {listing(_OUTCOMES)}; got {unknown[0]!r}.")
+    return new, first, second, np.array([_OUTCOMES[label] for label in winner])
+
+
+def check_trainable(X: np.ndarray) -> None:
+    """Refuse to train on a single prompt, which does not vary."""
+    if len(X) < 2:
+        raise ValueError(f"this router is fitted on at least 2 prompts; got n_samples={len(X)}.")
+
+
+def check_new_costs(costs: Any, new: list[Label], *, has_costs: bool) -> list[Any]:
+    """Check the prices of added models, by name: one for each, and no other."""
+    costs = {} if costs is None else dict(costs)
+    others = [label for label in costs if label not in new]
+    if others:
+        raise ValueError(
+            f"`costs` names model(s) {listing(others)}, which these battles do not add; use "
+            "`set_cost` for known models."
+        )
+    return [check_cost(costs.get(label), label, has_costs=has_costs) for label in new]

@@ -7,10 +7,10 @@ from sklearn.decomposition import PCA
 
 from sklearn_uniroute._numerics._features import Phi, SharesAndComponents
 from sklearn_uniroute._numerics._posterior import Prior, refine_prior
+from sklearn_uniroute.routers._few_shot import check_trainable
 from sklearn_uniroute.routers._kmeans import KMeansRouter
-from sklearn_uniroute.utils._parameters import check_count
 from sklearn_uniroute.utils._typing import Label, RandomState
-from sklearn_uniroute.utils._validation import check_trainable
+from sklearn_uniroute.utils._validation import check_count
 
 # How much errors of a model vary within clusters by what is linear in the embedding, before any
 # label: the variance at an average prompt, in units of the noise.

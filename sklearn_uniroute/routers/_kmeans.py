@@ -6,8 +6,8 @@ import numpy as np
 
 from sklearn_uniroute._numerics._features import ClusterShares, NearestCluster, Phi
 from sklearn_uniroute.routers._few_shot import FewShotRouter
-from sklearn_uniroute.utils._parameters import check_nonnegative
 from sklearn_uniroute.utils._typing import Label, RandomState
+from sklearn_uniroute.utils._validation import check_nonnegative
 
 
 class KMeansRouter(FewShotRouter):

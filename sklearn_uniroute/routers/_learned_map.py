@@ -8,18 +8,18 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import gen_batches
 
 from sklearn_uniroute._numerics._features import NetworkShares, Phi
-from sklearn_uniroute.routers._few_shot import FewShotRouter
+from sklearn_uniroute.routers._few_shot import FewShotRouter, check_trainable
+from sklearn_uniroute.routers._torch import check_loss
 from sklearn_uniroute.utils._optional import import_training
-from sklearn_uniroute.utils._parameters import (
+from sklearn_uniroute.utils._typing import Label, RandomState
+from sklearn_uniroute.utils._validation import (
     check_choice,
     check_count,
-    check_net_params,
     check_positive,
     check_share,
     check_sizes,
+    listing,
 )
-from sklearn_uniroute.utils._typing import Label, RandomState
-from sklearn_uniroute.utils._validation import check_loss, check_map_shape, check_trainable
 
 # As the default of KMeansRouter.
 _TEMPERATURE = 0.1
@@ -295,4 +295,33 @@ class LearnedMapRouter(FewShotRouter):
             self.cluster_weight_,
             self.cluster_centers_,
             self.temperature_,
+        )
+
+
+def check_map_shape(centers: np.ndarray, X: np.ndarray, n_clusters: int, clusterer: Any) -> None:
+    """Refuse to go on from a map of other features or clusters."""
+    if centers.shape[1] != X.shape[1]:
+        raise ValueError(
+            f"`warm_start` goes on from a map of {centers.shape[1]} features, but X has "
+            f"{X.shape[1]}; set warm_start=False to fit anew."
+        )
+    if clusterer is None and n_clusters != len(centers):
+        raise ValueError(
+            f"`warm_start` goes on from a map of {len(centers)} clusters, but `n_clusters` is "
+            f"{n_clusters}; set warm_start=False to fit anew."
+        )
+
+
+def check_net_params(value: Any) -> None:
+    """Check parameters that are passed on to skorch, of which some are the router's own."""
+    if value is None:
+        return
+    if not isinstance(value, Mapping):
+        raise TypeError(f"`net_params` must be a mapping from names to values; got {value!r}.")
+    own = ("module", "criterion", "device", "callbacks", "verbose", "lr", "max_epochs")
+    taken = [name for name in value if name in own or name.startswith(("module__", "criterion__"))]
+    if taken:
+        raise ValueError(
+            f"`net_params` cannot set {listing(taken)}; the router has parameters of its own for "
+            "the network, its loss, device, callbacks, verbosity, learning rate and epochs."
         )

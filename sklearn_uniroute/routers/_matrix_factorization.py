@@ -5,8 +5,8 @@ import numpy as np
 from sklearn_uniroute._numerics._features import Affine, AffineProjection, Phi
 from sklearn_uniroute._numerics._ridge import gram_sums, low_rank_factors, ridge_coefficients
 from sklearn_uniroute.routers._ridge_router import RidgeRouter
-from sklearn_uniroute.utils._parameters import check_count, check_enough
 from sklearn_uniroute.utils._typing import RandomState
+from sklearn_uniroute.utils._validation import check_count, check_enough
 
 # Share of the training prompts that the rank is chosen on, where there are this many at least.
 _HELD_OUT = 0.1

@@ -7,19 +7,18 @@ from typing import Any
 import numpy as np
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_uniroute._numerics._predictors import NetworkOutputs, NetworkPredictor
-from sklearn_uniroute._numerics._row_uniform import row_uniform
+from sklearn_uniroute._numerics._predictors import NetworkOutputs, NetworkPredictor, row_uniform
 from sklearn_uniroute.routers._base import BaseRouter
 from sklearn_uniroute.routers._score import curve_score
+from sklearn_uniroute.routers._torch import check_loss
 from sklearn_uniroute.utils._optional import import_training
-from sklearn_uniroute.utils._parameters import (
+from sklearn_uniroute.utils._typing import RandomState
+from sklearn_uniroute.utils._validation import (
     check_choice,
     check_count,
     check_positive,
     check_sizes,
 )
-from sklearn_uniroute.utils._typing import RandomState
-from sklearn_uniroute.utils._validation import check_loss
 
 # Share of the prompts on which the epochs are judged.
 _HELD_OUT = 0.1

@@ -7,8 +7,8 @@ from sklearn.neighbors import NearestNeighbors
 
 from sklearn_uniroute._numerics._predictors import NeighborPredictor
 from sklearn_uniroute.routers._base import BaseRouter
-from sklearn_uniroute.utils._parameters import check_choice, check_count
 from sklearn_uniroute.utils._typing import RandomState
+from sklearn_uniroute.utils._validation import check_choice, check_count
 
 
 class KNeighborsRouter(BaseRouter):

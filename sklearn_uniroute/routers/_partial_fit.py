@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
 from sklearn_uniroute._numerics._features import NearestCluster, Phi
-from sklearn_uniroute._numerics._sums import added, sum_up
+from sklearn_uniroute._numerics._posterior import added, sum_up
 from sklearn_uniroute.routers._chunk_validation import (
     check_chunk_costs,
     check_in_memory,
@@ -23,12 +23,11 @@ from sklearn_uniroute.routers._chunk_validation import (
     check_prices_as_summed,
     check_unsettled,
 )
-from sklearn_uniroute.routers._cluster import ClusterRouter
+from sklearn_uniroute.routers._cluster import ClusterRouter, check_clusterer
 from sklearn_uniroute.routers._dask import fit_blocks
 from sklearn_uniroute.routers._unchanged import unchanged_on_error
-from sklearn_uniroute.utils._model_validation import select_columns
 from sklearn_uniroute.utils._typing import Costs
-from sklearn_uniroute.utils._validation import FLOATS, check_clusterer, check_prompts, check_quality
+from sklearn_uniroute.utils._validation import FLOATS, check_prompts, check_quality, select_columns
 
 
 class ChunkedRouter(ClusterRouter):

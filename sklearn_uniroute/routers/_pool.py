@@ -5,19 +5,16 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_uniroute.utils._cost_validation import check_cost
-from sklearn_uniroute.utils._model_validation import (
-    check_new_name,
-    check_not_known,
-    check_removable,
-    find_model,
-)
 from sklearn_uniroute.utils._typing import Label
 from sklearn_uniroute.utils._validation import (
-    check_val_errors,
+    FLOATS,
+    _is_price,
+    check_new_name,
     check_validation_prompts,
+    find_model,
 )
 
 
@@ -228,3 +225,92 @@ class PoolMixin:
             arrays[name] = array
         changed = self._pool_changed or "models_" in rows
         vars(self).update(arrays, _pool_changed=changed)
+
+
+def check_val_errors(val_errors: Any, n_prompts: int, *, own_prompts: bool) -> np.ndarray:
+    """Check one model's errors on its validation prompts; NaN marks prompts that were not run."""
+    prompts = "`X_val`" if own_prompts else "the router's validation prompts `X_val_`"
+    if np.ndim(val_errors) != 1 or len(val_errors) != n_prompts:
+        raise ValueError(
+            f"`val_errors` must be one error per row of {prompts}, of shape ({n_prompts},); got "
+            f"shape {np.shape(val_errors)}. Put NaN where the model was not run."
+        )
+    checked: np.ndarray = check_array(
+        val_errors,
+        dtype=FLOATS,
+        ensure_2d=False,
+        ensure_all_finite="allow-nan",
+        input_name="val_errors",
+    )
+    if np.isnan(checked).all():
+        raise ValueError(
+            "`val_errors` is NaN throughout: nothing is known of this model; run it on at least "
+            f"one of {prompts}."
+        )
+    return checked
+
+
+def check_not_known(name: Label, models: np.ndarray) -> None:
+    """Refuse to overwrite a model by accident."""
+    if name in models.tolist():
+        raise ValueError(
+            f"model {name!r} is known already; pass replace=True to start it afresh, or call "
+            "update_model to add evidence."
+        )
+
+
+def check_removable(name: Label, models: np.ndarray) -> None:
+    """Refuse to leave a router without models."""
+    if len(models) == 1:
+        raise ValueError(
+            f"model {name!r} is the only one of this router; add another before removing it."
+        )
+
+
+def check_cost(
+    cost: Any, name: Label, *, has_costs: bool, val_errors: np.ndarray | None = None
+) -> float | np.ndarray | None:
+    """Check the price of one model: required where the others have one, refused where not.
+
+    With `val_errors`, the cost may also be an array of what each of these calls cost.
+    """
+    if has_costs and cost is None:
+        raise ValueError(
+            f"`cost` of model {name!r} is missing: the other models of this router have costs, and "
+            "a missing price would count as free; pass one."
+        )
+    if not has_costs and cost is not None:
+        raise ValueError(
+            f"`cost` was given for model {name!r}, but this router was fitted without costs; fit "
+            "it with `costs`, or leave `cost` out."
+        )
+    if cost is None:
+        return None
+    if val_errors is not None and np.ndim(cost) > 0:
+        return _check_calls(cost, name, val_errors)
+    if not _is_price(cost):
+        calls = "" if val_errors is None else ", or one for each call"
+        raise ValueError(
+            f"`cost` of model {name!r} must be one finite number of at least 0{calls}; got "
+            f"{cost!r}."
+        )
+    return float(cost)
+
+
+def _check_calls(cost: Any, name: Label, val_errors: np.ndarray) -> np.ndarray:
+    calls: np.ndarray = check_array(
+        cost, dtype=np.float64, ensure_2d=False, ensure_all_finite=False, input_name="cost"
+    )
+    if calls.shape != val_errors.shape:
+        raise ValueError(
+            f"`cost` of model {name!r} has shape {calls.shape} but `val_errors` has shape "
+            f"{val_errors.shape}; pass one number, or one for each validation prompt."
+        )
+    bad = ~((calls >= 0) & (calls < np.inf)) & ~(np.isnan(calls) & np.isnan(val_errors))
+    if bad.any():
+        at = int(np.argmax(bad))
+        raise ValueError(
+            f"`cost` of model {name!r} must be finite and at least 0; got {calls[at]} in row {at}. "
+            "Only calls that were not made (NaN in `val_errors`) may have a cost of NaN."
+        )
+    return calls

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn_uniroute._numerics._predictors import FeaturePredictor
 from sklearn_uniroute._numerics._ridge import gram_sums, ridge_coefficients
 from sklearn_uniroute.routers._base import BaseRouter
-from sklearn_uniroute.utils._parameters import check_positive
+from sklearn_uniroute.utils._validation import check_positive
 
 
 class RidgeRouter(BaseRouter):

@@ -15,8 +15,7 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler
 
-from sklearn_uniroute._numerics._estimates import row_blocks
-from sklearn_uniroute.utils._validation import check_finite_weights, check_map_state
+from sklearn_uniroute._numerics._features import row_blocks
 
 # Torch's random state and the numbers of threads belong to the process: one training at a time.
 _TRAINING = Lock()
@@ -418,3 +417,34 @@ def _normalisation(layer: Any) -> tuple[torch.Tensor, torch.Tensor]:
     """Factor and offset that batch normalisation amounts to once trained."""
     scale = layer.weight / torch.sqrt(layer.running_var + layer.eps)
     return scale, layer.bias - layer.running_mean * scale
+
+
+def check_loss(loss: str, errors: np.ndarray) -> str:
+    """Settle on a loss that the qualities admit."""
+    low, high = 1 - np.nanmax(errors), 1 - np.nanmin(errors)
+    is_rate = low >= 0 and high <= 1
+    if loss == "log_loss" and not is_rate:
+        raise ValueError(
+            f"`loss`='log_loss' needs qualities between 0 and 1, but `y` goes from {low:g} to "
+            f"{high:g}; take 'squared_error' or 'auto'."
+        )
+    if loss == "auto":
+        return "log_loss" if is_rate else "squared_error"
+    return loss
+
+
+def check_map_state(state: Mapping[str, np.ndarray], expected: dict[str, tuple[int, ...]]) -> None:
+    """Refuse to go on from weights of other layers."""
+    if {name: np.shape(value) for name, value in state.items()} != expected:
+        raise ValueError(
+            "`warm_start` goes on from a map with other layers; set warm_start=False to fit anew."
+        )
+
+
+def check_finite_weights(state: Mapping[str, np.ndarray]) -> None:
+    """Refuse weights that training has blown up."""
+    if not all(np.isfinite(value).all() for value in state.values()):
+        raise ValueError(
+            "training the network diverged: its weights are not finite; lower `learning_rate` or "
+            "scale the features of X."
+        )

@@ -8,10 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sklearn_uniroute._numerics import _features as _phi
-from sklearn_uniroute._numerics._features import NearestCluster
-from sklearn_uniroute._numerics._network import TRACE
-from sklearn_uniroute._numerics._operating_point import OperatingPoint
-from sklearn_uniroute._numerics._predictors import FeaturePredictor
+from sklearn_uniroute._numerics._features import TRACE, NearestCluster
+from sklearn_uniroute._numerics._predictors import FeaturePredictor, OperatingPoint
 from sklearn_uniroute.utils._optional import import_optional
 from sklearn_uniroute.utils._typing import Label
 

@@ -15,13 +15,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sklearn_uniroute._numerics import _features as _phi
-from sklearn_uniroute._numerics._operating_point import OperatingPoint
 from sklearn_uniroute._numerics._predictors import (
     Fallback,
     FeaturePredictor,
     NeighborPredictor,
     NetworkOutputs,
     NetworkPredictor,
+    OperatingPoint,
     Predictor,
 )
 from sklearn_uniroute._version import __version__

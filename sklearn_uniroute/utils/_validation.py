@@ -4,120 +4,20 @@ Each check returns the value in the form the package works with, or raises an er
 was expected, what was got, in which argument, and what to do.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any, NoReturn, TypeGuard
+import numbers
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeGuard
 
 import numpy as np
-from numpy.typing import ArrayLike
-from sklearn.utils import check_array
+from sklearn.utils import check_array, check_scalar
 from sklearn.utils.validation import validate_data
 
-from sklearn_uniroute._numerics._clusters import distinct_centers
-from sklearn_uniroute.utils._model_validation import check_new_name, is_hashable, listing
-from sklearn_uniroute.utils._typing import Label
+from sklearn_uniroute.utils._typing import Label, Pool
 
 FLOATS = [np.float64, np.float32]
 
 
-def check_selection(
-    clusters: Any, covariance: Any, noise: Any, shares: Any
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Check what prompts are selected by."""
-    noise = check_array(noise, ensure_2d=False, dtype=np.float64, input_name="noise")
-    covariance = check_array(covariance, dtype=np.float64, input_name="covariance")
-    n_clusters = len(noise)
-    if noise.ndim != 1 or noise.min() <= 0:
-        raise ValueError("`noise` must be one variance above 0 per cluster.")
-    if covariance.shape != (n_clusters, n_clusters):
-        raise ValueError(
-            f"`covariance` has shape {covariance.shape} but `noise` has {n_clusters} clusters; "
-            f"expected ({n_clusters}, {n_clusters})."
-        )
-    clusters = check_array(clusters, ensure_2d=False, dtype=None, input_name="clusters")
-    if clusters.ndim != 1 or clusters.dtype.kind not in "iu" or clusters.min() < 0:
-        raise ValueError("`clusters` must be the number of a cluster, from 0, for each candidate.")
-    if clusters.max() >= n_clusters:
-        raise ValueError(
-            f"`clusters` names cluster {clusters.max()}, but `noise` has {n_clusters} clusters."
-        )
-    if shares is None:
-        shares = np.bincount(clusters, minlength=n_clusters) / len(clusters)
-    shares = check_array(shares, ensure_2d=False, dtype=np.float64, input_name="shares")
-    if shares.shape != (n_clusters,):
-        raise ValueError(
-            f"`shares` has shape {shares.shape}; expected one share per cluster, ({n_clusters},)."
-        )
-    return clusters, covariance, noise, shares
-
-
-def check_has_std(std: np.ndarray | None, argument: str = "return_std") -> None:
-    """Refuse standard errors where the representation has none."""
-    if std is None:
-        raise ValueError(
-            f"`{argument}` needs standard errors, which this router does not estimate; use a "
-            'HybridRouter, or a KMeansRouter or LearnedMapRouter with representation="posterior".'
-        )
-
-
-def check_has_clusters(router: Any) -> None:
-    """Refuse a router without clusters of prompts."""
-    if not hasattr(router, "cluster_centers_"):
-        raise TypeError(
-            f"clusters are needed here, and a {type(router).__name__} has none; pass a "
-            "KMeansRouter, a LearnedMapRouter or a HybridRouter."
-        )
-
-
-def check_sums_over_blocks(router: Any) -> NoReturn:
-    """Refuse blocks where all prompts are needed at once."""
-    raise TypeError(
-        f"a {type(router).__name__} needs all prompts at once, and `X` is a dask array; pass "
-        "X.compute(), or use a KMeansRouter, a LearnedMapRouter or a HybridRouter."
-    )
-
-
-def check_clusterer(clusterer: Any) -> np.ndarray:
-    """Get the centres of a fitted clusterer, of those that coincide the first."""
-    centers = getattr(clusterer, "cluster_centers_", None)
-    if centers is None or len(centers) == 0:
-        raise TypeError(
-            f"`clusterer` must have `cluster_centers_` once fitted; {type(clusterer).__name__} has "
-            "none. Use KMeans, MiniBatchKMeans or another clusterer with centres."
-        )
-    return distinct_centers(check_array(centers, dtype=FLOATS, input_name="cluster_centers_"))
-
-
 # Attributes of prompts
-
-
-def check_attributes(attributes: Any, n_prompts: int) -> tuple[np.ndarray, np.ndarray]:
-    """Check annotations of prompts, two values a column; returns them and their names."""
-    names = getattr(attributes, "columns", None)
-    attributes = check_array(
-        attributes, dtype=None, ensure_2d=False, ensure_min_features=0, input_name="y"
-    )
-    if attributes.ndim == 1:
-        attributes = attributes[:, None]
-    n_attributes = attributes.shape[1]
-    if n_attributes == 0:
-        raise ValueError("attributes have no columns; pass one column per attribute.")
-    if names is None:
-        names = [f"attribute{number}" for number in range(n_attributes)]
-    names = np.asarray(names, dtype=object)
-    if len(attributes) != n_prompts:
-        raise ValueError(
-            f"attributes have {len(attributes)} rows but there are {n_prompts} prompts; pass one "
-            "row per prompt."
-        )
-    for name, column in zip(names, attributes.T, strict=True):
-        values = np.unique(column)
-        if len(values) != 2:
-            raise ValueError(
-                f"{name} takes {len(values)} different values ({listing(values, 5)}), n_samples="
-                f"{n_prompts}; an attribute takes two, such as 0 and 1, each for some prompt. Turn "
-                "a category into one attribute per value, and leave out what never varies."
-            )
-    return attributes, names
 
 
 # Quality and error
@@ -159,40 +59,6 @@ def check_quality(
         raise ValueError(
             f"`{name}` has no observed quality for model(s) {which}: every entry is NaN; run them "
             "on at least one of these prompts or leave their columns out."
-        )
-    return checked
-
-
-def check_error_pred(error_pred: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
-    """Check a table of predicted errors against the table of quality."""
-    checked: np.ndarray = check_array(error_pred, dtype=FLOATS, input_name="error_pred")
-    if checked.shape != shape:
-        raise ValueError(
-            f"`error_pred` has shape {checked.shape} but the quality has shape {shape}; both "
-            "have one row per prompt and one column per model."
-        )
-    return checked
-
-
-def check_val_errors(val_errors: Any, n_prompts: int, *, own_prompts: bool) -> np.ndarray:
-    """Check one model's errors on its validation prompts; NaN marks prompts that were not run."""
-    prompts = "`X_val`" if own_prompts else "the router's validation prompts `X_val_`"
-    if np.ndim(val_errors) != 1 or len(val_errors) != n_prompts:
-        raise ValueError(
-            f"`val_errors` must be one error per row of {prompts}, of shape ({n_prompts},); got "
-            f"shape {np.shape(val_errors)}. Put NaN where the model was not run."
-        )
-    checked: np.ndarray = check_array(
-        val_errors,
-        dtype=FLOATS,
-        ensure_2d=False,
-        ensure_all_finite="allow-nan",
-        input_name="val_errors",
-    )
-    if np.isnan(checked).all():
-        raise ValueError(
-            "`val_errors` is NaN throughout: nothing is known of this model; run it on at least "
-            f"one of {prompts}."
         )
     return checked
 
@@ -240,52 +106,6 @@ def check_validation_prompts(router: Any, X_val: Any) -> np.ndarray:
         raise ValueError(f"`X_val` does not fit the prompts of this router. {error}") from error
 
 
-def check_cv_results(cv_results: Mapping[str, Any]) -> None:
-    """Check that a cross-validation kept its estimators and indices."""
-    missing = [name for name in ("estimator", "indices") if name not in cv_results]
-    if missing:
-        raise ValueError(
-            f"`cv_results` has no {' and no '.join(missing)}; call cross_validate with "
-            "return_estimator=True and return_indices=True."
-        )
-
-
-def check_folds(cv: Any, X: Any, y: np.ndarray, costs: np.ndarray) -> list[Any]:
-    """Get the splits of models and prompts."""
-    folds = cv
-    if hasattr(cv, "get_n_splits"):
-        folds = cv.split(X, y, costs)
-    if not np.iterable(folds) or isinstance(folds, str):
-        raise TypeError(f"`cv` must be a DynamicPoolSplit or a list of PoolFold; got {cv!r}.")
-    folds = list(folds)
-    if not folds or any(len(fold) != 4 for fold in folds):
-        raise ValueError(
-            "`cv` must split prompts and models: pass a DynamicPoolSplit, or one PoolFold or more; "
-            f"got {cv!r}."
-        )
-    return folds
-
-
-def check_settings(settings: Iterable[Mapping[str, Any]]) -> None:
-    """Refuse settings of what the evaluation itself sets."""
-    names = {name for setting in settings for name in setting}
-    taken = sorted(name for name in names if name.split("__")[-1] == "n_validation")
-    if taken:
-        raise ValueError(
-            f"`param_grid` sets {listing(taken)}, which is the argument `n_validation` here; call "
-            "this once for each number of validation prompts."
-        )
-
-
-def check_enough_prompts(n_test: int, n_prompts: int) -> None:
-    """Refuse a split without training or test prompts."""
-    if not 1 <= n_test < n_prompts:
-        raise ValueError(
-            f"`test_size` leaves {n_prompts - n_test} training prompts and {n_test} test prompts; "
-            "bring more prompts, or change it."
-        )
-
-
 def check_sample_weight(sample_weight: Any, n_prompts: int) -> np.ndarray:
     """Check weights of prompts; all 1 for None."""
     if sample_weight is None:
@@ -308,107 +128,251 @@ def check_sample_weight(sample_weight: Any, n_prompts: int) -> np.ndarray:
 
 # Preferences
 
-_OUTCOMES = {"model_a": 1.0, "model_b": 0.0, "tie": 0.5}
-
-
-def check_battles(
-    model_a: Any, model_b: Any, winner: Any, n_prompts: int, models: np.ndarray
-) -> tuple[list[Label], np.ndarray, np.ndarray, np.ndarray]:
-    """Check battles; returns names of new models, positions of both sides, and outcomes.
-
-    New models stand after the known ones, in the order in which the battles name them.
-    """
-    sides = {"model_a": model_a, "model_b": model_b, "winner": winner}
-    for argument, values in sides.items():
-        if isinstance(values, str) or np.ndim(values) != 1 or len(values) != n_prompts:
-            raise ValueError(
-                f"`{argument}` must name one for each of the {n_prompts} prompts; got shape "
-                f"{np.shape(values)}."
-            )
-    known = {label: position for position, label in enumerate(models.tolist())}
-    position, new = dict(known), []
-    met = [*np.asarray(model_a, dtype=object), *np.asarray(model_b, dtype=object)]
-    for label in met:
-        label = label.item() if isinstance(label, np.generic) else label
-        if not (is_hashable(label) and label in position):
-            position[check_new_name(label, models)] = len(position)
-            new.append(label)
-    if not new:
-        raise ValueError(
-            f"all models of these battles are known: {listing(known)}; battles add new models, and "
-            "say nothing of those that are known by their errors."
-        )
-    first, second = np.array([position[label] for label in met]).reshape(2, -1)
-    if np.any(first == second):
-        raise ValueError(
-            f"battle {np.flatnonzero(first == second)[0]} is of a model with itself; leave it out."
-        )
-    unknown = [label for label in winner if not (is_hashable(label) and label in _OUTCOMES)]
-    if unknown:
-        raise ValueError(f"`winner` must be one of {listing(_OUTCOMES)}; got {unknown[0]!r}.")
-    return new, first, second, np.array([_OUTCOMES[label] for label in winner])
-
-
-def check_preference_scale(n_battles: int, scale: float) -> None:
-    """Refuse battles that do not tell how far errors decide them."""
-    if n_battles == 0 or scale <= 1e-6:
-        found = "there are none" if n_battles == 0 else "there they do not win more often"
-        raise ValueError(
-            "battles between models that the router knows must show how much more often models of "
-            f"less error win; {found}. Add such battles (as few as a hundred will do), or run the "
-            "new models on validation prompts and use `add_model`."
-        )
-
 
 # Training of a map
 
 
-def check_trainable(X: np.ndarray) -> None:
-    """Refuse to train on a single prompt, which does not vary."""
-    if len(X) < 2:
-        raise ValueError(f"this router is fitted on at least 2 prompts; got n_samples={len(X)}.")
+def listing(labels: Iterable[Any], limit: int = 20) -> str:
+    """Write labels out for a message, the first `limit` of them."""
+    labels = [label.item() if isinstance(label, np.generic) else label for label in labels]
+    more = f", and {len(labels) - limit} more" if len(labels) > limit else ""
+    return ", ".join(repr(label) for label in labels[:limit]) + more
 
 
-def check_loss(loss: str, errors: np.ndarray) -> str:
-    """Settle on a loss that the qualities admit."""
-    low, high = 1 - np.nanmax(errors), 1 - np.nanmin(errors)
-    is_rate = low >= 0 and high <= 1
-    if loss == "log_loss" and not is_rate:
+def model_labels(y: Any) -> np.ndarray | None:
+    """Names of the models in the columns of a DataFrame; None for any other `y`."""
+    if not hasattr(y, "columns"):
+        return None
+    labels = list(y.columns)
+    texts = all(isinstance(label, str) for label in labels)
+    integers = all(_is_integer(label) for label in labels)
+    if not (texts or integers):
         raise ValueError(
-            f"`loss`='log_loss' needs qualities between 0 and 1, but `y` goes from {low:g} to "
-            f"{high:g}; take 'squared_error' or 'auto'."
+            f"the columns of `y` name the models, by strings or by integers; got {listing(labels)}."
         )
-    if loss == "auto":
-        return "log_loss" if is_rate else "squared_error"
-    return loss
-
-
-def check_map_shape(centers: np.ndarray, X: np.ndarray, n_clusters: int, clusterer: Any) -> None:
-    """Refuse to go on from a map of other features or clusters."""
-    if centers.shape[1] != X.shape[1]:
+    twice = repeated(labels)
+    if twice:
         raise ValueError(
-            f"`warm_start` goes on from a map of {centers.shape[1]} features, but X has "
-            f"{X.shape[1]}; set warm_start=False to fit anew."
+            f"the columns of `y` name models more than once: {listing(twice)}; "
+            "give every model a name of its own."
         )
-    if clusterer is None and n_clusters != len(centers):
+    return np.asarray(labels)
+
+
+def check_new_name(name: Any, models: np.ndarray) -> Label:
+    """Check the name of an added model; models that go by number get the next one by default."""
+    numbered = models.dtype.kind in "iu"
+    if name is None:
+        if not numbered:
+            raise ValueError(
+                "`name` is missing: the models of this router have names "
+                f"({listing(models.tolist())}); pass the new model's name."
+            )
+        return int(models.max()) + 1
+    if not (_is_integer(name) if numbered else isinstance(name, str)):
+        kind = "integers" if numbered else "strings"
+        raise TypeError(
+            f"`name` must be of one kind with the router's models, which go by {kind} "
+            f"({listing(models.tolist())}); got {name!r}. They go by name "
+            "where the `y` of fit is a DataFrame, by number where it is an array."
+        )
+    return int(name) if numbered else str(name)
+
+
+def find_model(name: Any, models: np.ndarray) -> int:
+    """Position of a known model."""
+    return int(check_pool([name], models, argument="name")[0])
+
+
+def check_pool(pool: Pool | None, models: np.ndarray, *, argument: str = "pool") -> np.ndarray:
+    """Positions of the models of a pool, in the pool's order; all models for None."""
+    if pool is None:
+        return np.arange(len(models))
+    known = {label: position for position, label in enumerate(models.tolist())}
+    if isinstance(pool, str) or not np.iterable(pool):
         raise ValueError(
-            f"`warm_start` goes on from a map of {len(centers)} clusters, but `n_clusters` is "
-            f"{n_clusters}; set warm_start=False to fit anew."
+            f"`{argument}` must be a sequence of model names; got {pool!r}. "
+            f"Known models: {listing(known)}."
         )
-
-
-def check_map_state(state: Mapping[str, np.ndarray], expected: dict[str, tuple[int, ...]]) -> None:
-    """Refuse to go on from weights of other layers."""
-    if {name: np.shape(value) for name, value in state.items()} != expected:
+    pool = list(pool)
+    if not pool:
         raise ValueError(
-            "`warm_start` goes on from a map with other layers; set warm_start=False to fit anew."
+            f"`{argument}` is empty; pass at least one of the known models: {listing(known)}, "
+            "or None for all of them."
         )
-
-
-def check_finite_weights(state: Mapping[str, np.ndarray]) -> None:
-    """Refuse weights that training has blown up."""
-    if not all(np.isfinite(value).all() for value in state.values()):
+    unknown = [
+        label
+        for label in pool
+        if isinstance(label, bool) or not (is_hashable(label) and label in known)
+    ]
+    if unknown:
         raise ValueError(
-            "training the network diverged: its weights are not finite; lower `learning_rate` or "
-            "scale the features of X."
+            f"`{argument}` names models that this router does not know: {listing(unknown)}. "
+            f"Known models: {listing(known)}."
         )
+    twice = repeated(pool)
+    if twice:
+        raise ValueError(
+            f"`{argument}` repeats {listing(twice)}; name each model once. "
+            f"Known models: {listing(known)}."
+        )
+    return np.array([known[label] for label in pool], dtype=np.intp)
+
+
+def _is_integer(label: Any) -> bool:
+    # Names are kept in an array of 64-bit integers.
+    number = isinstance(label, numbers.Integral) and not isinstance(label, bool)
+    return number and -(2**63) <= label < 2**63
+
+
+def is_hashable(label: object) -> bool:
+    return getattr(label, "__hash__", None) is not None
+
+
+def repeated(labels: Iterable[Any]) -> list[Any]:
+    """Labels that occur more than once, each once."""
+    seen, twice = set(), []
+    for label in labels:
+        if label in seen and label not in twice:
+            twice.append(label)
+        seen.add(label)
+    return twice
+
+
+def select_columns(y: Any, labels: np.ndarray, *, name: str) -> Any:
+    """Columns of the given models from a DataFrame; anything else is returned as it is."""
+    if not hasattr(y, "columns"):
+        return y
+    missing = [label for label in labels.tolist() if label not in set(y.columns)]
+    if missing:
+        raise ValueError(
+            f"`{name}` has no column for model(s) {listing(missing)}; it has {listing(y.columns)}. "
+            "Add the columns, or pass a `pool` without these models."
+        )
+    return y[labels.tolist()]
+
+
+def check_choice(value: object, name: str, allowed: Sequence[str | int]) -> None:
+    """Check a constructor parameter that takes one of a few values."""
+    if value not in allowed:
+        raise ValueError(f"`{name}` must be one of {listing(allowed)}; got {value!r}.")
+
+
+def check_count(value: Any, name: str, *, least: int = 1) -> None:
+    """Check a constructor parameter that counts something."""
+    check_scalar(value, name, numbers.Integral, min_val=least)
+
+
+def check_nonnegative(value: Any, name: str) -> None:
+    """Check a constructor parameter that is a finite number of at least 0."""
+    check_scalar(value, name, numbers.Real, min_val=0)
+    if not np.isfinite(value):
+        raise ValueError(f"`{name}` must be finite; got {value!r}.")
+
+
+def check_enough(value: int, name: str, available: int, of_what: str) -> None:
+    """Check that there are as many of something as a parameter asks for."""
+    if value > available:
+        raise ValueError(
+            f"`{name}`={value} asks for more than there are: n_samples={available} {of_what}; "
+            f"lower `{name}` or pass more of them."
+        )
+
+
+def check_positive(value: Any, name: str) -> None:
+    """Check a constructor parameter that is a finite number above 0."""
+    check_nonnegative(value, name)
+    if value == 0:
+        raise ValueError(f"`{name}` must be above 0; got {value!r}.")
+
+
+def check_share(value: Any, name: str) -> None:
+    """Check a constructor parameter that is a number from 0 to 1."""
+    check_scalar(value, name, numbers.Real, min_val=0, max_val=1)
+    check_nonnegative(value, name)
+
+
+def check_open_share(value: Any, name: str) -> None:
+    """Check a constructor parameter that is a number between 0 and 1, and neither."""
+    check_scalar(value, name, numbers.Real)
+    if not 0 < value < 1:
+        raise ValueError(f"`{name}` must lie between 0 and 1; got {value}.")
+
+
+def check_sizes(value: Any, name: str) -> None:
+    """Check a constructor parameter that holds several sizes, or none."""
+    try:
+        sizes = list(value)
+    except TypeError:
+        raise TypeError(
+            f"`{name}` must be a tuple of integers, as in (128, 128), or (); got {value!r}."
+        ) from None
+    for size in sizes:
+        check_count(size, f"each of {name}")
+
+
+def check_costs(
+    costs: Any,
+    labels: np.ndarray,
+    *,
+    quality: np.ndarray,
+    complete: bool = False,
+    name: str = "costs",
+) -> np.ndarray:
+    """Bring costs into an array of shape (n_models,) or (n_prompts, n_models).
+
+    `labels` are the models in the order of the result. Costs given per call may be NaN where the
+    quality is NaN too, unless they are to be `complete`: a call that was not made has no cost.
+    """
+    if isinstance(costs, Mapping):
+        _check_named(costs, labels, name)
+        costs = [costs[label] for label in labels.tolist()]
+    elif hasattr(costs, "columns"):
+        _check_named(costs.columns, labels, name)
+        costs = costs[labels.tolist()]
+    elif hasattr(costs, "index") and hasattr(costs, "loc"):
+        _check_named(costs.index, labels, name)
+        costs = costs.loc[labels.tolist()]
+    if np.ndim(costs) not in {1, 2} or np.asarray(costs).dtype.kind not in "iufbO":
+        raise ValueError(f"`{name}` must be numbers, one per model or one per call; got {costs!r}.")
+    checked: np.ndarray = check_array(
+        costs, dtype=FLOATS, ensure_2d=False, ensure_all_finite=False, input_name=name
+    )
+    n_models = len(labels)
+    if checked.shape not in {(n_models,), quality.shape}:
+        got = f"{len(checked)} entries" if checked.ndim == 1 else f"shape {checked.shape}"
+        raise ValueError(
+            f"`{name}` has {got} but there are {n_models} models (columns of quality); pass one "
+            "cost per model, or an array of shape (n_samples, n_models). Note that "
+            "cross-validation slices a parameter that is as long as the data."
+        )
+    by_call = checked.ndim == 2 and not complete
+    not_run = np.isnan(quality) if by_call else False
+    # A comparison with NaN is False, so that NaN and infinity fail here too.
+    bad = ~((checked >= 0) & (checked < np.inf)) & ~(np.isnan(checked) & not_run)
+    if bad.any():
+        at = tuple(np.argwhere(bad)[0].tolist())
+        raise ValueError(
+            f"`{name}` must be finite and at least 0; got {checked[at]} for model "
+            f"{labels.tolist()[at[-1]]!r}{f' in row {at[0]}' if checked.ndim == 2 else ''}."
+            + (
+                " Only calls that were not made (NaN quality) may have a cost of NaN."
+                if by_call
+                else ""
+            )
+        )
+    return checked
+
+
+def _check_named(names: Any, labels: np.ndarray, argument: str) -> None:
+    missing = [label for label in labels.tolist() if label not in names]
+    if missing:
+        raise ValueError(
+            f"`{argument}` has no entry for model(s) {listing(missing)}; it names "
+            f"{listing(names)}. Names of models come from the columns of `y` when it is a "
+            "DataFrame; otherwise models go by number from 0."
+        )
+
+
+def _is_price(value: object) -> bool:
+    return isinstance(value, numbers.Real) and 0 <= float(value) < np.inf
