@@ -99,7 +99,7 @@ class Trial:
     def scores(self, router, rows, models, pool=None):
         """Score a router on prompts, for the pool of these models."""
         y, costs = self.cells(rows, models)
-        y, error, costs, routing_costs = router._curve_inputs(
+        y, error, costs, routing_costs = router.curve_inputs(
             self.data.X[rows], y, costs, pool, None
         )
         scores, heights = score_curve(y, error, costs, routing_costs, self.grid)

@@ -48,12 +48,12 @@ def distinct_centers(centers: np.ndarray) -> np.ndarray:
     return distinct
 
 
-def far_distance(X: np.ndarray, quantiles: np.ndarray, alpha: float) -> float:
-    """Distance beyond which a share `alpha` of rows lies, from quantiles of their distances.
+def far_distance(X: np.ndarray, quantiles: np.ndarray, far_share: float) -> float:
+    """Distance beyond which a share `far_share` of rows lies, from quantiles of their distances.
 
     It is never below what rounding in single precision makes of rows like `X`.
     """
-    distance = np.interp(1 - alpha, np.linspace(0, 1, len(quantiles)), quantiles)
+    distance = np.interp(1 - far_share, np.linspace(0, 1, len(quantiles)), quantiles)
     length = np.sqrt(np.mean(np.einsum("nd,nd->n", X, X, dtype=np.float64)))
     return float(max(distance, _SINGLE_ROUNDING * length))
 
@@ -131,3 +131,30 @@ def mean_errors(sums: np.ndarray, counts: np.ndarray, shares: np.ndarray) -> np.
     overall = (weights * means).sum(axis=-1) / weights.sum(axis=-1)
     filled: np.ndarray = np.where(counts > 0, means, overall[..., None])
     return filled
+
+
+def in_proportion(
+    cost: float, means: np.ndarray, features: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    """Scale costs by cluster to a mean cost; the same cost in all clusters if they are all 0.
+
+    Parameters
+    ----------
+    cost : float
+        Mean cost on the given prompts.
+    means : ndarray of shape (n_clusters,)
+        Costs by cluster, up to a factor.
+    features : ndarray of shape (n_prompts,) or (n_prompts, n_features)
+        Cluster of each prompt, or its features, of which the first are responsibilities.
+    weights : ndarray of shape (n_prompts,)
+        Weights of the prompts, which sum to 1.
+
+    Returns
+    -------
+    costs : ndarray of shape (n_clusters,)
+    """
+    if features.ndim == 1:
+        mean = weights @ means[features]
+    else:
+        mean = weights @ (features[:, : len(means)].astype(np.float64) @ means)
+    return cost * means / mean if mean > 0 else np.full(len(means), cost)

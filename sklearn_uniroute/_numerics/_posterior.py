@@ -286,8 +286,8 @@ class ClusterSums(NamedTuple):
     sizes: np.ndarray
     error_sums: np.ndarray
     error_counts: np.ndarray
-    information: list[np.ndarray] | None
-    moments: np.ndarray | None
+    information: list[np.ndarray] | None = None
+    moments: np.ndarray | None = None
     cost_sums: Any = None
     cost_counts: Any = None
 

@@ -5,12 +5,14 @@ one. The last of all ties go to the model that stands first.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from functools import cache
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import expit
+from sklearn.metrics.pairwise import PAIRED_DISTANCES, paired_distances
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import gen_batches
 from threadpoolctl import ThreadpoolController
@@ -201,6 +203,32 @@ class FeaturePredictor(Predictor):
         return estimate_errors(clusters, self.cost_representation)
 
 
+class OwnPredictor(Predictor):
+    """Errors by a function of prompts and representations, for routers of one's own."""
+
+    def __init__(
+        self,
+        estimate: Callable[[np.ndarray, Any], np.ndarray],
+        representation: Any,
+        prices: np.ndarray,
+        n_features: int,
+    ) -> None:
+        self.estimate, self.representation = estimate, representation
+        self.prices, self.n_features = prices, n_features
+
+    def block(self, X: np.ndarray) -> np.ndarray:
+        error = np.asarray(self.estimate(X, self.representation), dtype=np.float64)
+        expected = len(X), len(self.prices)
+        if error.shape != expected:
+            raise ValueError(
+                f"`_estimate` returned an array of shape {error.shape}; expected {expected}, one "
+                "error for each prompt and model."
+            )
+        if not np.isfinite(error).all():
+            raise ValueError("`_estimate` returned errors that are NaN or infinite.")
+        return error
+
+
 class NetworkOutputs(NamedTuple):
     """A trained network, the positions of its models, and their rows of the output layer.
 
@@ -256,7 +284,10 @@ class NeighborPredictor(Predictor):
             members = np.flatnonzero(group == number)
             k = min(n_neighbors, run.sum())
             search = NearestNeighbors(n_neighbors=k, metric=metric, algorithm="brute")
-            self._searches.append((members, errors[np.ix_(members, run)], search.fit(prompts[run])))
+            candidates = prompts[run]
+            self._searches.append(
+                (members, errors[np.ix_(members, run)], candidates, search.fit(candidates))
+            )
 
     def errors(self, X: np.ndarray) -> np.ndarray:
         # scikit-learn searches block by block itself.
@@ -265,14 +296,18 @@ class NeighborPredictor(Predictor):
     def block(self, X: np.ndarray) -> np.ndarray:
         error = np.empty((len(X), len(self.prices)))
         X = X.astype(self.prompts.dtype, copy=False)
-        for members, known, search in self._searches:
-            error[:, members] = self._neighbor_means(X, known, search)
+        for members, known, candidates, search in self._searches:
+            error[:, members] = self._neighbor_means(X, known, candidates, search)
         return error
 
     def _neighbor_means(
-        self, X: np.ndarray, errors: np.ndarray, search: NearestNeighbors
+        self,
+        X: np.ndarray,
+        errors: np.ndarray,
+        candidates: np.ndarray,
+        search: NearestNeighbors,
     ) -> np.ndarray:
-        """Mean over the neighbours of each model's `errors` on them."""
+        """Mean over the neighbours of the `errors` of each model on them."""
         k = search.n_neighbors
         n_found = min(k + _TIES, search.n_samples_fit_)
         # Several threads would settle equal distances differently from batch to batch.
@@ -286,6 +321,8 @@ class NeighborPredictor(Predictor):
         if self.weights == "uniform":
             weight = np.ones_like(distance)
         else:
+            if self.metric in PAIRED_DISTANCES:
+                distance = exact_distances(X, candidates, neighbor, self.metric)
             same = distance == 0
             with np.errstate(divide="ignore"):
                 weight = np.where(same.any(axis=1, keepdims=True), same, 1 / distance)
@@ -293,8 +330,35 @@ class NeighborPredictor(Predictor):
         total = np.zeros((len(errors), len(X)))
         for place in range(k):
             total += errors[:, neighbor[:, place]] * weight[:, place]
-        means: np.ndarray = (total / weight.sum(axis=1)).T
-        return means
+        return (total / weight.sum(axis=1)).T
+
+
+def exact_distances(
+    X: np.ndarray, candidates: np.ndarray, neighbor: np.ndarray, metric: str
+) -> np.ndarray:
+    """Compute the distances of prompts to their neighbours from differences.
+
+    A search computes them from products, in which equal prompts may be apart by rounding.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_prompts, n_features)
+    candidates : ndarray of shape (n_candidates, n_features)
+    neighbor : ndarray of shape (n_prompts, n_neighbors)
+        Rows of the candidates.
+    metric : str
+        One of scikit-learn's paired distances.
+
+    Returns
+    -------
+    distance : ndarray of shape (n_prompts, n_neighbors), dtype float64
+    """
+    distance = np.empty(neighbor.shape)
+    for rows in row_blocks(len(X)):
+        for place in range(neighbor.shape[1]):
+            near = candidates[neighbor[rows, place]]
+            distance[rows, place] = paired_distances(X[rows], near, metric=metric)
+    return distance
 
 
 def row_uniform(X: np.ndarray, seed: int) -> np.ndarray:

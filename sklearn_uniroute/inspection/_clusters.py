@@ -193,7 +193,7 @@ def excess_risk(
     )
 
 
-def drift_report(router: Any, X: ArrayLike, *, alpha: float = 0.01) -> Bunch:
+def drift_report(router: Any, X: ArrayLike, *, far_share: float = 0.01) -> Bunch:
     """Compare new prompts with those that a router was fitted on.
 
     Parameters
@@ -234,14 +234,14 @@ def drift_report(router: Any, X: ArrayLike, *, alpha: float = 0.01) -> Bunch:
     """
     check_is_fitted(router)
     check_has_clusters(router)
-    check_share(alpha, "alpha")
+    check_share(far_share, "far_share")
     X = check_prompts(router, X)
     distances, labels = center_distances(X, NearestCluster(router.cluster_centers_))
     sizes = router.cluster_sizes_
     counts = np.bincount(labels, minlength=len(sizes))
     seen = counts + sizes > 0
     share, training_share = counts / counts.sum(), router.cluster_shares_
-    far = np.flatnonzero(distances > far_distance(X, router.distance_quantiles_, alpha))
+    far = np.flatnonzero(distances > far_distance(X, router.distance_quantiles_, far_share))
     return Bunch(
         share=share,
         training_share=training_share,

@@ -129,7 +129,7 @@ class DeferralCurveDisplay:
         """
         estimator, X = last_router(estimator, X)
         check_drawable(costs is not None or estimator.costs_ is not None)
-        y, error, costs, routing_costs = estimator._curve_inputs(X, y, costs, pool, sample_weight)
+        y, error, costs, routing_costs = estimator.curve_inputs(X, y, costs, pool, sample_weight)
         return cls.from_predictions(
             y,
             error,
@@ -253,7 +253,7 @@ class DeferralCurveDisplay:
             check_drawable(costs is not None or router.costs_ is not None)
             paid: Any = costs
             paid = _safe_indexing(paid, test) if np.ndim(paid) == 2 else paid
-            y_test, error, paid, routing_costs = router._curve_inputs(
+            y_test, error, paid, routing_costs = router.curve_inputs(
                 X_test, _safe_indexing(y, test), paid, None, None
             )
             inputs = check_curve_inputs(y_test, error, paid, routing_costs, None)

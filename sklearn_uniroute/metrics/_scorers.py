@@ -135,7 +135,7 @@ class DeferralScorer:
         index = check_pool(pool, router.models_)
         if pool is not None:
             y, costs = (_of_pool(values, index, len(router.models_)) for values in (y, costs))
-        y, error, costs, routing_costs = router._curve_inputs(X, y, costs, pool, sample_weight)
+        y, error, costs, routing_costs = router.curve_inputs(X, y, costs, pool, sample_weight)
         score = self._metric(
             y,
             error,

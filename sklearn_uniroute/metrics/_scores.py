@@ -9,12 +9,13 @@ from sklearn_uniroute.metrics._curve import (
     check_curve_inputs,
     check_range,
     curve_points,
+    has_range,
     least_cost,
     mean_height,
     model_means,
 )
 from sklearn_uniroute.utils._typing import Costs
-from sklearn_uniroute.utils._validation import check_share
+from sklearn_uniroute.utils._validation import check_sample_weight, check_share
 
 
 def deferral_curve(
@@ -148,6 +149,25 @@ def deferral_area_score(
     check_range(model_costs)
     cost, quality, _ = curve_points(*inputs)
     return mean_height(cost, quality, model_costs.min(), model_costs.max())
+
+
+def curve_score(
+    y: np.ndarray,
+    error: np.ndarray,
+    costs: np.ndarray | None,
+    routing_costs: np.ndarray | None = None,
+    sample_weight: ArrayLike | None = None,
+) -> float:
+    """Area under the deferral curve, or quality at a cost weight of 0 if there is no area."""
+    if costs is None or not has_range(
+        model_means(costs, check_sample_weight(sample_weight, len(y)))
+    ):
+        single = np.zeros(error.shape[1])
+        _, quality, _ = deferral_curve(y, error, single, sample_weight=sample_weight)
+        return float(quality[-1])
+    return deferral_area_score(
+        y, error, costs, routing_costs=routing_costs, sample_weight=sample_weight
+    )
 
 
 def quality_neutral_cost(

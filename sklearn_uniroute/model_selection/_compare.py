@@ -242,7 +242,7 @@ def _run_trial(
             X_val = X[split.validation]
             router.fit(X[split.training], y_known, costs=training_costs, X_val=X_val)
             pool = add_unseen(router, y, costs, split.validation, unseen)
-            inputs.append(router._curve_inputs(X[split.test], y_test, test_costs, pool, None))
+            inputs.append(router.curve_inputs(X[split.test], y_test, test_costs, pool, None))
     known_costs = np.nanmean(np.atleast_2d(validation_costs), axis=0)
     for baseline in baselines:
         error, routing_costs = baseline_inputs(

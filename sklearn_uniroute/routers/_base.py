@@ -1,7 +1,8 @@
-"""What every router shares: the public methods, the pool of models and its prices."""
+"""The base class of all routers: the public methods, and what a router of one's own implements."""
 
-from copy import copy, deepcopy
-from functools import partial
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
 from typing import Any, ClassVar, NoReturn, Self
 
 import numpy as np
@@ -10,51 +11,128 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_uniroute._numerics._predictors import OwnPredictor, Predictor
+from sklearn_uniroute._numerics._routing import HullWalk, weight_within_budget
 from sklearn_uniroute.metrics._curve import model_means
+from sklearn_uniroute.metrics._scores import curve_score
 from sklearn_uniroute.routers._budget import (
-    BudgetMixin,
+    check_amount,
     check_has_costs,
     check_has_std,
     check_operating_point,
+    check_target,
+    operating_point,
+    settle,
+    terms_to_keep,
+    weight_for_quality,
 )
-from sklearn_uniroute.routers._dask import map_rows
-from sklearn_uniroute.routers._pool import PoolMixin
-from sklearn_uniroute.routers._pool_view import PoolViewMixin
-from sklearn_uniroute.routers._score import curve_score
-from sklearn_uniroute.routers._unchanged import unchanged_on_error
+from sklearn_uniroute.routers._dask import map_rows, predict_error_blocks
+from sklearn_uniroute.routers._pool import (
+    check_cost,
+    check_evidence,
+    check_not_known,
+    check_removable,
+    drop_rows,
+    pool_columns,
+    pool_html,
+    put_rows,
+)
 from sklearn_uniroute.serving._routing_table import RoutingTable
-from sklearn_uniroute.utils._typing import Costs, Label, Pool
+from sklearn_uniroute.utils._optional import import_optional
+from sklearn_uniroute.utils._typing import Costs, Label, Pool, RandomState
 from sklearn_uniroute.utils._validation import (
     check_costs,
     check_count,
+    check_new_name,
     check_pool,
     check_prompts,
     check_quality,
     check_sample_weight,
     check_training_prompts,
     check_validation_prompts,
+    find_model,
     is_dask,
     model_labels,
     select_columns,
 )
 
 
-class BaseRouter(PoolMixin, PoolViewMixin, BudgetMixin, BaseEstimator):
+class BaseRouter(BaseEstimator):
     """Base class of all routers.
 
-    A subclass sets `_evidence_arrays`, the names of its fitted arrays with one row per model, and
-    implements
+    Subclass it to build a router of your own. The router implements
 
-    - ``_fit_features(X, errors, rng)``: learn the features of prompts, Phi;
-    - ``_fit_evidence(X, errors)``: set the evidence arrays for the training models, once the
-      validation prompts are known;
-    - ``_evidence(val_errors, X_val, position)``: the rows of one model, as a mapping from array
-      name to row. Added to what the model at `position` has, unless that is None. `X_val` is None
-      for the router's own validation prompts;
-    - ``_predictor(index)``: the :class:`Predictor` of the models at the positions `index`.
+    - ``_represent(X, errors)``: the representation of one model, an array of shape
+      (n_outputs,), from its errors of shape (n_prompts,) on the prompts `X`. The errors have no
+      NaN: prompts on which the model was not run are left out;
+    - ``_estimate(X, representation)``: the errors, of shape (n_prompts, n_models), that models with
+      a `representation` of shape (n_models, n_outputs) are expected to make on the prompts `X`.
+      The estimates for a prompt must not depend on the other prompts;
+    - optionally ``_fit_features(X, errors, rng)``: learn what all models share from the training
+      prompts and the errors on them, of shape (n_prompts, n_models) with NaN where a model was not
+      run. Set attributes whose names begin or end with an underscore. `rng` is a RandomState.
 
-    It never validates again what the public methods have checked.
+    All public methods work from these, and so do tables, searches and comparisons. Arguments have
+    been checked when a method is called. A representation may be any other object, such as a fitted
+    regressor; `representation` is then a list. A router with parameters of its own needs an
+    ``__init__`` that takes and stores them, as any scikit-learn estimator, and the four parameters
+    below as well.
+
+    Parameters
+    ----------
+    cost_weight : float, default=0.0
+        Error that one unit of cost is worth, lambda of the paper, in error per unit of cost.
+    budget : float, default=None
+        Mean cost per prompt to keep to instead of a `cost_weight`, in the unit of the costs.
+    n_validation : int, default=400
+        Maximum number of training prompts that serve as validation prompts if `fit` is not given
+        `X_val`. None takes all training prompts.
+    random_state : int, RandomState instance or None, default=None
+        Seed for the choice of validation prompts.
+
+    Attributes
+    ----------
+    models_ : ndarray of shape (n_models,)
+        Names of the models: training models, then added models.
+    costs_ : ndarray of shape (n_models,) or None
+        Mean cost of each model per prompt.
+    representation_ : ndarray of shape (n_models, n_outputs) or list
+        Representation of each model.
+    X_val_ : ndarray of shape (n_validation_prompts, n_features)
+        Validation prompts.
+    validation_indices_ : ndarray of shape (n_validation_prompts,) or None
+        Rows of the validation prompts in the training prompts: run a new model on these. None if
+        `fit` was given `X_val`.
+    validation_weights_ : ndarray of shape (n_validation_prompts,)
+        Weight of each validation prompt in an average over the training distribution.
+    n_features_in_ : int
+        Number of features seen during `fit`.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the features seen during `fit`. Defined only if `X` has feature names that are all
+        strings.
+
+    See Also
+    --------
+    sklearn_uniroute.utils.check_router : Check that a router keeps the promises of this package.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_uniroute.datasets import make_routing_data
+    >>> from sklearn_uniroute.routers import BaseRouter
+    >>> class MeanRouter(BaseRouter):
+    ...     def _represent(self, X, errors):
+    ...         return errors.mean(keepdims=True)
+    ...
+    ...     def _estimate(self, X, representation):
+    ...         return np.tile(representation[:, 0], (len(X), 1))
+    >>> data = make_routing_data(n_prompts=200, n_models=3, random_state=0)
+    >>> router = MeanRouter().fit(data.X, data.y, costs=data.costs)
+    >>> router.predict(data.X[:2], cost_weight=0.01)
+    array([0, 0])
     """
+
+    __module__ = "sklearn_uniroute.routers"
 
     __metadata_request__fit: ClassVar = {"costs": True, "X_val": True}
     __metadata_request__predict: ClassVar = {
@@ -66,7 +144,27 @@ class BaseRouter(PoolMixin, PoolViewMixin, BudgetMixin, BaseEstimator):
     __metadata_request__decision_function: ClassVar = {"pool": True, "cost_weight": True}
     __metadata_request__score: ClassVar = {"costs": True, "pool": True}
 
-    _evidence_arrays: tuple[str, ...] = ("representation_",)
+    # Public arrays with one row per model, beside `models_` and `costs_`.
+    _row_attributes: tuple[str, ...] = ("representation_",)
+    # What is known of each model by name: arrays or lists with one row per model.
+    _evidence: dict[str, Any]
+    # Whether models were added or removed since the router was fitted.
+    _pool_changed = False
+    # Whether a budget is met by mixing cost weights where a call does not say so.
+    _randomizes = False
+
+    def __init__(
+        self,
+        *,
+        cost_weight: float = 0.0,
+        budget: float | None = None,
+        n_validation: int | None = 400,
+        random_state: RandomState = None,
+    ) -> None:
+        self.cost_weight = cost_weight
+        self.budget = budget
+        self.n_validation = n_validation
+        self.random_state = random_state
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -74,6 +172,9 @@ class BaseRouter(PoolMixin, PoolViewMixin, BudgetMixin, BaseEstimator):
         tags.target_tags.multi_output = True
         tags.target_tags.single_output = False
         return tags
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "representation_")
 
     def fit(
         self,
@@ -83,46 +184,50 @@ class BaseRouter(PoolMixin, PoolViewMixin, BudgetMixin, BaseEstimator):
         *,
         X_val: ArrayLike | None = None,
     ) -> Self:
-        """Fit the router on prompts and on what the training models got right.
+        """Fit the router on prompts and the correctness of the training models.
 
         Parameters
         ----------
         X : array-like or dask array of shape (n_prompts, n_features)
-            Prompt embeddings. Routers over clusters fit a dask array from sums over its blocks, of
-            which nothing else is gathered, and a sample of prompts; see :doc:`/scaling`.
+            Prompt embeddings. Routers over clusters fit a dask array from sums over its blocks and
+            a sample of its rows; see :doc:`/scaling`.
         y : array-like or DataFrame of shape (n_prompts, n_models)
-            Correctness, or any quality of which more is better, of each training model on each
-            prompt; NaN where a model was not run. The columns of a DataFrame name the models,
-            which otherwise go by number from 0.
+            Correctness of each training model on each prompt, or any quality where more is better.
+            NaN means that the model was not run. The columns of a DataFrame name the models;
+            otherwise models are numbered from 0.
         costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or \
                 DataFrame, default=None
-            Cost of each model, or of each call (then a model's mean counts), in any unit, by
-            name where models have names. NaN only for calls that were not made. Without costs
-            the router minimises the error alone.
+            Cost of each model, or of each call (a model's cost is then its mean), in any unit. By
+            name where models have names. A call may have a cost of NaN only if it was not made.
+            Without costs the router minimises the error alone.
         X_val : array-like of shape (n_validation_prompts, n_features), default=None
-            The validation prompts, on which models to be added are run. By default the router
-            chooses them among `X`.
+            Validation prompts, on which new models are run before they are added. By default, the
+            router chooses them among `X`.
 
         Returns
         -------
         self : object
-            The fitted router.
+            Fitted router.
 
         Raises
         ------
         ValueError
-            If shapes or names disagree, a model has no observed quality, or costs are negative or
-            not finite. A router that was fitted before then stays as it was.
+            If shapes or names disagree, if a model has no observed quality, or if costs are
+            negative or not finite. A router that was fitted before keeps its state.
+        TypeError
+            If a subclass overrides a method that would not be used.
         """
         if is_dask(X) or is_dask(y):
             return self._fit_blocks(X, y, costs, X_val)
         with unchanged_on_error(self):
+            check_overrides(type(self))
             self._check_params()
             labels = None if y is None else model_labels(y)
             X = check_training_prompts(self, X, y)
             y = check_quality(y, n_prompts=len(X), labels=labels)
             self.models_ = np.arange(y.shape[1]) if labels is None else labels
             self._pool_changed = False
+            self._has_classes = have_classes(y)
             self.costs_ = None
             if costs is not None:
                 costs = check_costs(costs, self.models_, quality=y)
@@ -136,7 +241,7 @@ class BaseRouter(PoolMixin, PoolViewMixin, BudgetMixin, BaseEstimator):
             self._set_validation_prompts(X, X_val, rng)
             self._fit_evidence(X, errors)
             self._fit_costs(X, costs)
-            self.mixing_seed_ = int(rng.randint(2**31))
+            self._mixing_seed = int(rng.randint(2**31))
         return self
 
     def predict(
@@ -146,7 +251,7 @@ class BaseRouter(PoolMixin, PoolViewMixin, BudgetMixin, BaseEstimator):
         *,
         cost_weight: float | None = None,
         budget: float | None = None,
-        randomize: bool = False,
+        randomize: bool | None = None,
     ) -> np.ndarray | Any:
         """Choose a model for each prompt.
 
@@ -155,44 +260,45 @@ class BaseRouter(PoolMixin, PoolViewMixin, BudgetMixin, BaseEstimator):
         X : array-like or dask array of shape (n_prompts, n_features)
             Prompt embeddings.
         pool : sequence of model names, default=None
-            The models to choose among, in any order; all that the router knows by default.
+            Models to choose among, in any order. By default, all models of the router.
         cost_weight : float, default=None
-            Error that a unit of cost is worth, lambda of the paper; by default as constructed.
+            Error that one unit of cost is worth, lambda of the paper. By default, the value set at
+            construction.
         budget : float, default=None
-            Mean cost per prompt to keep to, in the unit of the costs, instead of a `cost_weight`;
-            see :meth:`cost_weight_for_budget`. It is kept on the prompts that the router knows;
-            the cost of others differs from it as they differ from these. By default as constructed.
-        randomize : bool, default=False
-            Whether to spend a budget in full: the mean cost moves in steps, and a share of the
-            prompts, picked at random but the same ones each time, goes by the step beyond the
-            budget, such that the expected cost is the budget. A ZeroRouter always does.
+            Mean cost per prompt to keep to instead of a `cost_weight`, in the unit of the costs;
+            see :meth:`cost_weight_for_budget`. The budget holds on the training prompts; on new
+            prompts the mean cost may deviate. By default, the value set at construction.
+        randomize : bool, default=None
+            Whether to meet the budget exactly in expectation, by routing a reproducible random
+            share of the prompts at the next cost weight. By default True for a ZeroRouter with a
+            budget, and False otherwise.
 
         Returns
         -------
         chosen : ndarray or dask array of shape (n_prompts,)
-            Names of the chosen models. Ties go to the lower cost, then to the lower error, then
-            to the model registered first.
+            Names of the chosen models. Ties go to the lower cost, then to the lower error, then to
+            the model that was registered first.
 
         Raises
         ------
         ValueError
-            If the pool has unknown or repeated models, `cost_weight` and `budget` are both
-            given, either needs costs that the router does not have, the budget is below the
-            least mean cost that can be reached, or `randomize` has no budget to meet.
+            If the pool has unknown or repeated models, if both `cost_weight` and `budget` are
+            given, if either needs costs that the router does not have, if the budget is below the
+            lowest mean cost that can be reached, or if `randomize` is True without a budget.
 
         References
         ----------
         "Universal Model Routing for Efficient LLM Inference", arXiv 2502.08773, eq. 8.
         """
         check_is_fitted(self)
-        # Registration order, so that the pool's own order never decides a tie.
+        # Registration order, so that the order of the pool never decides a tie.
         index = np.sort(check_pool(pool, self.models_))
         if is_dask(X):
             table = self.routing_table(
                 pool, cost_weight=cost_weight, budget=budget, randomize=randomize
             )
             return map_rows(table.route_many, X, self.n_features_in_, self.models_[index].dtype)
-        point = self._operating_point(index, cost_weight, budget, randomize)
+        point = operating_point(self, index, cost_weight, budget, randomize)
         X = check_prompts(self, X)
         return self.models_[index[point.choose(self._predictor(index), X)]]
 
@@ -206,23 +312,22 @@ class BaseRouter(PoolMixin, PoolViewMixin, BudgetMixin, BaseEstimator):
         X : array-like or dask array of shape (n_prompts, n_features)
             Prompt embeddings.
         pool : sequence of model names, default=None
-            The models, all that the router knows by default.
+            Models to predict for. By default, all models of the router.
         return_std : bool, default=False
-            Whether to return standard errors as well, how far the errors of the prompts like
-            this one may be from the estimates.
+            Whether to also return standard errors.
 
         Returns
         -------
         error : ndarray or dask array of shape (n_prompts, n_pool)
-            Predicted errors, the models in the order of `pool`, in the dtype of `X`.
+            Predicted errors, with the models in the order of `pool`, in the dtype of `X`.
         std : ndarray or dask array of shape (n_prompts, n_pool)
-            Their standard errors. Only if `return_std` is True.
+            Standard errors of the predicted errors. Only returned if `return_std` is True.
 
         Raises
         ------
         ValueError
-            If the pool is empty or has unknown or repeated models, or standard errors are asked
-            of a router that does not estimate them.
+            If the pool is empty or has unknown or repeated models, or if `return_std` is True and
+            the router has no standard errors.
 
         References
         ----------
@@ -233,16 +338,7 @@ class BaseRouter(PoolMixin, PoolViewMixin, BudgetMixin, BaseEstimator):
         if return_std:
             check_has_std(getattr(self, "representation_std_", None))
         if is_dask(X):
-            # Changes make new arrays, so that the copy stays what the router is now.
-            labels = self.models_[index].tolist()
-            parts = [
-                partial(_predicted_part, copy(self), labels, return_std, part)
-                for part in range(1 + return_std)
-            ]
-            dtype = np.float32 if X.dtype == np.float32 else np.float64
-            n_columns = len(labels)
-            blocks = [map_rows(part, X, self.n_features_in_, dtype, n_columns) for part in parts]
-            return tuple(blocks) if return_std else blocks[0]
+            return predict_error_blocks(self, X, self.models_[index].tolist(), return_std)
         X = check_prompts(self, X)
         error = self._predictor(index).errors(X).astype(X.dtype, copy=False)
         if return_std:
@@ -257,18 +353,18 @@ class BaseRouter(PoolMixin, PoolViewMixin, BudgetMixin, BaseEstimator):
         X : array-like of shape (n_prompts, n_features)
             Prompt embeddings.
         pool : sequence of model names, default=None
-            The models, all that the router knows by default.
+            Models to predict for. By default, all models of the router.
 
         Returns
         -------
         cost : ndarray of shape (n_prompts, n_pool)
-            Predicted costs, the models in the order of `pool`, in the unit of the router's costs.
-            The same for all prompts, unless the router was set up to tell them apart.
+            Predicted costs, with the models in the order of `pool`, in the unit of the costs. A
+            model has the same cost for all prompts unless `cost_model` is "cluster".
 
         Raises
         ------
         ValueError
-            If the router has no costs, or the pool is empty or has unknown or repeated models.
+            If the router has no costs, or if the pool is empty or has unknown or repeated models.
         """
         check_is_fitted(self)
         check_has_costs(self.costs_)
@@ -280,34 +376,39 @@ class BaseRouter(PoolMixin, PoolViewMixin, BudgetMixin, BaseEstimator):
     def decision_function(
         self, X: ArrayLike, pool: Pool | None = None, *, cost_weight: float | None = None
     ) -> np.ndarray:
-        """Compute the score whose highest value names the chosen model, but for ties.
-
-        A ZeroRouter that mixes two models to meet a budget chooses between them at random instead.
+        """Compute the score of each model on each prompt; the highest score is chosen.
 
         Parameters
         ----------
         X : array-like of shape (n_prompts, n_features)
             Prompt embeddings.
         pool : sequence of model names, default=None
-            The models, all that the router knows by default.
+            Models to score. By default, all models of the router.
         cost_weight : float, default=None
-            Error that a unit of cost is worth; by default as constructed, or what meets the
-            budget set at construction.
+            Error that one unit of cost is worth. By default, the value set at construction, or the
+            cost weight that meets the budget set at construction.
 
         Returns
         -------
         score : ndarray of shape (n_prompts, n_pool)
-            ``-(error + cost_weight * cost)``, in double precision; where the router falls back
-            to one model, only that this model's is the highest.
+            ``-(error + cost_weight * cost)``, in double precision. On prompts that fall back to one
+            model, only the order of the scores is meaningful. A ZeroRouter that mixes two models to
+            meet a budget does not follow the scores.
 
         Raises
         ------
         ValueError
-            As :meth:`predict` does.
+            For the same reasons as :meth:`predict`.
+
+        Notes
+        -----
+        ``cross_val_predict(..., method="decision_function")`` gives out-of-fold scores where `y`
+        holds 0 and 1. scikit-learn replaces other values by class numbers before it calls `fit`;
+        use ``method="predict_error"`` for graded quality and for NaN.
         """
         check_is_fitted(self)
         index = check_pool(pool, self.models_)
-        cost_weight, budget = self._settle(cost_weight, None)
+        cost_weight, budget = settle(self, cost_weight, None)
         check_operating_point(cost_weight, budget, has_costs=self.costs_ is not None)
         if budget is not None:
             cost_weight = self.cost_weight_for_budget(budget, pool)
@@ -315,51 +416,17 @@ class BaseRouter(PoolMixin, PoolViewMixin, BudgetMixin, BaseEstimator):
         error, costs = self._predictor(index).terms(X)
         return -(error + cost_weight * costs)
 
-    def routing_table(
-        self,
-        pool: Pool | None = None,
-        *,
-        cost_weight: float | None = None,
-        budget: float | None = None,
-        randomize: bool = False,
-    ) -> RoutingTable:
-        """Freeze the router and a pool for the request path.
-
-        Parameters
-        ----------
-        pool : sequence of model names, default=None
-            The models to choose among, all that the router knows by default.
-        cost_weight : float, default=None
-            Error that a unit of cost is worth; by default as constructed.
-        budget : float, default=None
-            Mean cost per prompt to keep to instead, as in :meth:`predict`.
-        randomize : bool, default=False
-            Whether to spend a budget in full, as in :meth:`predict`.
-
-        Returns
-        -------
-        table : RoutingTable
-            It chooses as :meth:`predict` does now, whatever happens to the router later.
-
-        Raises
-        ------
-        ValueError
-            As :meth:`predict` does.
-        """
-        check_is_fitted(self)
-        index = np.sort(check_pool(pool, self.models_))
-        point = self._operating_point(index, cost_weight, budget, randomize)
-        # By rising cost, ties go to the first; not where costs differ from prompt to prompt.
-        order = index[np.argsort(self._prices(index), kind="stable")]
-        predictor = self._predictor(order)
-        if not predictor.shares_costs:
-            order, predictor = index, self._predictor(index)
-        return RoutingTable(
-            deepcopy(predictor),
-            self.models_[order].tolist(),
-            has_costs=self.costs_ is not None,
-            operating_point=point,
-        )
+    @property
+    def classes_(self) -> np.ndarray:
+        """Positions of the models, by which scikit-learn orders out-of-fold scores."""
+        if not getattr(self, "_has_classes", False):
+            raise AttributeError(
+                "a router has `classes_` only once it is fitted on a `y` of 0 and 1 in which each "
+                "model is right at least once. cross_val_predict with "
+                "method='decision_function' replaces other values by class numbers; use "
+                "method='predict_error' instead."
+            )
+        return np.arange(len(self.models_))
 
     def score(
         self,
@@ -369,26 +436,26 @@ class BaseRouter(PoolMixin, PoolViewMixin, BudgetMixin, BaseEstimator):
         pool: Pool | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> float:
-        """Compute the area under the deferral curve over the given prompts.
+        """Compute the area under the deferral curve on the given prompts.
 
-        The curve runs over all cost weights, so that the router's own setting plays no part.
-        Where the models have no costs, or all one cost, there is no area, and the score is the
-        average quality at a cost weight of 0.
+        The curve covers all cost weights, so `cost_weight` and `budget` play no part. Without
+        costs, or if all models have the same cost, there is no area; the score is then the mean
+        quality at a cost weight of 0.
 
         Parameters
         ----------
         X : array-like of shape (n_prompts, n_features)
             Prompt embeddings.
         y : array-like or DataFrame of shape (n_prompts, n_pool)
-            Quality of each model, in the order of `pool`, or by name in a DataFrame; NaN where a
-            model was not run.
+            Quality of each model, in the order of `pool` or, in a DataFrame, by name. NaN means
+            that the model was not run.
         costs : array-like of shape (n_pool,) or (n_prompts, n_pool), mapping, Series or \
                 DataFrame, default=None
-            Costs to account with, by default the router's mean costs. Choices are made by them too
-            if there is one per model; costs per call are not known beforehand, so that choices
-            are then made by what the router predicts.
+            Costs that are paid. By default, the mean costs of the router. Costs per model also
+            decide the choices. Costs per call are not known beforehand, so the choices then follow
+            the costs that the router predicts.
         pool : sequence of model names, default=None
-            The models, all that the router knows by default.
+            Models to choose among. By default, all models of the router.
         sample_weight : array-like of shape (n_prompts,), default=None
             Weights of the prompts.
 
@@ -400,73 +467,53 @@ class BaseRouter(PoolMixin, PoolViewMixin, BudgetMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If shapes or names disagree, or for the reasons of the metric.
+            If shapes or names disagree, or for the same reasons as the metric.
         """
-        y, error, costs, routing_costs = self._curve_inputs(X, y, costs, pool, sample_weight)
+        y, error, costs, routing_costs = self.curve_inputs(X, y, costs, pool, sample_weight)
         return curve_score(y, error, costs, routing_costs, sample_weight)
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "representation_")
-
-    def _fit_blocks(self, X: Any, y: Any, costs: Costs | None, X_val: ArrayLike | None) -> Self:
-        check_sums_over_blocks(self)
-
-    def _check_params(self) -> None:
-        """Check the parameters set at construction; subclasses check theirs as well."""
-        check_operating_point(*self._settle(None, None), has_costs=True)
-        if self.n_validation is not None:
-            check_count(self.n_validation, "n_validation")
-
-    def _check_data(self, costs: np.ndarray | None) -> None:
-        """Check that the models and their costs suit the parameters."""
-
-    def _set_validation_prompts(
-        self, X: np.ndarray, X_val: np.ndarray | None, rng: np.random.RandomState
-    ) -> None:
-        if X_val is not None:
-            self.validation_indices_, self.X_val_ = None, X_val
-            self.validation_weights_ = np.ones(len(X_val))
-            return
-        n_validation = len(X) if self.n_validation is None else min(self.n_validation, len(X))
-        self.validation_indices_, self.validation_weights_ = self._choose_validation_prompts(
-            X, n_validation, rng
-        )
-        self.X_val_ = X[self.validation_indices_]
-
-    def _choose_validation_prompts(
-        self, X: np.ndarray, n_validation: int, rng: np.random.RandomState
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Draw rows of the training prompts, and what each of them counts in an average."""
-        return np.sort(rng.permutation(len(X))[:n_validation]), np.ones(n_validation)
-
-    def _fit_costs(self, X: np.ndarray, costs: np.ndarray | None) -> None:
-        """Learn how costs differ from prompt to prompt, where the router tells prompts apart."""
-
-    def _cost_rows(
-        self, cost: float | np.ndarray | None, X_val: np.ndarray | None = None
-    ) -> dict[str, Any]:
-        """Rows for the cost of one model: its mean, or what it is for each validation prompt."""
-        if isinstance(cost, np.ndarray):
-            weights = np.ones(len(cost)) if X_val is not None else self.validation_weights_
-            cost = model_means(cost[:, None], weights)[0]
-        return {} if cost is None else {"costs_": cost}
-
-    def _repriced_rows(self, cost: float | None, position: int) -> dict[str, Any]:
-        """Rows for the model at `position` once its mean cost is `cost`."""
-        return {"costs_": cost}
-
-    def _prices(self, index: np.ndarray) -> np.ndarray:
-        return np.zeros(len(index)) if self.costs_ is None else self.costs_[index]
-
-    def _curve_inputs(
+    def curve_inputs(
         self,
         X: ArrayLike,
         y: ArrayLike,
-        costs: Costs | None,
-        pool: Pool | None,
-        sample_weight: ArrayLike | None,
+        costs: Costs | None = None,
+        pool: Pool | None = None,
+        sample_weight: ArrayLike | None = None,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Bring what `score` takes into what the metrics take, with zeros for missing costs."""
+        """Compute the arrays that the functions of :mod:`sklearn_uniroute.metrics` take.
+
+        Parameters
+        ----------
+        X, y, costs, pool, sample_weight
+            As for :meth:`score`.
+
+        Returns
+        -------
+        y_true : ndarray of shape (n_prompts, n_pool)
+            Quality, with the models in the order in which the router knows them.
+        error_pred : ndarray of shape (n_prompts, n_pool)
+            Predicted errors.
+        costs : ndarray of shape (n_pool,) or (n_prompts, n_pool)
+            Costs that are paid; zeros without costs.
+        routing_costs : ndarray of shape (n_pool,) or (n_prompts, n_pool)
+            Costs that decide the choices.
+
+        Raises
+        ------
+        ValueError
+            If shapes or names disagree.
+
+        Examples
+        --------
+        >>> from sklearn_uniroute import KMeansRouter
+        >>> from sklearn_uniroute.datasets import make_routing_data
+        >>> from sklearn_uniroute.metrics import quality_neutral_cost
+        >>> data = make_routing_data(random_state=0)
+        >>> router = KMeansRouter(random_state=0).fit(data.X, data.y, costs=data.costs)
+        >>> y, error, costs, routing_costs = router.curve_inputs(data.X, data.y)
+        >>> quality_neutral_cost(y, error, costs, routing_costs=routing_costs) < 1
+        True
+        """
         check_is_fitted(self)
         index = check_pool(pool, self.models_)
         labels = self.models_[index]
@@ -484,7 +531,7 @@ class BaseRouter(PoolMixin, PoolViewMixin, BudgetMixin, BaseEstimator):
             costs = check_costs(costs, labels, quality=y)
             if costs.ndim == 1 or self.costs_ is None:
                 given = model_means(costs, check_sample_weight(sample_weight, len(y)))
-        # Registration order, so that the pool's own order never decides a tie.
+        # Registration order, so that the order of the pool never decides a tie.
         order = np.argsort(index)
         y, costs = y[:, order], costs[..., order]
         if given is not None:
@@ -492,17 +539,505 @@ class BaseRouter(PoolMixin, PoolViewMixin, BudgetMixin, BaseEstimator):
         error, routing_costs = self._predictor(index[order]).terms(X, given)
         return y, error, costs, routing_costs
 
+    def routing_table(
+        self,
+        pool: Pool | None = None,
+        *,
+        cost_weight: float | None = None,
+        budget: float | None = None,
+        randomize: bool | None = None,
+    ) -> RoutingTable:
+        """Freeze the router and a pool for the request path.
 
-def _predicted_part(
-    router: BaseRouter, pool: list[Label], return_std: bool, part: int, X: np.ndarray
-) -> np.ndarray:
-    """Errors or their standard errors, of one block."""
-    predicted = router.predict_error(X, pool, return_std=return_std)
-    block: np.ndarray = predicted[part] if return_std else predicted
-    return block
+        Parameters
+        ----------
+        pool : sequence of model names, default=None
+            Models to choose among. By default, all models of the router.
+        cost_weight : float, default=None
+            Error that one unit of cost is worth. By default, the value set at construction.
+        budget : float, default=None
+            Mean cost per prompt to keep to instead, as in :meth:`predict`.
+        randomize : bool, default=None
+            Whether to meet the budget exactly in expectation, as in :meth:`predict`.
+
+        Returns
+        -------
+        table : RoutingTable
+            Snapshot that chooses as :meth:`predict` does now. Later changes of the router do not
+            reach it.
+
+        Raises
+        ------
+        ValueError
+            For the same reasons as :meth:`predict`.
+        """
+        check_is_fitted(self)
+        index = np.sort(check_pool(pool, self.models_))
+        point = operating_point(self, index, cost_weight, budget, randomize)
+        # By rising cost, ties go to the first; not where costs differ from prompt to prompt.
+        order = index[np.argsort(self._prices(index), kind="stable")]
+        predictor = self._predictor(order)
+        if not predictor.shares_costs:
+            order, predictor = index, self._predictor(index)
+        return RoutingTable(
+            deepcopy(predictor),
+            self.models_[order].tolist(),
+            has_costs=self.costs_ is not None,
+            operating_point=point,
+        )
+
+    def cost_weight_for_budget(
+        self, budget: float, pool: Pool | None = None, X: ArrayLike | None = None
+    ) -> float:
+        """Find the lowest cost weight that keeps the mean cost within a budget.
+
+        The mean cost is a step function of the cost weight, and its steps are known, so no search
+        is needed. The result lies one millionth above a step, so that rounding cannot undo it.
+
+        Parameters
+        ----------
+        budget : float
+            Mean cost per prompt, in the unit of the costs.
+        pool : sequence of model names, default=None
+            Models to choose among. By default, all models of the router.
+        X : array-like of shape (n_prompts, n_features), default=None
+            Prompts on which to keep the budget. By default, the training prompts for routers over
+            clusters, and the validation prompts otherwise. Pass other prompts to a
+            KNeighborsRouter, whose validation prompts are their own neighbours.
+
+        Returns
+        -------
+        cost_weight : float
+            Cost weight, in error per unit of cost. It is 0 if the budget pays for the model of
+            lowest error on every prompt.
+
+        Raises
+        ------
+        ValueError
+            If the router has no costs, or if the budget is below the lowest mean cost that can be
+            reached. That is the cost of the cheapest model, or more if prompts fall back to a
+            dearer one.
+
+        References
+        ----------
+        "Universal Model Routing for Efficient LLM Inference", arXiv 2502.08773, appendix E.
+        """
+        check_is_fitted(self)
+        check_amount(budget, "budget", has_costs=self.costs_ is not None)
+        index = np.sort(check_pool(pool, self.models_))
+        if X is not None:
+            X = check_prompts(self, X)
+        return weight_within_budget(budget, *terms_to_keep(self, X, index))
+
+    def cost_weight_for_quality(
+        self,
+        quality: float,
+        pool: Pool | None = None,
+        X: ArrayLike | None = None,
+        *,
+        confidence: float | None = None,
+    ) -> float:
+        """Find the highest cost weight, hence the lowest cost, that reaches a mean quality.
+
+        Parameters
+        ----------
+        quality : float
+            Mean quality per prompt to reach; quality is one minus error.
+        pool : sequence of model names, default=None
+            Models to choose among. By default, all models of the router.
+        X : array-like of shape (n_prompts, n_features), default=None
+            Prompts on which to reach the quality, by default as in :meth:`cost_weight_for_budget`.
+            A KNeighborsRouter is overconfident on its validation prompts; pass other prompts to it.
+        confidence : float, default=None
+            Probability that the mean quality is reached, given how uncertain the errors of the
+            models are. Only for routers with standard errors. It does not account for the sampling
+            of the prompts. By default, the quality is reached in expectation.
+
+        Returns
+        -------
+        cost_weight : float
+            Cost weight, in error per unit of cost, halfway between two changes of the choices.
+
+        Raises
+        ------
+        ValueError
+            If the quality cannot be reached, if the router has no costs, if `confidence` is not
+            between 0 and 1, or if the router has no standard errors and `confidence` is given.
+
+        Examples
+        --------
+        >>> from sklearn_uniroute import KMeansRouter
+        >>> from sklearn_uniroute.datasets import make_routing_data
+        >>> data = make_routing_data(random_state=0)
+        >>> router = KMeansRouter(random_state=0).fit(data.X, data.y, costs=data.costs)
+        >>> expected = router.cost_weight_for_quality(0.8)
+        >>> sure = router.cost_weight_for_quality(0.8, confidence=0.95)
+        >>> sure < expected
+        True
+        """
+        check_is_fitted(self)
+        check_target(quality, confidence, has_costs=self.costs_ is not None)
+        if confidence is not None:
+            check_has_std(getattr(self, "representation_std_", None), "confidence")
+        index = np.sort(check_pool(pool, self.models_))
+        if X is not None:
+            X = check_prompts(self, X)
+        return weight_for_quality(self, quality, index, X, confidence)
+
+    def add_model(
+        self,
+        val_errors: ArrayLike,
+        *,
+        name: Label | None = None,
+        cost: ArrayLike | None = None,
+        X_val: ArrayLike | None = None,
+        replace: bool = False,
+    ) -> Self:
+        """Add a model from its errors on the validation prompts, without retraining.
+
+        Parameters
+        ----------
+        val_errors : array-like of shape (n_validation_prompts,)
+            Errors of the model (0 = right, 1 = wrong) on `X_val_`, or on `X_val` if it is given.
+            NaN means that the model was not run.
+        name : str or int, default=None
+            Name of the model. May be omitted if models are numbered: the next number is taken.
+        cost : float or array-like of shape (n_validation_prompts,), default=None
+            Mean cost of the model per prompt, or the cost of each call (NaN where the model was not
+            run), in the unit of the other costs. Required if the router has costs.
+        X_val : array-like of shape (n_validation_prompts, n_features), default=None
+            Prompts on which the model was run, if they are not `X_val_`. They need the features
+            that `fit` was given, hence those after the transformers of a pipeline.
+        replace : bool, default=False
+            Whether to first forget a known model of that name.
+
+        Returns
+        -------
+        self : object
+            The router.
+
+        Raises
+        ------
+        ValueError
+            If the name is missing or taken, if the cost is missing, negative or not finite, or if
+            `val_errors` or `cost` does not fit the prompts. The router then keeps its state.
+        TypeError
+            If the name is not of the same type as the names of the other models.
+
+        References
+        ----------
+        "Universal Model Routing for Efficient LLM Inference", arXiv 2502.08773, eq. 10 and 12.
+        """
+        check_is_fitted(self)
+        name = check_new_name(name, self.models_)
+        if not replace:
+            check_not_known(name, self.models_)
+        val_errors, X_val = check_evidence(self, val_errors, X_val)
+        has_costs = self.costs_ is not None
+        cost = check_cost(cost, name, has_costs=has_costs, val_errors=val_errors)
+        rows = self._model_rows(val_errors, X_val, position=None)
+        known = self.models_.tolist()
+        position = known.index(name) if name in known else len(known)
+        put_rows(self, {**rows, **self._cost_rows(cost, X_val), "models_": name}, position)
+        return self
+
+    def update_model(
+        self, name: Label, val_errors: ArrayLike, *, X_val: ArrayLike | None = None
+    ) -> Self:
+        """Add evidence on a known model.
+
+        Parameters
+        ----------
+        name : str or int
+            Name of the model.
+        val_errors : array-like of shape (n_validation_prompts,)
+            Further errors on `X_val_`, or on `X_val` if it is given; NaN where the model was not
+            run. They add to what is known: a prompt that is reported twice counts twice.
+        X_val : array-like of shape (n_validation_prompts, n_features), default=None
+            Prompts on which the model was run, if they are not `X_val_`.
+
+        Returns
+        -------
+        self : object
+            The router.
+
+        Raises
+        ------
+        ValueError
+            If the model is unknown, or if `val_errors` does not fit the prompts. The router then
+            keeps its state.
+        """
+        check_is_fitted(self)
+        position = find_model(name, self.models_)
+        val_errors, X_val = check_evidence(self, val_errors, X_val)
+        put_rows(self, self._model_rows(val_errors, X_val, position), position)
+        return self
+
+    def set_cost(self, name: Label, cost: float) -> Self:
+        """Change the cost of a model.
+
+        Parameters
+        ----------
+        name : str or int
+            Name of the model.
+        cost : float
+            New mean cost per prompt, in the unit of the other costs. If `cost_model` is "cluster",
+            the costs in all clusters change in proportion.
+
+        Returns
+        -------
+        self : object
+            The router.
+
+        Raises
+        ------
+        ValueError
+            If the model is unknown, if the cost is negative or not finite, or if the router was
+            fitted without costs. The router then keeps its state.
+        """
+        check_is_fitted(self)
+        position = find_model(name, self.models_)
+        price = check_cost(cost, name, has_costs=self.costs_ is not None)
+        if price is None:
+            raise ValueError(
+                f"model {name!r} has no cost to change, because this router was fitted without "
+                "costs; fit it with `costs`."
+            )
+        put_rows(self, self._repriced_rows(price, position), position)
+        return self
+
+    def remove_model(self, name: Label) -> Self:
+        """Remove a model from the router.
+
+        Parameters
+        ----------
+        name : str or int
+            Name of the model.
+
+        Returns
+        -------
+        self : object
+            The router.
+
+        Raises
+        ------
+        ValueError
+            If the model is unknown, the only one, or the one that prompts fall back to. The router
+            then keeps its state.
+        """
+        check_is_fitted(self)
+        position = find_model(name, self.models_)
+        self._check_removal(name)
+        drop_rows(self, position)
+        self._drop_unused()
+        return self
+
+    def pool_frame(self) -> Any:
+        """Show the pool as a DataFrame.
+
+        Returns
+        -------
+        frame : DataFrame of shape (n_models, 1 or 2)
+            One row per model in registration order, indexed by name. The column `cost` holds the
+            mean cost, if the router has costs. The column `error` holds the mean predicted error
+            over the training prompts for routers over clusters, and over the validation prompts
+            otherwise.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+
+        Examples
+        --------
+        >>> from sklearn_uniroute import KMeansRouter
+        >>> from sklearn_uniroute.datasets import make_routing_data
+        >>> data = make_routing_data(n_prompts=500, n_models=3, random_state=0)
+        >>> router = KMeansRouter(random_state=0).fit(data.X, data.y, costs=data.costs)
+        >>> router.pool_frame().round(2).to_dict("index")[2]
+        {'cost': 100.0, 'error': 0.15}
+        """
+        pandas = import_optional("pandas", "pandas")
+        check_is_fitted(self)
+        return pandas.DataFrame(pool_columns(self), index=pandas.Index(self.models_, name="model"))
+
+    def _repr_html_inner(self) -> str:
+        inner: str = super()._repr_html_inner()
+        return inner + pool_html(self)
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        bundle: dict[str, Any] = super()._repr_mimebundle_(**kwargs)
+        if "text/html" in bundle:
+            bundle["text/html"] += pool_html(self)
+        return bundle
+
+    # What a router of one's own implements.
+
+    def _fit_features(self, X: np.ndarray, errors: np.ndarray, rng: np.random.RandomState) -> None:
+        """Learn what all models share."""
+
+    def _represent(self, X: np.ndarray, errors: np.ndarray) -> Any:
+        """Represent one model by its errors on prompts."""
+        raise NotImplementedError(
+            f"{type(self).__name__} must implement `_represent(X, errors)`; see BaseRouter."
+        )
+
+    def _estimate(self, X: np.ndarray, representation: Any) -> np.ndarray:
+        """Estimate the errors of models on prompts."""
+        raise NotImplementedError(
+            f"{type(self).__name__} must implement `_estimate(X, representation)`; see BaseRouter."
+        )
+
+    # What the routers of this package override where they know better.
+
+    def _check_params(self) -> None:
+        """Check the parameters; subclasses check their own as well."""
+        check_operating_point(*settle(self, None, None), has_costs=True)
+        if self.n_validation is not None:
+            check_count(self.n_validation, "n_validation")
+
+    def _check_data(self, costs: np.ndarray | None) -> None:
+        """Check that the models and their costs suit the parameters."""
+
+    def _check_removal(self, name: Label) -> None:
+        check_removable(name, self.models_)
+
+    def _fit_blocks(self, X: Any, y: Any, costs: Costs | None, X_val: ArrayLike | None) -> Self:
+        refuse_blocks(self)
+
+    def _fit_evidence(self, X: np.ndarray, errors: np.ndarray) -> None:
+        """Represent the training models, once the validation prompts are known."""
+        self._evidence = {"prompts": [X] * errors.shape[1], "errors": list(errors.T.copy())}
+        rows = [self._represented(X, column) for column in errors.T]
+        arrays = all(isinstance(row, np.ndarray) for row in rows)
+        self.representation_ = np.array(rows) if arrays else rows
+
+    def _model_rows(
+        self, val_errors: np.ndarray, X_val: np.ndarray | None, position: int | None
+    ) -> dict[str, Any]:
+        """Rows of one model: of the attributes in `_row_attributes`, and of `_evidence`.
+
+        The errors add to what the model at `position` has, unless that is None. `X_val` is None for
+        the validation prompts of the router.
+        """
+        prompts = self.X_val_ if X_val is None else X_val
+        if position is not None:
+            prompts = np.concatenate([self._evidence["prompts"][position], prompts])
+            val_errors = np.concatenate([self._evidence["errors"][position], val_errors])
+        representation = self._represented(prompts, val_errors)
+        return {"prompts": prompts, "errors": val_errors, "representation_": representation}
+
+    def _represented(self, X: np.ndarray, errors: np.ndarray) -> Any:
+        run = ~np.isnan(errors)
+        return self._represent(X[run], errors[run])
+
+    def _predictor(self, index: np.ndarray) -> Predictor:
+        """Errors and costs of the models at the positions `index`, from arrays alone."""
+        representation = self.representation_
+        if isinstance(representation, list):
+            representation = [representation[place] for place in index]
+        else:
+            representation = representation[index]
+        return OwnPredictor(
+            self._estimate, representation, self._prices(index), self.n_features_in_
+        )
+
+    def _drop_unused(self) -> None:
+        """Forget what only removed models needed."""
+
+    def _set_validation_prompts(
+        self, X: np.ndarray, X_val: np.ndarray | None, rng: np.random.RandomState
+    ) -> None:
+        if X_val is not None:
+            self.validation_indices_, self.X_val_ = None, X_val
+            self.validation_weights_ = np.ones(len(X_val))
+            return
+        n_validation = len(X) if self.n_validation is None else min(self.n_validation, len(X))
+        self.validation_indices_, self.validation_weights_ = self._choose_validation_prompts(
+            X, n_validation, rng
+        )
+        self.X_val_ = X[self.validation_indices_]
+
+    def _choose_validation_prompts(
+        self, X: np.ndarray, n_validation: int, rng: np.random.RandomState
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Draw rows of the training prompts, and the weight of each in an average."""
+        return np.sort(rng.permutation(len(X))[:n_validation]), np.ones(n_validation)
+
+    def _fit_costs(self, X: np.ndarray, costs: np.ndarray | None) -> None:
+        """Learn how costs differ from prompt to prompt."""
+
+    def _cost_rows(
+        self, cost: float | np.ndarray | None, X_val: np.ndarray | None = None
+    ) -> dict[str, Any]:
+        """Rows for the cost of one model: its mean, or its cost on each validation prompt."""
+        if isinstance(cost, np.ndarray):
+            weights = np.ones(len(cost)) if X_val is not None else self.validation_weights_
+            cost = model_means(cost[:, None], weights)[0]
+        return {} if cost is None else {"costs_": cost}
+
+    def _repriced_rows(self, cost: float | None, position: int) -> dict[str, Any]:
+        """Rows for the model at `position` once its mean cost is `cost`."""
+        return {"costs_": cost}
+
+    def _prices(self, index: np.ndarray) -> np.ndarray:
+        return np.zeros(len(index)) if self.costs_ is None else self.costs_[index]
+
+    def _calibration(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Errors, costs and weights of the prompts on which budgets are kept."""
+        weights = self.validation_weights_ / self.validation_weights_.sum()
+        return *self._predictor(index).terms(self.X_val_), weights
+
+    def _calibration_error(self, index: np.ndarray) -> np.ndarray:
+        """Predicted errors on these prompts, whether or not they fall back to one model."""
+        return self._predictor(index).errors(self.X_val_)
+
+    def _predict_std(self, X: np.ndarray, index: np.ndarray) -> np.ndarray:
+        """Compute standard errors of the predicted errors."""
+        raise NotImplementedError
+
+    def _mean_error_std(
+        self, X: np.ndarray | None, index: np.ndarray, walk: HullWalk, weights: np.ndarray
+    ) -> np.ndarray:
+        """Compute the standard error of the mean error of the choices along a walk."""
+        raise NotImplementedError
 
 
-def check_sums_over_blocks(router: Any) -> NoReturn:
+@contextmanager
+def unchanged_on_error(estimator: object) -> Iterator[None]:
+    """Undo what a block sets on an estimator if the block fails."""
+    before = vars(estimator).copy()
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
+
+
+def check_overrides(kind: type[BaseRouter]) -> None:
+    """Refuse a router with a method of its own that tables, scores and comparisons do not call."""
+    for name in ("predict", "predict_error", "predict_cost", "decision_function"):
+        if getattr(kind, name) is not getattr(BaseRouter, name):
+            raise TypeError(
+                f"{kind.__name__} overrides `{name}`, but scores, tables and comparisons would not "
+                "use it; override `_represent` and `_estimate` of BaseRouter instead."
+            )
+    for name, caller in (("_estimate", "_predictor"), ("_represent", "_model_rows")):
+        own = getattr(kind, name) is not getattr(BaseRouter, name)
+        if own and getattr(kind, caller) is not getattr(BaseRouter, caller):
+            raise TypeError(
+                f"{kind.__name__} overrides `{name}`, but inherits a `{caller}` that does not call "
+                f"it; subclass BaseRouter, or override `{caller}`."
+            )
+
+
+def have_classes(y: np.ndarray) -> bool:
+    """Whether scikit-learn's class numbers of these qualities are the qualities themselves."""
+    return bool(((y == 0) | (y == 1)).all() and (y == 1).any(axis=0).all())
+
+
+def refuse_blocks(router: BaseRouter) -> NoReturn:
     """Refuse blocks where all prompts are needed at once."""
     raise TypeError(
         f"a {type(router).__name__} needs all prompts at once, and `X` is a dask array; pass "

@@ -1,4 +1,4 @@
-"""What routers over clusters of prompts share: errors kept as sums per cluster."""
+"""Routers over clusters of prompts: errors and costs kept as sums by cluster."""
 
 import numbers
 from typing import Any
@@ -6,88 +6,222 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_array
 
-from sklearn_uniroute._numerics._clusters import cluster_sums, distinct_centers, mean_errors
-from sklearn_uniroute._numerics._features import estimate_errors
-from sklearn_uniroute._numerics._predictors import FeaturePredictor
+from sklearn_uniroute._numerics._clusters import (
+    cluster_sums,
+    distinct_centers,
+    far_distance,
+    in_proportion,
+    mean_errors,
+)
+from sklearn_uniroute._numerics._features import NearestCluster, Phi, estimate_errors
+from sklearn_uniroute._numerics._predictors import Fallback, FeaturePredictor
 from sklearn_uniroute.routers._base import BaseRouter
 from sklearn_uniroute.utils._typing import Label
 from sklearn_uniroute.utils._validation import FLOATS, check_share, listing
 
+# Maximum number of training prompts whose features are kept to calibrate budgets.
+_CALIBRATION_PROMPTS = 10_000
+
 
 class ClusterRouter(BaseRouter):
-    """Base class of routers that estimate errors on clusters of prompts.
+    """Base class of routers that estimate errors from sums over clusters of prompts.
 
-    A subclass sets `_n_clusters`, and implements ``_fit_clusters(X, rng)``; ``_assign(X)``, the one
-    cluster of each prompt for which an error observed on it counts; and ``_phi()``, the
-    :class:`Phi` by which errors are predicted. Models are represented by their mean errors.
+    A subclass implements ``_fit_clusters(X, rng)``; ``_assign(X)``, the cluster of each prompt, for
+    which an error on the prompt counts; and ``_phi()``, the :class:`Phi` that predicts errors. A
+    model is represented by its mean error in each cluster.
+
+    The evidence holds `error_sums` and `error_counts` of shape (n_models, n_clusters).
     """
 
     representation_: np.ndarray
     representation_std_: Any
-    _evidence_arrays: tuple[str, ...] = (
-        "error_sums_",
-        "error_counts_",
-        "representation_",
-        "representation_std_",
-    )
+    cost_representation_: Any
+    cluster_centers_: np.ndarray
+    _n_clusters: int
+    _row_attributes = ("representation_", "representation_std_", "cost_representation_")
+    # Sums and numbers of the training models' calls in each cluster; empty without costs of calls.
+    _cost_sums: dict[str, np.ndarray]
+    # Features and weights of the prompts on which budgets are kept, and which of them are far.
+    _calibration_prompts: dict[str, Any]
+    _selection_seed = 0
+    _fallback: Label | None = None
+    fallback_distance_: float | None = None
+
+    def _fit_clusters(self, X: np.ndarray, rng: np.random.RandomState) -> None:
+        raise NotImplementedError
+
+    def _assign(self, X: np.ndarray) -> np.ndarray:
+        raise NotImplementedError
+
+    def _phi(self) -> Phi:
+        raise NotImplementedError
+
+    def _features(self, X: np.ndarray) -> np.ndarray:
+        return self._phi().features(X)
 
     def _fit_features(self, X: np.ndarray, errors: np.ndarray, rng: np.random.RandomState) -> Any:
         self._fit_clusters(X, rng)
         labels = self._assign(X)
         self.cluster_sizes_ = np.bincount(labels, minlength=self._n_clusters)
         self.cluster_shares_ = self.cluster_sizes_ / len(X)
-        self.error_sums_, self.error_counts_ = cluster_sums(labels, errors, self._n_clusters)
-        self.representation_ = mean_errors(
-            self.error_sums_, self.error_counts_, self.cluster_shares_
-        )
+        sums, counts = cluster_sums(labels, errors, self._n_clusters)
+        self._evidence = {"error_sums": sums, "error_counts": counts}
+        self.representation_ = mean_errors(sums, counts, self.cluster_shares_)
         self.representation_std_ = None
         return labels
 
     def _fit_evidence(self, X: np.ndarray, errors: np.ndarray) -> None:
-        # All there is to know of the training models was summed up with the clusters. Budgets are
-        # kept on the training prompts, each cluster by its share.
-        self.calibration_features_ = np.arange(self._n_clusters)
-        self.calibration_weights_ = self.cluster_shares_
+        # The evidence was summed with the clusters; what is left is where budgets are kept.
+        if self._keeps_budgets_by_cluster:
+            self._calibration_prompts = {
+                "features": np.arange(self._n_clusters),
+                "weights": self.cluster_shares_,
+                "far": None,
+            }
+            return
+        # Choices differ within clusters, so single prompts calibrate budgets.
+        order = np.random.RandomState(self._selection_seed).permutation(len(X))
+        drawn = np.sort(order[:_CALIBRATION_PROMPTS])
+        far = None
+        if self._fallback is not None:
+            far = self._fallback_among(np.arange(len(self.models_))).is_far(X[drawn])
+        self._calibration_prompts = {
+            "features": self._features(X[drawn]),
+            "weights": np.full(len(drawn), 1 / len(drawn)),
+            "far": far,
+        }
+
+    @property
+    def _keeps_budgets_by_cluster(self) -> bool:
+        """Whether all prompts of a cluster go to one model."""
+        return isinstance(self._phi(), NearestCluster) and self._fallback is None
 
     def _calibration(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        terms = self._predictor(index).terms_at(self.calibration_features_)
-        return *terms, self.calibration_weights_
+        kept = self._calibration_prompts
+        return *self._predictor(index).terms_at(kept["features"], kept["far"]), kept["weights"]
 
     def _calibration_error(self, index: np.ndarray) -> np.ndarray:
-        return estimate_errors(self.calibration_features_, self.representation_[index])
+        return estimate_errors(self._calibration_prompts["features"], self.representation_[index])
 
-    def _evidence(
+    def _model_rows(
         self, val_errors: np.ndarray, X_val: np.ndarray | None, position: int | None
     ) -> dict[str, Any]:
         prompts = self.X_val_ if X_val is None else X_val
         sums, counts = cluster_sums(self._assign(prompts), val_errors[:, None], self._n_clusters)
         sums, counts = sums[0], counts[0]
         if position is not None:
-            sums += self.error_sums_[position]
-            counts += self.error_counts_[position]
+            sums += self._evidence["error_sums"][position]
+            counts += self._evidence["error_counts"][position]
         return {
-            "error_sums_": sums,
-            "error_counts_": counts,
+            "error_sums": sums,
+            "error_counts": counts,
             "representation_": mean_errors(sums, counts, self.cluster_shares_),
         }
 
     def _predictor(self, index: np.ndarray) -> FeaturePredictor:
-        return FeaturePredictor(self._phi(), self.representation_[index], self._prices(index))
+        by_cluster = self.cost_representation_
+        return FeaturePredictor(
+            self._phi(),
+            self.representation_[index],
+            self._prices(index),
+            None if by_cluster is None else by_cluster[index],
+            None if self._fallback is None else self._fallback_among(index),
+        )
+
+    # Costs by cluster are means of calls, as errors are in eq. 12 of the paper, scaled such that
+    # predicted costs have the mean of the model on the prompts on which budgets are kept.
+
+    def _fit_costs(self, X: np.ndarray, costs: np.ndarray | None) -> None:
+        self._cost_sums, self.cost_representation_ = {}, None
+        if costs is not None and costs.ndim == 2:
+            sums, counts = cluster_sums(self._assign(X), costs, self._n_clusters)
+            self._cost_sums = {"cost_sums": sums, "cost_counts": counts}
+
+    def _mean_costs(self) -> np.ndarray:
+        """Mean costs in each cluster."""
+        return mean_errors(
+            self._cost_sums["cost_sums"], self._cost_sums["cost_counts"], self.cluster_shares_
+        )
+
+    def _costs_of_sums(self) -> Any:
+        """Mean costs of the models by the sums of their calls; None without."""
+        if not self._cost_sums:
+            return None
+        if self.cost_representation_ is None:
+            sums, counts = self._cost_sums["cost_sums"], self._cost_sums["cost_counts"]
+            return sums.sum(axis=1) / counts.sum(axis=1)
+        # Where calls were not made, a plain mean would be over other prompts.
+        return self._mean_costs() @ self.cluster_shares_
+
+    def _set_costs_by_cluster(self) -> None:
+        means = self._mean_costs()
+        self.costs_ = means @ self.cluster_shares_
+        rows = zip(self.costs_, means, strict=True)
+        self.cost_representation_ = np.array([self._in_proportion(*row) for row in rows])
+
+    def _cost_rows(self, cost: Any, X_val: np.ndarray | None = None) -> dict[str, Any]:
+        # By what was fitted: the parameter may have been set anew since.
+        if self.cost_representation_ is None:
+            return super()._cost_rows(cost, X_val)
+        if isinstance(cost, np.ndarray):
+            prompts = self.X_val_ if X_val is None else X_val
+            sums, counts = cluster_sums(self._assign(prompts), cost[:, None], self._n_clusters)
+            (means,) = mean_errors(sums, counts, self.cluster_shares_)
+            cost = means @ self.cluster_shares_
+        else:
+            charged = self.costs_ > 0
+            profiles = self.cost_representation_[charged] / self.costs_[charged, None]
+            means = profiles.sum(axis=0)
+        return {"costs_": cost, "cost_representation_": self._in_proportion(cost, means)}
+
+    def _repriced_rows(self, cost: Any, position: int) -> dict[str, Any]:
+        rows = super()._repriced_rows(cost, position)
+        if self.cost_representation_ is not None:
+            own = self.cost_representation_[position]
+            rows["cost_representation_"] = self._in_proportion(cost, own)
+        return rows
+
+    def _in_proportion(self, cost: float, means: np.ndarray) -> np.ndarray:
+        kept = self._calibration_prompts
+        return in_proportion(cost, means, kept["features"], kept["weights"])
+
+    # Prompts unlike those of training fall back to one model.
+
+    def _fit_fallback(
+        self, X: np.ndarray, fallback: Label | None, quantiles: np.ndarray, far_share: float
+    ) -> None:
+        # Set for good: budgets are kept with the prompts that fall back.
+        self._fallback, self.fallback_distance_ = fallback, None
+        if fallback is not None:
+            self.fallback_distance_ = far_distance(X, quantiles, far_share)
+
+    def _check_removal(self, name: Label) -> None:
+        super()._check_removal(name)
+        check_fallback_stays(name, self._fallback)
+
+    def _fallback_among(self, index: np.ndarray) -> Fallback:
+        # By registration order, so that the order of the pool decides no tie.
+        order = np.argsort(index)
+        known = index[order]
+        prices = None if self.costs_ is None else self.costs_[known]
+        position = order[find_fallback(self._fallback, self.models_[known], prices)]
+        nearest = NearestCluster(self.cluster_centers_)
+        return Fallback(nearest, self.fallback_distance_, int(position))
 
 
 def check_clusterer(clusterer: Any) -> np.ndarray:
-    """Get the centres of a fitted clusterer, of those that coincide the first."""
+    """Get the centres of a fitted clusterer, without those that coincide with earlier ones."""
     centers = getattr(clusterer, "cluster_centers_", None)
     if centers is None or len(centers) == 0:
         raise TypeError(
-            f"`clusterer` must have `cluster_centers_` once fitted; {type(clusterer).__name__} has "
-            "none. Use KMeans, MiniBatchKMeans or another clusterer with centres."
+            f"`clusterer` must have `cluster_centers_` once fitted, but {type(clusterer).__name__} "
+            "has none; use KMeans, MiniBatchKMeans or another clusterer with centres."
         )
     return distinct_centers(check_array(centers, dtype=FLOATS, input_name="cluster_centers_"))
 
 
-def find_fallback(fallback: Label, labels: np.ndarray, costs: np.ndarray | None) -> int:
-    """Position, among models in registration order, of the one to fall back to."""
+def find_fallback(fallback: Label | None, labels: np.ndarray, costs: np.ndarray | None) -> int:
+    """Position of the model to fall back to, among models in registration order."""
     if fallback == "dearest":
         if costs is None:
             raise ValueError(
@@ -97,38 +231,36 @@ def find_fallback(fallback: Label, labels: np.ndarray, costs: np.ndarray | None)
         return int(np.argmax(costs))
     if fallback not in labels.tolist():
         raise ValueError(
-            f"`fallback` {fallback!r} is not among the models to choose from "
-            f"({listing(labels.tolist())}); keep it in the pool, or fit with fallback='dearest' or "
-            "fallback=None."
+            f"`fallback` {fallback!r} is not in the pool ({listing(labels.tolist())}); keep it in "
+            "the pool, or fit with fallback='dearest' or fallback=None."
         )
-    position: int = labels.tolist().index(fallback)
-    return position
+    return int(labels.tolist().index(fallback))
 
 
 def check_fallback_stays(name: Label, fallback: Label | None) -> None:
     """Refuse to remove the model that prompts fall back to."""
     if name == fallback:
         raise ValueError(
-            f"{name!r} is what this router falls back to, and cannot be removed; fit with another "
+            f"{name!r} is the `fallback` of this router and cannot be removed; fit with another "
             "`fallback` first."
         )
 
 
-def check_fallback(fallback: Any, alpha: Any) -> None:
-    """Check what to do far from all training prompts, and how many of these count as far."""
+def check_fallback(fallback: Any, far_share: Any) -> None:
+    """Check the model for far prompts, and the share of the training prompts that are far."""
     kinds = (str, numbers.Integral, type(None))
     if not isinstance(fallback, kinds) or isinstance(fallback, bool):
         raise TypeError(
             f"`fallback` must be None, 'dearest' or the name of a model; got {fallback!r}."
         )
-    check_share(alpha, "alpha")
+    check_share(far_share, "far_share")
 
 
 def check_costs_by_call(costs: np.ndarray | None) -> None:
-    """Refuse to learn what calls cost where that was not passed."""
+    """Refuse to learn costs by cluster without costs of calls."""
     if costs is None or costs.ndim == 1:
         got = "none" if costs is None else "one number for each model"
         raise ValueError(
-            f"`cost_model`='cluster' learns from what each call cost, but `costs` has {got}; pass "
-            "an array of shape (n_prompts, n_models), or set cost_model='mean'."
+            f"`cost_model`='cluster' needs the cost of each call, but `costs` has {got}; pass an "
+            "array of shape (n_prompts, n_models), or set cost_model='mean'."
         )

@@ -1,6 +1,7 @@
 """Prompts that lie in blocks, as dask arrays, in memory or on the workers of a cluster."""
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from functools import partial, reduce
 from typing import Any
 
@@ -12,6 +13,7 @@ from sklearn.utils import check_array, check_random_state
 from sklearn_uniroute._numerics._features import NearestCluster, Phi
 from sklearn_uniroute._numerics._posterior import ClusterSums, added, sum_up
 from sklearn_uniroute.utils._optional import import_optional
+from sklearn_uniroute.utils._typing import Label
 from sklearn_uniroute.utils._validation import (
     FLOATS,
     check_costs,
@@ -45,6 +47,32 @@ def map_rows(
     if n_columns is None:
         return X.map_blocks(function, drop_axis=1, dtype=dtype)
     return X.map_blocks(function, chunks=(X.chunks[0], (n_columns,)), dtype=dtype)
+
+
+def predict_error_blocks(router: Any, X: Any, pool: list[Label], return_std: bool) -> Any:
+    """Predict errors, and their standard errors if asked for, as dask arrays."""
+    dtype = np.float32 if X.dtype == np.float32 else np.float64
+    # Changes of the router make new arrays, so that the copy stays what the router is now.
+    blocks = [
+        map_rows(
+            partial(_predicted_part, copy(router), pool, return_std, part),
+            X,
+            router.n_features_in_,
+            dtype,
+            len(pool),
+        )
+        for part in range(1 + return_std)
+    ]
+    return tuple(blocks) if return_std else blocks[0]
+
+
+def _predicted_part(
+    router: Any, pool: list[Label], return_std: bool, part: int, X: np.ndarray
+) -> np.ndarray:
+    """Errors or their standard errors, of one block."""
+    predicted = router.predict_error(X, pool, return_std=return_std)
+    block: np.ndarray = predicted[part] if return_std else predicted
+    return block
 
 
 def _of_rows(

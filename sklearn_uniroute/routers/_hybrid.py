@@ -7,127 +7,115 @@ from sklearn.decomposition import PCA
 
 from sklearn_uniroute._numerics._features import Phi, SharesAndComponents
 from sklearn_uniroute._numerics._posterior import Prior, refine_prior
-from sklearn_uniroute.routers._few_shot import check_trainable
-from sklearn_uniroute.routers._kmeans import KMeansRouter
+from sklearn_uniroute.routers._few_shot import FewShotRouter, check_trainable
 from sklearn_uniroute.utils._typing import Label, RandomState
-from sklearn_uniroute.utils._validation import check_count
+from sklearn_uniroute.utils._validation import check_count, check_nonnegative
 
-# How much errors of a model vary within clusters by what is linear in the embedding, before any
-# label: the variance at an average prompt, in units of the noise.
+# Prior variance of the linear part of an error at an average prompt, in units of the noise.
 _LINEAR_VARIANCE = 0.002
 
 
-class HybridRouter(KMeansRouter):
-    """Route by errors on clusters and by what is linear in the embedding, as far as it is known.
+class HybridRouter(FewShotRouter):
+    """Route by errors on clusters plus a linear function of the embedding.
 
-    What a model gets wrong is its errors in the clusters, as a :class:`KMeansRouter` estimates
-    them, plus a linear function of the prompt's embedding, as a static router has it. Both are
-    learned together from the model's own errors, by one regression with a prior. Thousands of
-    labels, as of the training models, settle both. Of the few errors of an added model most goes to
-    the clusters, and its linear part is what models like it have. So well-known and hardly known
-    models are estimated on one scale, and share a pool; see :doc:`/hybrid`.
+    The error of a model on a prompt is its error in the clusters, as for a :class:`KMeansRouter`,
+    plus a linear function of the embedding, as for a :class:`LinearRouter`. One regression with a
+    prior learns both from the errors of the model. Thousands of errors, as of the training models,
+    determine both parts. The few errors of an added model mostly determine its errors in the
+    clusters, and its linear part is that of similar models. Hence models that are known well and
+    models that are hardly known are on one scale and share a pool. See :doc:`/hybrid`.
 
     Parameters
     ----------
     n_clusters : int, default=8
-        Number of clusters of prompts, K. Not used when a `clusterer` is given.
+        Number of clusters of prompts, K. Ignored if `clusterer` is given.
     n_components : int, default=64
-        The linear part looks at so many principal components of the training prompts at most. What
-        a model needs in memory, and the time to add one, grow with its square and cube.
+        Maximum number of principal components of the training prompts in the linear part. Memory
+        per model grows with its square, and the time to add a model with its cube.
     temperature : float, default=0.1
-        How far a prompt near several clusters is estimated from all of them, see
-        :class:`KMeansRouter`.
+        Softness of the assignment of prompts to clusters. The responsibility of a cluster for a
+        prompt is proportional to ``exp(-d ** 2 / (temperature * s))``, where d is the distance from
+        the prompt to the centre and s is the mean squared distance from the training prompts to
+        their centres. 0 assigns each prompt to its nearest cluster alone.
     cost_model : {"mean", "cluster"}, default="mean"
-        What a model is taken to cost on a prompt: its mean cost, or its mean cost in the prompt's
-        clusters. "cluster" needs the cost of each call, see :doc:`/costs`.
+        Predicted cost of a model on a prompt: "mean" is its mean cost; "cluster" is its mean cost
+        in the clusters of the prompt, which needs the cost of each call. See :doc:`/costs`.
     fallback : str or int, default=None
-        The model to choose for prompts unlike those of training, whatever it costs: its name, or
-        "dearest" for the model of highest mean cost in the pool. By default such prompts are
-        routed as all others are; see :doc:`/shift`.
-    alpha : float, default=0.01
-        The share of the training prompts that lie so far from all centres that they count as
-        such. Not used without `fallback`.
+        Model that is chosen for prompts unlike the training prompts, whatever it costs: its name,
+        or "dearest" for the model of highest mean cost in the pool. By default, such prompts are
+        routed like all others. See :doc:`/shift`.
+    far_share : float, default=0.01
+        Share of the training prompts that count as unlike the others: those farthest from all
+        centres. Ignored without `fallback`.
     cost_weight : float, default=0.0
-        Error that a unit of cost is worth, lambda of the paper, in the unit of the costs.
+        Error that one unit of cost is worth, lambda of the paper, in error per unit of cost.
     budget : float, default=None
-        Mean cost per prompt to keep to, in the unit of the costs, instead of a `cost_weight`.
+        Mean cost per prompt to keep to instead of a `cost_weight`, in the unit of the costs.
     n_validation : int, default=400
-        How many of the training prompts at most serve as validation prompts when `fit` gets no
-        `X_val`; None takes all.
+        Maximum number of training prompts that serve as validation prompts if `fit` is not given
+        `X_val`. None takes all training prompts.
     validation : {"greedy", "random"}, default="greedy"
-        How they are chosen: "greedy" takes those that tell most of a model's errors in the
-        clusters, see :func:`select_validation_prompts`; "random" draws them evenly.
+        Choice of the validation prompts. "greedy" takes the prompts that are most informative
+        about errors in the clusters first, see :func:`select_validation_prompts`; "random" draws
+        them uniformly.
     clusterer : estimator, default=None
-        A clusterer that has `cluster_centers_` once fitted, to use instead of
-        ``KMeans(n_clusters)``.
+        Clusterer to use instead of ``KMeans(n_clusters)``. It must have `cluster_centers_` once
+        fitted. It is cloned and fitted with its own parameters.
     random_state : int, RandomState instance or None, default=None
-        Seeds K-means, principal components and the choice of validation prompts.
+        Seed for K-means, principal components and the choice of validation prompts.
 
     Attributes
     ----------
+    models_ : ndarray of shape (n_models,)
+        Names of the models: training models, then added models.
+    costs_ : ndarray of shape (n_models,) or None
+        Mean cost of each model per prompt.
+    representation_ : ndarray of shape (n_models, n_clusters + n_components)
+        Error of each model in each cluster, then the coefficients of the components.
+    representation_std_ : ndarray of shape (n_models, n_clusters + n_components)
+        Standard errors of the representation.
     center_ : ndarray of shape (n_features,)
-        The mean training prompt.
+        Mean of the training prompts.
     components_ : ndarray of shape (n_components, n_features)
-        The principal components that the linear part looks at, in such a scale that the mean
-        squared length of what they make of training prompts is 1.
+        Principal components, scaled such that the components of the training prompts have a mean
+        squared length of 1.
+    cost_representation_ : ndarray of shape (n_models, n_clusters) or None
+        Cost of each model in each cluster, if `cost_model` is "cluster".
     cluster_centers_ : ndarray of shape (n_clusters, n_features)
         Centres of the clusters.
-    mean_squared_distance_ : float
-        Of the training prompts to the centres of their clusters.
-    distance_quantiles_ : ndarray of shape (1001,)
-        Quantiles, in steps of a thousandth, of the distances of the training prompts to their
-        centres.
     cluster_sizes_ : ndarray of shape (n_clusters,)
         Number of training prompts in each cluster.
-    temperature_ : float
-        The temperature in units of squared distance.
-    models_ : ndarray of shape (n_models,)
-        Names of the models: training models, then added ones.
-    costs_ : ndarray of shape (n_models,) or None
-        Their mean costs.
-    cost_representation_ : ndarray of shape (n_models, n_clusters) or None
-        Their costs in each cluster, if `cost_model` is "cluster".
-    cost_sums_, cost_counts_ : ndarray of shape (n_training_models, n_clusters) or None
-        Sums and numbers of the training models' costs of calls in each cluster.
-    fallback_ : str, int or None
-        `fallback`, as it was when the router was fitted.
-    fallback_distance_ : float or None
-        Prompts farther than this from all centres go to it.
-    calibration_far_ : ndarray of shape (n_calibration_prompts,) or None
-        Which of the prompts that budgets are kept on do.
-    representation_ : ndarray of shape (n_models, n_clusters + n_components)
-        Per-cluster errors, then the coefficients of the components.
-    representation_std_ : ndarray of shape (n_models, n_clusters + n_components)
-        Their standard errors.
-    prior_mean_, prior_covariance_ : ndarray
-        What is expected of a model that was not run yet.
-    noise_ : ndarray of shape (n_clusters + n_components,)
-        Variance of a single error of a model, by cluster; 0 for the components, which tell nothing
-        of it.
     cluster_shares_ : ndarray of shape (n_clusters,)
-        Share of each cluster in the training prompts.
-    selection_seed_ : int
-        Seeds the order of prompts within clusters when prompts are chosen.
-    error_sums_, error_counts_, information_, moments_
-        What the models' errors sum up to, see :class:`KMeansRouter`.
-    calibration_features_, calibration_weights_ : ndarray
-        Features of the training prompts on which budgets are kept, and their weights.
+        Share of the training prompts in each cluster.
+    distance_quantiles_ : ndarray of shape (1001,)
+        Quantiles, in steps of 0.001, of the distances from the training prompts to their centres.
+    fallback_distance_ : float or None
+        Distance from all centres beyond which a prompt goes to the `fallback`.
+    temperature_ : float
+        Temperature in units of squared distance.
+    prior_mean_ : ndarray of shape (n_clusters + n_components,)
+        Expected representation of a model that was not run yet.
+    prior_covariance_ : ndarray of shape (n_clusters + n_components, n_clusters + n_components)
+        Covariance of the representation over models.
+    noise_ : ndarray of shape (n_clusters + n_components,)
+        Variance of a single error of a model, in each cluster; 0 for the components.
     X_val_ : ndarray of shape (n_validation_prompts, n_features)
-        The validation prompts.
+        Validation prompts.
     validation_indices_ : ndarray of shape (n_validation_prompts,) or None
-        Their rows in the training prompts: run a new model on these. None where `fit` got `X_val`.
+        Rows of the validation prompts in the training prompts: run a new model on these. None if
+        `fit` was given `X_val`.
     validation_weights_ : ndarray of shape (n_validation_prompts,)
-        What each of them counts in an average over the traffic.
-    mixing_seed_ : int
-        Seeds which prompts go beyond a budget that is to be spent in full.
+        Weight of each validation prompt in an average over the training distribution. All 1 if
+        they were drawn uniformly or passed to `fit`.
     n_features_in_ : int
-        Number of features.
+        Number of features seen during `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the features, where `X` had names of strings only.
+        Names of the features seen during `fit`. Defined only if `X` has feature names that are all
+        strings.
 
     See Also
     --------
-    KMeansRouter : Clusters alone.
+    KMeansRouter : Uses clusters alone.
     LinearRouter : Linear in the embedding, each model on its own.
 
     References
@@ -149,7 +137,7 @@ class HybridRouter(KMeansRouter):
     >>> chosen = router.predict(data.X, cost_weight=0.01)
     """
 
-    representation = "posterior"
+    __module__ = "sklearn_uniroute"
 
     def __init__(
         self,
@@ -159,7 +147,7 @@ class HybridRouter(KMeansRouter):
         temperature: float = 0.1,
         cost_model: str = "mean",
         fallback: Label | None = None,
-        alpha: float = 0.01,
+        far_share: float = 0.01,
         cost_weight: float = 0.0,
         budget: float | None = None,
         n_validation: int | None = 400,
@@ -172,7 +160,7 @@ class HybridRouter(KMeansRouter):
         self.temperature = temperature
         self.cost_model = cost_model
         self.fallback = fallback
-        self.alpha = alpha
+        self.far_share = far_share
         self.cost_weight = cost_weight
         self.budget = budget
         self.n_validation = n_validation
@@ -183,14 +171,15 @@ class HybridRouter(KMeansRouter):
     def _check_params(self) -> None:
         super()._check_params()
         check_count(self.n_components, "n_components")
+        check_nonnegative(self.temperature, "temperature")
 
     def _fit_map(self, X: np.ndarray, errors: np.ndarray, representation: np.ndarray) -> None:
-        super()._fit_map(X, errors, representation)
         check_trainable(X)
+        self.temperature_ = float(self.temperature * self._mean_squared_distance)
         n_components = min(self.n_components, *X.shape)
-        # Prompts that are all alike have no ratio of explained variance.
+        # Prompts that are all equal have no ratio of explained variance.
         with np.errstate(invalid="ignore"):
-            pca = PCA(n_components, random_state=self.selection_seed_).fit(X)
+            pca = PCA(n_components, random_state=self._selection_seed).fit(X)
         length = np.sqrt(pca.explained_variance_.sum())
         self.center_ = pca.mean_
         self.components_ = pca.components_ / (length if length > 0 else 1.0)
@@ -212,7 +201,7 @@ class HybridRouter(KMeansRouter):
         coefficients = np.array([mean[linear] for mean, _ in posteriors])
         mean = coefficients.mean(axis=0)
         deviation = coefficients - mean
-        # A step of EM, in which the prior so far counts as one more model.
+        # A step of EM, in which the current prior counts as one more model.
         total = prior.covariance[linear, linear] + deviation.T @ deviation
         total += sum(covariance[linear, linear] for _, covariance in posteriors)
         return _joined(refined, mean, total / (len(posteriors) + 1))
@@ -224,7 +213,7 @@ class HybridRouter(KMeansRouter):
 
 
 def _joined(prior: Prior, mean: np.ndarray, covariance: np.ndarray) -> Prior:
-    """Prior of errors in clusters and of independent coefficients without noise of their own."""
+    """Join a prior over clusters with one over independent coefficients, which have no noise."""
     n_clusters = len(prior.mean)
     joined = np.zeros((n_clusters + len(mean), n_clusters + len(mean)))
     joined[:n_clusters, :n_clusters] = prior.covariance

@@ -1,69 +1,68 @@
-"""Routing by linear functions of the embedding, one per model."""
+"""Routing by linear functions of the embedding."""
+
+from typing import Any
 
 import numpy as np
 
 from sklearn_uniroute._numerics._features import Affine, Phi
-from sklearn_uniroute.routers._ridge_router import RidgeRouter
+from sklearn_uniroute._numerics._predictors import FeaturePredictor
+from sklearn_uniroute._numerics._ridge import gram_sums, ridge_coefficients
+from sklearn_uniroute.routers._base import BaseRouter
 from sklearn_uniroute.utils._typing import RandomState
+from sklearn_uniroute.utils._validation import check_positive
 
 
-class LinearRouter(RidgeRouter):
-    """Route by errors that are linear in the prompt's embedding, by ridge regression.
+class LinearRouter(BaseRouter):
+    """Route by errors that are linear in the embedding, each model on its own.
 
-    A static router: each model has coefficients of its own, which an added model gets from its
-    validation prompts alone. They are many for a few hundred prompts, so that a
-    :class:`KMeansRouter` takes in a new model better; fitted on all models with thousands of
-    prompts, it is a strong baseline. All is in closed form, and evidence adds up.
+    A static router: ridge regression of the errors of each model on the embedding. An added model
+    is fitted on its validation prompts alone. A :class:`KMeansRouter` takes in new models better;
+    fitted on all models with thousands of prompts, this router is a strong baseline. Everything is
+    in closed form, and evidence adds up.
 
     Parameters
     ----------
     alpha : float, default=1.0
-        Strength of the penalty on squared coefficients, as in :class:`sklearn.linear_model.Ridge`.
-        The level of a model is not penalised.
+        Penalty on the squared coefficients, as in :class:`sklearn.linear_model.Ridge`. The
+        intercept is not penalised.
     cost_weight : float, default=0.0
-        Error that a unit of cost is worth, lambda of the paper, in the unit of the costs.
+        Error that one unit of cost is worth, lambda of the paper, in error per unit of cost.
     budget : float, default=None
-        Mean cost per prompt to keep to, in the unit of the costs, instead of a `cost_weight`.
+        Mean cost per prompt to keep to instead of a `cost_weight`, in the unit of the costs.
     n_validation : int, default=400
-        How many of the training prompts at most serve as validation prompts when `fit` gets no
-        `X_val`; None takes all.
+        Maximum number of training prompts that serve as validation prompts if `fit` is not given
+        `X_val`. None takes all training prompts.
     random_state : int, RandomState instance or None, default=None
-        Seeds the choice of validation prompts.
+        Seed for the choice of validation prompts.
 
     Attributes
     ----------
     models_ : ndarray of shape (n_models,)
-        Names of the models: training models, then added ones.
+        Names of the models: training models, then added models.
     costs_ : ndarray of shape (n_models,) or None
-        Their mean costs.
+        Mean cost of each model per prompt.
     representation_ : ndarray of shape (n_models, 1 + n_features)
-        For each model its error at the mean prompt, then its coefficients.
+        Error of each model at the mean prompt, then its coefficients.
     center_ : ndarray of shape (n_features,)
-        The mean training prompt.
-    penalty_ : ndarray of shape (1 + n_features, 1 + n_features)
-        What is penalised.
-    grams_ : list of ndarray of shape (1 + n_features, 1 + n_features)
-        For each model, the sum of ``phi phi'`` over its prompts, where phi is 1, then the prompt
-        less the mean one. Models that were run on the same training prompts share one array.
-    moments_ : ndarray of shape (n_models, 1 + n_features)
-        For each model, the sum of ``phi error``.
+        Mean of the training prompts.
     X_val_ : ndarray of shape (n_validation_prompts, n_features)
-        The validation prompts.
+        Validation prompts.
     validation_indices_ : ndarray of shape (n_validation_prompts,) or None
-        Their rows in the training prompts: run a new model on these. None where `fit` got `X_val`.
+        Rows of the validation prompts in the training prompts: run a new model on these. None if
+        `fit` was given `X_val`.
     validation_weights_ : ndarray of shape (n_validation_prompts,)
-        What each of them counts in an average over the traffic; all 1, as they are drawn evenly.
-    mixing_seed_ : int
-        Seeds which prompts go beyond a budget that is to be spent in full.
+        Weight of each validation prompt in an average over the training distribution. All 1 if
+        they were drawn uniformly or passed to `fit`.
     n_features_in_ : int
-        Number of features.
+        Number of features seen during `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the features, where `X` had names of strings only.
+        Names of the features seen during `fit`. Defined only if `X` has feature names that are all
+        strings.
 
     See Also
     --------
-    MatrixFactorizationRouter : Linear too, with few features that all models share.
-    HybridRouter : Takes in new models from few prompts, and is static for the others.
+    MatrixFactorizationRouter : Linear in few features that all models share.
+    HybridRouter : Takes in new models from few prompts.
 
     References
     ----------
@@ -80,6 +79,14 @@ class LinearRouter(RidgeRouter):
     >>> router.predict_error(data.X[300:], pool=[0, 4]).shape
     (200, 2)
     """
+
+    __module__ = "sklearn_uniroute"
+
+    representation_: np.ndarray
+    center_: np.ndarray
+    # Penalty on the coefficients, of shape (n_outputs, n_outputs). The evidence holds `grams` and
+    # `moments`: the sums of ``phi phi'`` and of ``phi error`` over the prompts of each model.
+    _penalty: np.ndarray
 
     def __init__(
         self,
@@ -98,7 +105,30 @@ class LinearRouter(RidgeRouter):
 
     def _fit_features(self, X: np.ndarray, errors: np.ndarray, rng: np.random.RandomState) -> None:
         self.center_ = X.mean(axis=0, dtype=np.float64)
-        self.penalty_ = np.diag(np.append(0.0, np.full(X.shape[1], float(self.alpha))))
+        self._penalty = np.diag(np.append(0.0, np.full(X.shape[1], float(self.alpha))))
 
     def _phi(self) -> Phi:
         return Affine(self.center_)
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        check_positive(self.alpha, "alpha")
+
+    def _fit_evidence(self, X: np.ndarray, errors: np.ndarray) -> None:
+        grams, moments = gram_sums(X, errors, self._phi().block)
+        self._evidence = {"grams": grams, "moments": moments}
+        self.representation_ = ridge_coefficients(grams, moments, self._penalty)
+
+    def _model_rows(
+        self, val_errors: np.ndarray, X_val: np.ndarray | None, position: int | None
+    ) -> dict[str, Any]:
+        prompts = self.X_val_ if X_val is None else X_val
+        (gram,), moments = gram_sums(prompts, val_errors[:, None], self._phi().block)
+        if position is not None:
+            gram = gram + self._evidence["grams"][position]
+            moments = moments + self._evidence["moments"][position]
+        (coefficients,) = ridge_coefficients([gram], moments, self._penalty)
+        return {"grams": gram, "moments": moments[0], "representation_": coefficients}
+
+    def _predictor(self, index: np.ndarray) -> FeaturePredictor:
+        return FeaturePredictor(self._phi(), self.representation_[index], self._prices(index))

@@ -4,77 +4,73 @@ import numpy as np
 
 from sklearn_uniroute._numerics._features import Affine, AffineProjection, Phi
 from sklearn_uniroute._numerics._ridge import gram_sums, low_rank_factors, ridge_coefficients
-from sklearn_uniroute.routers._ridge_router import RidgeRouter
+from sklearn_uniroute.routers._linear import LinearRouter
 from sklearn_uniroute.utils._typing import RandomState
 from sklearn_uniroute.utils._validation import check_count, check_enough
 
-# Share of the training prompts that the rank is chosen on, where there are this many at least.
+# Share of the training prompts held out to choose the rank, if there are at least so many prompts.
 _HELD_OUT = 0.1
 _LEAST_PROMPTS = 10
 
 
-class MatrixFactorizationRouter(RidgeRouter):
-    """Route by errors that are linear in a few features, learned from all training models.
+class MatrixFactorizationRouter(LinearRouter):
+    """Route by errors that are linear in a few features shared by all models.
 
-    The errors of the models at a prompt x are ``A B x``, up to the level of each model. B, of
-    `rank` rows, projects prompts to the features that tell most of the training models; a row of A
-    weights them for one model. An added model gets its row from its validation prompts, as rows are
-    folded into a factorised matrix, and B stays. Both are in closed form: reduced-rank ridge
-    regression where all training models were run on all training prompts.
+    The errors of the models at a prompt x are ``A B x``, up to the level of each model. B has
+    `rank` rows and projects prompts to the features that explain the errors of the training models
+    best. Each row of A holds the weights of one model. B is fitted once; an added model gets its
+    row of A from its validation prompts. Both are in closed form: reduced-rank ridge regression if
+    all training models were run on all training prompts.
 
     Parameters
     ----------
     rank : int, default=None
-        Number of shared features, at most that of the training models and of the features of `X`.
-        By default the one of least squared error on a tenth of the training prompts, held out for
-        that (all where there are fewer than 10 prompts).
+        Number of shared features, at most the number of training models and of features of `X`. By
+        default, the rank of lowest squared error on a held-out tenth of the training prompts, or
+        the highest possible rank with fewer than 10 prompts.
     alpha : float, default=1.0
-        Strength of the penalty on squared coefficients of the embedding, ``A B``. The level of a
-        model is not penalised.
+        Penalty on the squared coefficients of the embedding, ``A B``. The intercept is not
+        penalised.
     cost_weight : float, default=0.0
-        Error that a unit of cost is worth, lambda of the paper, in the unit of the costs.
+        Error that one unit of cost is worth, lambda of the paper, in error per unit of cost.
     budget : float, default=None
-        Mean cost per prompt to keep to, in the unit of the costs, instead of a `cost_weight`.
+        Mean cost per prompt to keep to instead of a `cost_weight`, in the unit of the costs.
     n_validation : int, default=400
-        How many of the training prompts at most serve as validation prompts when `fit` gets no
-        `X_val`; None takes all.
+        Maximum number of training prompts that serve as validation prompts if `fit` is not given
+        `X_val`. None takes all training prompts.
     random_state : int, RandomState instance or None, default=None
-        Seeds the choice of validation prompts and of those that the rank is chosen on.
+        Seed for the choice of validation prompts and of the held-out prompts.
 
     Attributes
     ----------
+    models_ : ndarray of shape (n_models,)
+        Names of the models: training models, then added models.
+    costs_ : ndarray of shape (n_models,) or None
+        Mean cost of each model per prompt.
+    representation_ : ndarray of shape (n_models, 1 + rank)
+        Error of each model at the mean prompt, then its row of A.
     projection_ : ndarray of shape (rank, n_features)
         B.
-    models_ : ndarray of shape (n_models,)
-        Names of the models: training models, then added ones.
-    costs_ : ndarray of shape (n_models,) or None
-        Their mean costs.
-    representation_ : ndarray of shape (n_models, 1 + rank)
-        For each model its error at the mean prompt, then its row of A.
     center_ : ndarray of shape (n_features,)
-        The mean training prompt.
-    penalty_ : ndarray of shape (1 + rank, 1 + rank)
-        The penalty, in terms of the representation.
-    grams_ : list of ndarray of shape (1 + rank, 1 + rank)
-        For each model, the sum of ``phi phi'`` over its prompts, where phi is 1, then the features.
-    moments_ : ndarray of shape (n_models, 1 + rank)
-        For each model, the sum of ``phi error``.
+        Mean of the training prompts.
     X_val_ : ndarray of shape (n_validation_prompts, n_features)
-        The validation prompts.
+        Validation prompts.
     validation_indices_ : ndarray of shape (n_validation_prompts,) or None
-        Their rows in the training prompts: run a new model on these. None where `fit` got `X_val`.
+        Rows of the validation prompts in the training prompts: run a new model on these. None if
+        `fit` was given `X_val`.
     validation_weights_ : ndarray of shape (n_validation_prompts,)
-        What each of them counts in an average over the traffic; all 1, as they are drawn evenly.
-    mixing_seed_ : int
-        Seeds which prompts go beyond a budget that is to be spent in full.
+        Weight of each validation prompt in an average over the training distribution. All 1 if
+        they were drawn uniformly or passed to `fit`.
     n_features_in_ : int
-        Number of features.
+        Number of features seen during `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the features, where `X` had names of strings only.
+        Names of the features seen during `fit`. Defined only if `X` has feature names that are all
+        strings.
 
     See Also
     --------
-    LinearRouter : Shares nothing between models.
+    LinearRouter : Each model on its own.
+    KMeansRouter : Takes in new models from fewer prompts.
 
     References
     ----------
@@ -93,6 +89,8 @@ class MatrixFactorizationRouter(RidgeRouter):
     >>> router.add_model(val_errors, cost=data.costs[4]).representation_.shape
     (5, 3)
     """
+
+    __module__ = "sklearn_uniroute"
 
     def __init__(
         self,
@@ -128,8 +126,8 @@ class MatrixFactorizationRouter(RidgeRouter):
             rank = self._choose_rank(X, errors, rng)
         _, projection = self._factorize(X, errors)[1:]
         self.projection_ = projection[:rank]
-        self.penalty_ = np.zeros((1 + rank, 1 + rank))
-        self.penalty_[1:, 1:] = self.alpha * self.projection_ @ self.projection_.T
+        self._penalty = np.zeros((1 + rank, 1 + rank))
+        self._penalty[1:, 1:] = self.alpha * self.projection_ @ self.projection_.T
 
     def _factorize(
         self, X: np.ndarray, errors: np.ndarray
@@ -144,7 +142,7 @@ class MatrixFactorizationRouter(RidgeRouter):
     def _choose_rank(self, X: np.ndarray, errors: np.ndarray, rng: np.random.RandomState) -> int:
         order = rng.permutation(len(X))
         held_out, training = np.split(order, [int(_HELD_OUT * len(X))])
-        # A model that was run on prompts held out alone tells nothing of the rank.
+        # A model that was run on held-out prompts alone says nothing about the rank.
         errors = errors[:, ~np.isnan(errors[training]).all(axis=0)]
         levels, models, projection = self._factorize(X[training], errors[training])
         features = AffineProjection(self.center_, projection).block(X[held_out])[:, 1:]

@@ -14,8 +14,9 @@ from sklearn_uniroute.utils._validation import check_choice, check_count
 class KNeighborsRouter(BaseRouter):
     """Route by the errors of models on the nearest prompts they were run on.
 
-    For a training model these are training prompts, for an added model the validation prompts,
-    of which it needs a good number. Prompts on which a model was not run are no neighbours for it.
+    The neighbours of a prompt are training prompts for a training model, and validation prompts for
+    an added model, which needs many of them. Prompts on which a model was not run are no neighbours
+    for it.
 
     Parameters
     ----------
@@ -23,47 +24,48 @@ class KNeighborsRouter(BaseRouter):
         Number of neighbours, k. A model that was run on fewer prompts is estimated from all of
         them.
     weights : {"uniform", "distance"}, default="uniform"
-        Whether neighbours count equally, or by the inverse of their distance (and those at a
-        computed distance of 0 alone, if there are any).
+        Weights of the neighbours. "uniform" weights them equally; "distance" weights them by the
+        inverse of their distance. If there are neighbours at distance 0, they alone count.
     metric : str or callable, default="euclidean"
         Any metric that :class:`sklearn.neighbors.NearestNeighbors` takes for brute force.
     cost_weight : float, default=0.0
-        Error that a unit of cost is worth, lambda of the paper, in the unit of the costs.
+        Error that one unit of cost is worth, lambda of the paper, in error per unit of cost.
     budget : float, default=None
-        Mean cost per prompt to keep to, in the unit of the costs, instead of a `cost_weight`.
+        Mean cost per prompt to keep to instead of a `cost_weight`, in the unit of the costs.
     n_validation : int, default=400
-        How many of the training prompts at most serve as validation prompts when `fit` gets no
-        `X_val`; None takes all.
+        Maximum number of training prompts that serve as validation prompts if `fit` is not given
+        `X_val`. None takes all training prompts.
     random_state : int, RandomState instance or None, default=None
-        Seeds the choice of validation prompts.
+        Seed for the choice of validation prompts.
 
     Attributes
     ----------
     models_ : ndarray of shape (n_models,)
-        Names of the models: training models, then added ones.
+        Names of the models: training models, then added models.
     costs_ : ndarray of shape (n_models,) or None
-        Their mean costs.
-    reference_prompts_ : ndarray of shape (n_reference_prompts, n_features)
-        All prompts on which some model may have been run: training prompts, validation prompts,
-        then those brought by later calls.
+        Mean cost of each model per prompt.
     representation_ : ndarray of shape (n_models, n_reference_prompts)
-        Error of each model on each reference prompt, NaN where it was not run.
+        Error of each model on each reference prompt; NaN where it was not run.
+    reference_prompts_ : ndarray of shape (n_reference_prompts, n_features)
+        Prompts on which models were run: training prompts, validation prompts, then those passed to
+        later calls.
     X_val_ : ndarray of shape (n_validation_prompts, n_features)
-        The validation prompts.
+        Validation prompts.
     validation_indices_ : ndarray of shape (n_validation_prompts,) or None
-        Their rows in the training prompts: run a new model on these. None where `fit` got `X_val`.
+        Rows of the validation prompts in the training prompts: run a new model on these. None if
+        `fit` was given `X_val`.
     validation_weights_ : ndarray of shape (n_validation_prompts,)
-        What each of them counts in an average over the traffic; all 1, as they are drawn evenly.
-    mixing_seed_ : int
-        Seeds which prompts go beyond a budget that is to be spent in full.
+        Weight of each validation prompt in an average over the training distribution. All 1 if
+        they were drawn uniformly or passed to `fit`.
     n_features_in_ : int
-        Number of features.
+        Number of features seen during `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the features, where `X` had names of strings only.
+        Names of the features seen during `fit`. Defined only if `X` has feature names that are all
+        strings.
 
     See Also
     --------
-    KMeansRouter : Estimates errors by cluster, and makes use of unlabelled prompts.
+    KMeansRouter : Estimates errors by cluster, from fewer prompts.
 
     References
     ----------
@@ -80,6 +82,8 @@ class KNeighborsRouter(BaseRouter):
     >>> router.predict_error(data.X[300:], pool=[0, 4]).shape
     (200, 2)
     """
+
+    __module__ = "sklearn_uniroute"
 
     def __init__(
         self,
@@ -106,11 +110,12 @@ class KNeighborsRouter(BaseRouter):
         check_choice(self.weights, "weights", ("uniform", "distance"))
 
     def _fit_features(self, X: np.ndarray, errors: np.ndarray, rng: np.random.RandomState) -> None:
-        # The prompts themselves are the features; an unknown metric shows here.
+        # Nothing is learned; an unknown metric fails here.
         probe = NearestNeighbors(n_neighbors=1, metric=self.metric, algorithm="brute")
         probe.fit(X[:2]).kneighbors(X[:1])
 
     def _fit_evidence(self, X: np.ndarray, errors: np.ndarray) -> None:
+        self._evidence = {}
         self.reference_prompts_ = np.concatenate([X, self.X_val_])
         self.representation_ = np.full(
             (errors.shape[1], len(self.reference_prompts_)), np.nan, dtype=errors.dtype
@@ -119,7 +124,7 @@ class KNeighborsRouter(BaseRouter):
         self._n_training_prompts = len(X)
 
     def _drop_unused(self) -> None:
-        """Forget prompts that were brought for models no longer known."""
+        """Forget prompts that were passed for models no longer known."""
         kept = self._n_training_prompts + len(self.X_val_)
         used = np.arange(len(self.reference_prompts_)) < kept
         used |= ~np.isnan(self.representation_).all(axis=0)
@@ -127,7 +132,7 @@ class KNeighborsRouter(BaseRouter):
             self.reference_prompts_ = self.reference_prompts_[used]
             self.representation_ = self.representation_[:, used]
 
-    def _evidence(
+    def _model_rows(
         self, val_errors: np.ndarray, X_val: np.ndarray | None, position: int | None
     ) -> dict[str, Any]:
         if position is None:
@@ -136,7 +141,7 @@ class KNeighborsRouter(BaseRouter):
         else:
             row = self.representation_[position].astype(np.float64)
         if X_val is None:
-            # A prompt that was run before becomes a further reference prompt.
+            # A prompt that was reported before becomes a further reference prompt.
             own = slice(self._n_training_prompts, self._n_training_prompts + len(self.X_val_))
             again = ~np.isnan(row[own])
             row[own] = np.where(again, row[own], val_errors)

@@ -12,58 +12,52 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
 from sklearn_uniroute._numerics._features import NearestCluster, Phi
-from sklearn_uniroute._numerics._posterior import added, sum_up
-from sklearn_uniroute.routers._chunk_validation import (
-    check_chunk_costs,
-    check_in_memory,
-    check_learns_by_chunks,
-    check_no_new_validation_prompts,
-    check_nothing_else,
-    check_pool_as_fitted,
-    check_prices_as_summed,
-    check_unsettled,
-)
-from sklearn_uniroute.routers._cluster import ClusterRouter, check_clusterer
+from sklearn_uniroute._numerics._posterior import ClusterSums, added, sum_up
+from sklearn_uniroute.routers._base import unchanged_on_error
+from sklearn_uniroute.routers._cluster import check_clusterer
 from sklearn_uniroute.routers._dask import fit_blocks
-from sklearn_uniroute.routers._unchanged import unchanged_on_error
 from sklearn_uniroute.utils._typing import Costs
-from sklearn_uniroute.utils._validation import FLOATS, check_prompts, check_quality, select_columns
+from sklearn_uniroute.utils._validation import (
+    FLOATS,
+    check_costs,
+    check_prompts,
+    check_quality,
+    is_dask,
+    listing,
+    select_columns,
+)
 
 
-class ChunkedRouter(ClusterRouter):
-    """Base class of routers over clusters that learn from sums over prompts.
+class PartialFitMixin:
+    """Ability of a router over clusters to learn from sums over prompts.
 
-    A subclass implements ``_get_sums()`` and ``_set_sums(sums)``, and takes its clusters from
-    `_centers` where that is not None.
+    The router implements ``_get_sums()`` and ``_set_sums(sums)``, and takes its clusters from
+    `_centers` if that is not None.
     """
 
-    clusterer: Any
-    n_clusters: int
-    cluster_centers_: np.ndarray
-    cost_sums_: Any
-    noise_: np.ndarray
-    information_: Any
     __metadata_request__partial_fit: ClassVar = {"costs": True, "X_val": True}
-    _costs_of_sums: Callable[[], Any]
-    _centers: Any = None
+    _get_sums: Callable[[], ClusterSums]
+    _set_sums: Callable[[ClusterSums], None]
+    _centers: Any
+    # The clusterer that learns from chunks without `y`.
     _clusterer: Any = None
 
     def partial_fit(
-        self,
+        self: Any,
         X: ArrayLike,
         y: ArrayLike | None = None,
         costs: Costs | None = None,
         *,
         X_val: ArrayLike | None = None,
     ) -> Self:
-        """Fit on prompts that come in chunks, such as those of a file too large for memory.
+        """Fit on one chunk of the prompts, such as part of a file that is too large for memory.
 
-        In a first pass, without `y`, chunks settle the clusters: ``MiniBatchKMeans``, or the
-        `clusterer`, learns from one after the other. It may be left out: the first chunk with `y`
-        then settles them, as `fit` does. Either way this chunk settles all that is no sum: the
-        scale of distances, the noise of errors, which prompts serve as validation prompts and on
-        which budgets are kept. It should be a random sample of all. Errors and costs of this chunk
-        and all others are summed up by cluster, exactly as of all prompts at once.
+        In an optional first pass, chunks without `y` fit the clusters: ``MiniBatchKMeans``, or the
+        `clusterer`, learns from one chunk after the other. Otherwise, the first chunk with `y` fits
+        the clusters, as `fit` does. In both cases, this first chunk with `y` also fixes whatever is
+        not a sum: the scale of distances, the noise of errors, the validation prompts, and the
+        prompts on which budgets are kept. It should be a random sample of all prompts. Errors and
+        costs of all chunks are summed by cluster, with the same result as for all prompts at once.
 
         Parameters
         ----------
@@ -73,11 +67,11 @@ class ChunkedRouter(ClusterRouter):
             Correctness of each training model on each prompt; NaN where a model was not run.
         costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or \
                 DataFrame, default=None
-            As for :meth:`fit`. Costs of calls are needed with each chunk, where the first one had
-            them; one cost per model with the first chunk only.
+            As for :meth:`fit`. Costs of calls are required with each chunk if the first chunk had
+            them. Costs of models are required with the first chunk only.
         X_val : array-like of shape (n_validation_prompts, n_features), default=None
-            The validation prompts, with the first chunk that has `y`. By default the router chooses
-            them in that chunk.
+            Validation prompts, passed with the first chunk that has `y`. By default, the router
+            chooses them in that chunk.
 
         Returns
         -------
@@ -87,12 +81,12 @@ class ChunkedRouter(ClusterRouter):
         Raises
         ------
         ValueError
-            As :meth:`fit` does; if clusters are to learn once they are settled; if models were
-            added or removed, or prices of calls set, since the first chunk with `y`; or if costs
-            come in another form. The router then stays as it was.
+            For the same reasons as :meth:`fit`; if a chunk without `y` follows one with `y`; if
+            models were added or removed, or costs of calls were set, since the first chunk with
+            `y`; or if costs come in another form than before. The router then keeps its state.
         TypeError
-            If clusters are to learn by chunks and `clusterer` has no `partial_fit`; or for dask
-            arrays, which `fit` takes.
+            If a chunk has no `y` and `clusterer` has no `partial_fit`, or if `X` is a dask array;
+            pass dask arrays to `fit`.
 
         Examples
         --------
@@ -123,7 +117,7 @@ class ChunkedRouter(ClusterRouter):
                 self._add_chunk(X, y, costs)
         return self
 
-    def _learn_clusters(self, X: ArrayLike) -> None:
+    def _learn_clusters(self: Any, X: ArrayLike) -> None:
         check_unsettled(self.__sklearn_is_fitted__())
         self._check_params()
         clusterer = self._clusterer
@@ -138,7 +132,7 @@ class ChunkedRouter(ClusterRouter):
         self._clusterer = deepcopy(clusterer).partial_fit(X)
 
     def _fit_with(
-        self,
+        self: Any,
         clusterer: Any,
         X: ArrayLike,
         y: ArrayLike,
@@ -150,7 +144,7 @@ class ChunkedRouter(ClusterRouter):
         self.fit(X, y, costs=costs, X_val=X_val)
         del self._centers
 
-    def _add_chunk(self, X: ArrayLike, y: ArrayLike, costs: Costs | None) -> None:
+    def _add_chunk(self: Any, X: ArrayLike, y: ArrayLike, costs: Costs | None) -> None:
         X = check_prompts(self, X)
         check_pool_as_fitted(self._pool_changed)
         check_prices_as_summed(self.costs_, self._costs_of_sums())
@@ -161,15 +155,114 @@ class ChunkedRouter(ClusterRouter):
             labels=self.models_,
             every_model=False,
         )
-        costs = check_chunk_costs(costs, self.models_, y, self.costs_, self.cost_sums_)
+        costs = check_chunk_costs(
+            costs, self.models_, y, self.costs_, by_call=bool(self._cost_sums)
+        )
         self._set_sums(added(self._get_sums(), sum_up(X, 1 - y, costs, *self._sums_by())))
 
-    def _sums_by(self) -> tuple[NearestCluster, Phi, np.ndarray | None]:
+    def _sums_by(self: Any) -> tuple[NearestCluster, Phi, np.ndarray | None]:
         """Get what sums are taken by."""
-        noise = None if self.information_ is None else self.noise_
+        noise = self.noise_ if "information" in self._evidence else None
         return NearestCluster(self.cluster_centers_), self._phi(), noise
 
-    def _fit_blocks(self, X: Any, y: Any, costs: Costs | None, X_val: ArrayLike | None) -> Self:
+    def _fit_blocks(
+        self: Any, X: Any, y: Any, costs: Costs | None, X_val: ArrayLike | None
+    ) -> Self:
         with unchanged_on_error(self):
             fit_blocks(self, X, y, costs, X_val)
         return self
+
+
+def check_unsettled(fitted: bool) -> None:
+    """Refuse to move clusters once errors are summed by them."""
+    if fitted:
+        raise ValueError(
+            "this router has summed errors by cluster, so its clusters cannot change any more; "
+            "pass `y` to add errors, or start again with a clone."
+        )
+
+
+def check_learns_by_chunks(clusterer: Any) -> None:
+    """Refuse a clusterer that needs all prompts at once."""
+    if not hasattr(clusterer, "partial_fit"):
+        raise TypeError(
+            f"`clusterer` {type(clusterer).__name__} has no `partial_fit`; use MiniBatchKMeans, or "
+            "pass `y` with the first chunk, on which the clusterer is then fitted."
+        )
+
+
+def check_no_new_validation_prompts(X_val: ArrayLike | None) -> None:
+    """Refuse validation prompts once there are some."""
+    if X_val is not None:
+        raise ValueError(
+            "`X_val` goes with the first chunk that has `y`; this router has its validation "
+            "prompts already."
+        )
+
+
+def check_pool_as_fitted(changed: bool) -> None:
+    """Refuse a further chunk for models that have not seen the earlier ones."""
+    if changed:
+        raise ValueError(
+            "models were added, replaced or removed since the first chunk; change the pool after "
+            "the last chunk."
+        )
+
+
+def check_prices_as_summed(costs: Any, summed: Any) -> None:
+    """Refuse a further chunk if its calls would undo costs that were set."""
+    if summed is not None and not np.allclose(costs, summed, rtol=1e-9, atol=0):
+        raise ValueError(
+            "costs were set since the last chunk, and the calls of this chunk would undo that; set "
+            "costs after the last chunk."
+        )
+
+
+def check_in_memory(*arrays: Any) -> None:
+    """Refuse dask arrays."""
+    if any(map(is_dask, arrays)):
+        raise TypeError("`partial_fit` takes one chunk after the other; pass dask arrays to `fit`.")
+
+
+def check_nothing_else(costs: Costs | None, X_val: ArrayLike | None) -> None:
+    """Refuse arguments that go with `y` in a chunk without it."""
+    if costs is not None or X_val is not None:
+        raise ValueError(
+            "`costs` and `X_val` go with chunks that have `y`; without it, only clusters learn."
+        )
+
+
+def check_chunk_costs(
+    costs: Costs | None,
+    models: np.ndarray,
+    quality: np.ndarray,
+    known: np.ndarray | None,
+    by_call: bool,
+) -> np.ndarray | None:
+    """Check the costs of a further chunk against the known ones; returns those of calls, if any."""
+    if costs is None:
+        if by_call:
+            raise ValueError(
+                "`costs` is missing: the chunks before had the cost of each call; pass those of "
+                "this chunk."
+            )
+        return None
+    if known is None:
+        raise ValueError(
+            "`costs` was given, but the chunks before had none; pass them with every chunk or none."
+        )
+    costs = check_costs(costs, models, quality=quality)
+    if (costs.ndim == 2) != by_call:
+        before, now = ("call", "model") if by_call else ("model", "call")
+        raise ValueError(
+            f"`costs` has one cost per {now}, but the chunks before had one per {before}; pass "
+            "them in the same form."
+        )
+    if by_call:
+        return costs
+    if not np.array_equal(costs, known):
+        raise ValueError(
+            f"`costs` {listing(costs)} differs from the costs known ({listing(known)}); leave it "
+            "out, and change prices by set_cost."
+        )
+    return None

@@ -1,230 +1,93 @@
-"""The pool of a fitted router: adding, updating, pricing and removing models."""
+"""The pool of a fitted router: rows that come, change and go, and views of it.
 
-from collections.abc import Callable
-from typing import Any, Self
+What is known of the models stands in arrays with one row per model: `models_`, `costs_`, the
+attributes named in `_row_attributes`, and those in the dict `_evidence`. Rows that are not of one
+shape stand in a list. A change makes new arrays, so that whoever holds the old ones is not
+disturbed.
+"""
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import check_array
-from sklearn.utils.validation import check_is_fitted
 
 from sklearn_uniroute.utils._typing import Label
-from sklearn_uniroute.utils._validation import (
-    FLOATS,
-    _is_price,
-    check_new_name,
-    check_validation_prompts,
-    find_model,
-)
+from sklearn_uniroute.utils._validation import FLOATS, check_validation_prompts, is_price
+
+# Models shown in a notebook.
+_SHOWN = 50
 
 
-class PoolMixin:
-    """Changes of the pool of a fitted router.
+def put_rows(router: Any, rows: dict[str, Any], position: int) -> None:
+    """Set the rows of one model; a position behind the last one adds the model.
 
-    What is known of the models stands in arrays with one row per model: `models_`, `costs_` and
-    those that the router names in `_evidence_arrays`; large rows stand in a list. A change makes
-    new arrays, so that whoever holds the old ones is not disturbed.
+    Rows of attributes go by names that end in an underscore, rows of the evidence by others.
     """
-
-    models_: np.ndarray
-    costs_: Any
-    X_val_: np.ndarray
-    # Whether models were added or removed since the router was fitted.
-    _pool_changed = False
-    _evidence_arrays: tuple[str, ...]
-    _evidence: Callable[..., dict[str, Any]]
-    _cost_rows: Callable[..., dict[str, Any]]
-    _repriced_rows: Callable[..., dict[str, Any]]
-
-    def add_model(
-        self,
-        val_errors: ArrayLike,
-        *,
-        name: Label | None = None,
-        cost: ArrayLike | None = None,
-        X_val: ArrayLike | None = None,
-        replace: bool = False,
-    ) -> Self:
-        """Add a model from its errors on a few prompts, without retraining anything.
-
-        Parameters
-        ----------
-        val_errors : array-like of shape (n_validation_prompts,)
-            The model's errors (0 = right, 1 = wrong) on the prompts `X_val_`, or on `X_val`; NaN
-            where it was not run.
-        name : str or int, default=None
-            The model's name. It may be left out where models go by number: the next one is taken.
-        cost : float or array-like of shape (n_validation_prompts,), default=None
-            The model's mean cost per prompt, or what each call cost, NaN where it was not run; in
-            the unit of the other costs. Required where the router has costs.
-        X_val : array-like of shape (n_validation_prompts, n_features), default=None
-            The prompts that the model was run on, where they are not `X_val_`; of the same
-            features as those that `fit` was given, so after the transformers of a pipeline.
-        replace : bool, default=False
-            Whether a known model of that name is to be forgotten first.
-
-        Returns
-        -------
-        self : object
-            The router.
-
-        Raises
-        ------
-        ValueError
-            If the name is missing or taken, the cost is missing, negative or not finite, or
-            `val_errors` or `cost` does not fit the prompts. The router then stays as it was.
-        TypeError
-            If the name is of another kind than those of the other models.
-
-        References
-        ----------
-        "Universal Model Routing for Efficient LLM Inference", arXiv 2502.08773, eq. 10 and 12.
-        """
-        check_is_fitted(self)
-        name = check_new_name(name, self.models_)
-        if not replace:
-            check_not_known(name, self.models_)
-        val_errors, X_val = self._check_evidence(val_errors, X_val)
-        has_costs = self.costs_ is not None
-        cost = check_cost(cost, name, has_costs=has_costs, val_errors=val_errors)
-        rows = self._evidence(val_errors, X_val, position=None)
-        if name in self.models_.tolist():
-            position = find_model(name, self.models_)
+    arrays, evidence = {}, dict(router._evidence)
+    for name, row in rows.items():
+        if name.endswith("_"):
+            arrays[name] = _with_row(getattr(router, name), row, position)
         else:
-            position = len(self.models_)
-        rows = {**rows, **self._cost_rows(cost, X_val), "models_": name}
-        self._put_rows(rows, position)
-        return self
+            evidence[name] = _with_row(evidence[name], row, position)
+    changed = router._pool_changed or "models_" in rows
+    vars(router).update(arrays, _evidence=evidence, _pool_changed=changed)
 
-    def update_model(
-        self, name: Label, val_errors: ArrayLike, *, X_val: ArrayLike | None = None
-    ) -> Self:
-        """Add evidence on a known model.
 
-        Parameters
-        ----------
-        name : str or int
-            The model.
-        val_errors : array-like of shape (n_validation_prompts,)
-            Further errors, on the prompts `X_val_`, or on `X_val`; NaN where the model was not
-            run. They count beside what is known already: a prompt that is reported twice counts
-            twice.
-        X_val : array-like of shape (n_validation_prompts, n_features), default=None
-            The prompts that the model was run on, where they are not `X_val_`.
+def drop_rows(router: Any, position: int) -> None:
+    """Remove the rows of one model."""
+    names = ("models_", "costs_", *router._row_attributes)
+    arrays = {name: _without_row(getattr(router, name), position) for name in names}
+    evidence = {name: _without_row(rows, position) for name, rows in router._evidence.items()}
+    vars(router).update(arrays, _evidence=evidence, _pool_changed=True)
 
-        Returns
-        -------
-        self : object
-            The router.
 
-        Raises
-        ------
-        ValueError
-            If the model is unknown, or `val_errors` does not fit the prompts. The router then
-            stays as it was.
-        """
-        check_is_fitted(self)
-        position = find_model(name, self.models_)
-        val_errors, X_val = self._check_evidence(val_errors, X_val)
-        self._put_rows(self._evidence(val_errors, X_val, position=position), position)
-        return self
+def _with_row(rows: Any, row: Any, position: int) -> Any:
+    if isinstance(rows, list):
+        return [*rows[:position], row, *rows[position + 1 :]]
+    if position == len(rows):
+        return np.concatenate([rows, [row]])
+    rows = rows.copy()
+    rows[position] = row
+    return rows
 
-    def set_cost(self, name: Label, cost: float) -> Self:
-        """Change the price of a model.
 
-        Parameters
-        ----------
-        name : str or int
-            The model.
-        cost : float
-            Its mean cost per prompt from now on, in the unit of the other costs. Where the router
-            tells the costs of prompts apart, all of the model's change in proportion.
+def _without_row(rows: Any, position: int) -> Any:
+    if rows is None:
+        return None
+    if isinstance(rows, list):
+        return [*rows[:position], *rows[position + 1 :]]
+    return np.delete(rows, position, axis=0)
 
-        Returns
-        -------
-        self : object
-            The router.
 
-        Raises
-        ------
-        ValueError
-            If the model is unknown, the cost is negative or not finite, or the router was fitted
-            without costs. The router then stays as it was.
-        """
-        check_is_fitted(self)
-        position = find_model(name, self.models_)
-        price = check_cost(cost, name, has_costs=self.costs_ is not None)
-        if price is None:
-            raise ValueError(
-                f"this router was fitted without costs, so that model {name!r} has none to change; "
-                "fit it with `costs`."
-            )
-        self._put_rows(self._repriced_rows(price, position), position)
-        return self
+def pool_columns(router: Any) -> dict[str, np.ndarray]:
+    """Mean cost and mean predicted error of each model."""
+    index = np.arange(len(router.models_))
+    weights = router._calibration(index)[-1]
+    columns = {} if router.costs_ is None else {"cost": router.costs_}
+    return {**columns, "error": weights @ router._calibration_error(index)}
 
-    def remove_model(self, name: Label) -> Self:
-        """Forget a model.
 
-        Parameters
-        ----------
-        name : str or int
-            The model.
+def pool_html(router: Any) -> str:
+    """Write the pool as an HTML table; nothing before `fit`, or without pandas."""
+    if not router.__sklearn_is_fitted__():
+        return ""
+    try:
+        frame = router.pool_frame()
+    except ImportError:
+        return ""
+    html: str = frame.to_html(max_rows=_SHOWN, float_format="{:.4g}".format)
+    return html
 
-        Returns
-        -------
-        self : object
-            The router.
 
-        Raises
-        ------
-        ValueError
-            If the model is unknown, the only one, or the one to fall back to. The router then
-            stays as it was.
-        """
-        check_is_fitted(self)
-        position = find_model(name, self.models_)
-        self._check_removal(name)
-        arrays = {}
-        for array in ("models_", "costs_", *self._evidence_arrays):
-            rows = getattr(self, array)
-            if isinstance(rows, list):
-                arrays[array] = [*rows[:position], *rows[position + 1 :]]
-            elif rows is not None:
-                arrays[array] = np.delete(rows, position, axis=0)
-        vars(self).update(arrays, _pool_changed=True)
-        self._drop_unused()
-        return self
-
-    def _drop_unused(self) -> None:
-        """Forget what only removed models needed."""
-
-    def _check_removal(self, name: Label) -> None:
-        check_removable(name, self.models_)
-
-    def _check_evidence(
-        self, val_errors: ArrayLike, X_val: ArrayLike | None
-    ) -> tuple[np.ndarray, np.ndarray | None]:
-        if X_val is not None:
-            X_val = check_validation_prompts(self, X_val)
-        prompts = self.X_val_ if X_val is None else X_val
-        errors = check_val_errors(val_errors, len(prompts), own_prompts=X_val is not None)
-        return errors, X_val
-
-    def _put_rows(self, rows: dict[str, Any], position: int) -> None:
-        """Set one model's row, in copies of the arrays that have one row per model."""
-        arrays = {}
-        for name, row in rows.items():
-            array = getattr(self, name)
-            if isinstance(array, list):
-                array = [*array[:position], row, *array[position + 1 :]]
-            elif position == len(array):
-                array = np.concatenate([array, [row]])
-            else:
-                array = array.copy()
-                array[position] = row
-            arrays[name] = array
-        changed = self._pool_changed or "models_" in rows
-        vars(self).update(arrays, _pool_changed=changed)
+def check_evidence(
+    router: Any, val_errors: ArrayLike, X_val: ArrayLike | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Check the errors of a model, and the prompts if they are not those of the router."""
+    if X_val is not None:
+        X_val = check_validation_prompts(router, X_val)
+    prompts = router.X_val_ if X_val is None else X_val
+    return check_val_errors(val_errors, len(prompts), own_prompts=X_val is not None), X_val
 
 
 def check_val_errors(val_errors: Any, n_prompts: int, *, own_prompts: bool) -> np.ndarray:
@@ -288,7 +151,7 @@ def check_cost(
         return None
     if val_errors is not None and np.ndim(cost) > 0:
         return _check_calls(cost, name, val_errors)
-    if not _is_price(cost):
+    if not is_price(cost):
         calls = "" if val_errors is None else ", or one for each call"
         raise ValueError(
             f"`cost` of model {name!r} must be one finite number of at least 0{calls}; got "

@@ -160,8 +160,8 @@ def train_map(
     squared: bool,
     hidden_layer_sizes: Sequence[int],
     seed: int,
+    net_params: Mapping[str, Any],
     state: dict[str, np.ndarray] | None = None,
-    **settings: Any,
 ) -> tuple[list[np.ndarray], list[np.ndarray], dict[str, np.ndarray], list[float]]:
     """Train a map from embeddings to responsibilities.
 
@@ -178,11 +178,10 @@ def train_map(
         to learn of their scale.
     squared : bool
         Whether to minimise the squared error instead of the log loss.
+    net_params : mapping of str to object
+        Parameters of the skorch network, with a `device`.
     state : dict of str to ndarray, default=None
         Weights to start from.
-    **settings : dict
-        `max_epochs`, `learning_rate`, `batch_size`, `device`, `verbose`, `callbacks` and
-        `net_params`, as in the router.
 
     Returns
     -------
@@ -194,9 +193,7 @@ def train_map(
         Training loss of each epoch.
     """
     standardised = _standardised(X, means, scales)
-    # As scikit-learn does, leave what was passed to the constructor as it was.
-    settings["callbacks"] = clone(settings["callbacks"], safe=False)
-    with _training(seed, settings["device"]):
+    with _training(seed, net_params["device"]):
         net = NeuralNet(
             ClusterMap,
             RepresentationLoss,
@@ -207,7 +204,7 @@ def train_map(
             criterion__squared=squared,
             # Batch normalisation cannot train on one prompt.
             iterator_train__spare_last=True,
-            **_net_settings(**settings),
+            **_net_settings(net_params),
         ).initialize()
         if state is not None:
             fresh = net.module_.state_dict()
@@ -233,7 +230,7 @@ def train_outputs(
     squared: bool,
     hidden_layer_sizes: Sequence[int],
     seed: int,
-    **settings: Any,
+    net_params: Mapping[str, Any],
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Train a network with one output per model, and keep the best of its epochs.
 
@@ -254,15 +251,15 @@ def train_outputs(
     squared : bool
         Whether to minimise the squared error of the outputs instead of their log loss, for which
         they are log odds.
-    **settings : dict
-        `max_epochs`, `learning_rate`, `batch_size`, `device` and `verbose`, as in the router.
+    net_params : mapping of str to object
+        Parameters of the skorch network, with a `device`.
 
     Returns
     -------
     coefs, intercepts : list of ndarray
         Layers for prediction, see `hidden_features`.
     """
-    with _training(seed, settings["device"]):
+    with _training(seed, net_params["device"]):
         best = KeepBest(_standardised(held_out, means, scales), judge)
         net = NeuralNet(
             OutputPerModel,
@@ -271,7 +268,8 @@ def train_outputs(
             module__hidden_layer_sizes=hidden_layer_sizes,
             module__n_models=errors.shape[1],
             criterion__squared=squared,
-            **_net_settings(**settings, callbacks=[best] if judge is not None else None),
+            **_net_settings(net_params),
+            callbacks=[best] if judge is not None else None,
         ).initialize()
         _fit(net, _standardised(X, means, scales), errors)
         module = net.module_.cpu()
@@ -313,30 +311,20 @@ def _training(seed: int, device: str) -> Iterator[None]:
         yield
 
 
-def _net_settings(
-    *,
-    max_epochs: int,
-    learning_rate: float,
-    batch_size: int,
-    device: str,
-    verbose: int,
-    callbacks: Any = None,
-    net_params: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
+def _net_settings(net_params: Mapping[str, Any]) -> dict[str, Any]:
     settings = {
         "optimizer": torch.optim.Adam,
-        "lr": learning_rate,
-        "max_epochs": max_epochs,
-        "batch_size": batch_size,
         "iterator_train": BatchLoader,
         "iterator_train__shuffle": True,
         "iterator_valid": BatchLoader,
         "train_split": None,
-        "callbacks": callbacks,
-        "verbose": verbose,
-        "device": find_device(device),
+        **net_params,
+        "device": find_device(net_params["device"]),
     }
-    return {**settings, **(net_params or {})}
+    if "callbacks" in settings:
+        # As scikit-learn does, leave parameters of the constructor as they are.
+        settings["callbacks"] = clone(settings["callbacks"], safe=False)
+    return settings
 
 
 def _standardised(X: np.ndarray, means: np.ndarray, scales: np.ndarray) -> np.ndarray:

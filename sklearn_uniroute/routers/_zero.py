@@ -8,51 +8,50 @@ from sklearn_uniroute.utils._typing import RandomState
 
 
 class ZeroRouter(ClusterRouter):
-    """Route without looking at the prompt, by the models' mean costs and errors alone.
+    """Route without looking at the prompt, by the mean costs and errors of the models.
 
-    The baseline that every router has to beat, and a strong one where little is known of the
-    models. Given a `cost_weight` it sends all prompts to one model on the lower convex hull of
-    (cost, error). Given a `budget` it mixes the two models of the hull around it at random, so
-    that the expected mean cost is the budget.
+    This is the baseline that every router has to beat, and a strong one if little is known of the
+    models. With a `cost_weight`, it sends all prompts to one model on the lower convex hull of
+    (cost, error). With a `budget`, it mixes the two models of the hull around the budget at random,
+    such that the expected mean cost is the budget.
 
     Parameters
     ----------
     cost_weight : float, default=0.0
-        Error that a unit of cost is worth, lambda of the paper, in the unit of the costs.
+        Error that one unit of cost is worth, lambda of the paper, in error per unit of cost.
     budget : float, default=None
-        Mean cost per prompt to spend, in the unit of the costs, instead of a `cost_weight`. All
-        that is above the cost of the model of least error is saved.
+        Mean cost per prompt to spend instead of a `cost_weight`, in the unit of the costs. A budget
+        above the cost of the model of lowest error is not spent in full.
     n_validation : int, default=400
-        How many of the training prompts at most serve as validation prompts when `fit` gets no
-        `X_val`; None takes all.
+        Maximum number of training prompts that serve as validation prompts if `fit` is not given
+        `X_val`. None takes all training prompts.
     random_state : int, RandomState instance or None, default=None
-        Seeds the choice of validation prompts and the mixing of models. Which of the two models a
-        prompt goes to depends on the prompt and on this seed alone.
+        Seed for the choice of validation prompts and for the mixing of models. A prompt always goes
+        to the same model.
 
     Attributes
     ----------
     models_ : ndarray of shape (n_models,)
-        Names of the models: training models, then added ones.
+        Names of the models: training models, then added models.
     costs_ : ndarray of shape (n_models,) or None
-        Their mean costs.
+        Mean cost of each model per prompt.
     representation_ : ndarray of shape (n_models, 1)
-        Their mean errors.
+        Mean error of each model.
     cluster_sizes_, cluster_shares_ : ndarray of shape (1,)
-        Number of training prompts, and 1: all are one cluster.
-    error_sums_, error_counts_ : ndarray of shape (n_models, 1)
-        Sums and numbers of the observed errors.
-    mixing_seed_ : int
-        Seed of the mixing.
+        Number of training prompts, and 1: all prompts are one cluster.
     X_val_ : ndarray of shape (n_validation_prompts, n_features)
-        The validation prompts.
+        Validation prompts.
     validation_indices_ : ndarray of shape (n_validation_prompts,) or None
-        Their rows in the training prompts: run a new model on these. None where `fit` got `X_val`.
+        Rows of the validation prompts in the training prompts: run a new model on these. None if
+        `fit` was given `X_val`.
     validation_weights_ : ndarray of shape (n_validation_prompts,)
-        What each of them counts in an average over the traffic; all 1, as they are drawn evenly.
+        Weight of each validation prompt in an average over the training distribution. All 1 if
+        they were drawn uniformly or passed to `fit`.
     n_features_in_ : int
-        Number of features.
+        Number of features seen during `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the features, where `X` had names of strings only.
+        Names of the features seen during `fit`. Defined only if `X` has feature names that are all
+        strings.
 
     See Also
     --------
@@ -76,7 +75,10 @@ class ZeroRouter(ClusterRouter):
     2.04
     """
 
-    _always_mixes = True
+    __module__ = "sklearn_uniroute"
+
+    _n_clusters = 1
+    _randomizes = True
 
     def __init__(
         self,
@@ -93,10 +95,6 @@ class ZeroRouter(ClusterRouter):
 
     def _fit_clusters(self, X: np.ndarray, rng: np.random.RandomState) -> None:
         """All prompts are one cluster."""
-
-    @property
-    def _n_clusters(self) -> int:
-        return 1
 
     def _phi(self) -> Phi:
         return NearestCluster(np.zeros((1, self.n_features_in_)))

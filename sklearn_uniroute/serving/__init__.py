@@ -1,0 +1,1 @@
+"""The request path: routers frozen into tables, their files, and ONNX graphs."""

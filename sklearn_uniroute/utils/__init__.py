@@ -1,0 +1,1 @@
+"""Checks of arguments, optional packages, files and statistics; checks of routers."""

@@ -374,5 +374,5 @@ def _check_named(names: Any, labels: np.ndarray, argument: str) -> None:
         )
 
 
-def _is_price(value: object) -> bool:
+def is_price(value: object) -> bool:
     return isinstance(value, numbers.Real) and 0 <= float(value) < np.inf
