@@ -62,6 +62,7 @@ class AttributeEncoder(TransformerMixin, BaseEstimator):
     >>> router = router.fit(data.X, data.y, kmeansrouter__costs=data.costs)
     """
 
+    __module__ = "sklearn_uniroute"
     __metadata_request__fit = {"attributes": True}  # noqa: RUF012
 
     def __init__(self, estimator: Any = None) -> None:

@@ -4,28 +4,41 @@ import argparse
 import ast
 import json
 import sys
+import textwrap
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from sklearn_uniroute import (
-    HybridRouter,
-    KMeansRouter,
-    KNeighborsRouter,
-    LearnedMapRouter,
-    LinearRouter,
-    MatrixFactorizationRouter,
-    MLPRouter,
-    ZeroRouter,
-)
-from sklearn_uniroute._report import NOTES, as_json, draw
+import numpy as np
+
 from sklearn_uniroute.datasets._generators import make_classifier_pool
 from sklearn_uniroute.datasets._load import load_routing_data
-from sklearn_uniroute.model_selection._baselines import BASELINES
-from sklearn_uniroute.model_selection._compare import compare_routers
+from sklearn_uniroute.model_selection._compare import (
+    BASELINES,
+    RouterComparison,
+    compare_routers,
+    summarise,
+)
+from sklearn_uniroute.routers._hybrid import HybridRouter
+from sklearn_uniroute.routers._kmeans import KMeansRouter
+from sklearn_uniroute.routers._learned_map import LearnedMapRouter
+from sklearn_uniroute.routers._linear import LinearRouter
+from sklearn_uniroute.routers._matrix_factorization import MatrixFactorizationRouter
+from sklearn_uniroute.routers._mlp import MLPRouter
+from sklearn_uniroute.routers._neighbors import KNeighborsRouter
+from sklearn_uniroute.routers._zero import ZeroRouter
 from sklearn_uniroute.utils._optional import import_optional
+from sklearn_uniroute.utils._typing import StrPath
 from sklearn_uniroute.utils._validation import listing
+
+NOTES = """\
+Mean over trials ± half the 95 % interval, scored on unseen models and test prompts only.
+area: mean quality over the cost range of the pool. gain: area minus that of {first} in the same
+trial, with its 95 % bootstrap interval. p: exact sign test of the gain, after Holm for several
+routers. QNC: lowest cost, relative to the best single model, at which its quality is reached, over
+the trials that reach it; reached: share of these trials. saved: cost saved at that quality, 0 if it
+is not reached. peak: highest quality on the curve."""
 
 ROUTERS = {
     router.__name__: router
@@ -201,3 +214,53 @@ def _compare(options: argparse.Namespace) -> None:
     if n_redrawn:
         print(f"Redrawn splits, as all their unseen models had one cost: {n_redrawn}.")
     print(f"Picture: {picture}")
+
+
+def as_json(comparison: RouterComparison, settings: dict[str, Any]) -> Any:
+    """Convert a comparison to plain lists and numbers; values that are not finite become None."""
+    return _plain(
+        {
+            **settings,
+            "redrawn_splits": sum(split.n_redrawn for split in comparison.splits),
+            "routers": [
+                {
+                    **record,
+                    "trials": {
+                        "area": comparison.area[:, number],
+                        "qnc": comparison.qnc[:, number],
+                        "peak_quality": comparison.peak[:, number],
+                    },
+                }
+                for number, record in enumerate(summarise(comparison))
+            ],
+        }
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, float | np.floating):
+        return float(value) if np.isfinite(value) else None
+    return value
+
+
+def draw(comparison: RouterComparison, title: str, cost_unit: str, folder: StrPath) -> Path:
+    """Draw a comparison into a file.
+
+    Returns
+    -------
+    path : Path
+        Path of the picture, ``deferral_curves.png`` in `folder`.
+    """
+    figure = import_optional("matplotlib.figure", "plot").Figure((8, 5), layout="constrained")
+    axes = figure.subplots()
+    comparison.plot(axes, confidence=0)
+    axes.set_title(textwrap.fill(title, 72), fontsize="medium")
+    axes.set(xlabel=f"Average cost per prompt ({cost_unit})")
+    axes.grid(alpha=0.3)
+    path = Path(folder) / "deferral_curves.png"
+    figure.savefig(path, dpi=150)
+    return path

@@ -1,5 +1,6 @@
 """Files of fitted routers, through skops: nothing in them is a pickle."""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +9,6 @@ from sklearn.pipeline import Pipeline
 from sklearn_uniroute._attributes import AttributeEncoder
 from sklearn_uniroute._version import __version__
 from sklearn_uniroute.routers._base import BaseRouter
-from sklearn_uniroute.routers._hybrid import HybridRouter
-from sklearn_uniroute.routers._kmeans import KMeansRouter
-from sklearn_uniroute.routers._learned_map import LearnedMapRouter
-from sklearn_uniroute.routers._linear import LinearRouter
-from sklearn_uniroute.routers._matrix_factorization import MatrixFactorizationRouter
-from sklearn_uniroute.routers._mlp import MLPRouter
-from sklearn_uniroute.routers._neighbors import KNeighborsRouter
-from sklearn_uniroute.routers._zero import ZeroRouter
 from sklearn_uniroute.utils._files import write_whole
 from sklearn_uniroute.utils._optional import import_optional
 from sklearn_uniroute.utils._typing import StrPath
@@ -23,41 +16,30 @@ from sklearn_uniroute.utils._validation import listing
 
 # Raised with every change that older versions cannot read.
 FORMAT = 1
-# What a file may hold beyond what skops trusts itself: scikit-learn, NumPy and SciPy.
-_TRUSTED = {
-    f"{kind.__module__}.{kind.__qualname__}"
-    for kind in (
-        AttributeEncoder,
-        HybridRouter,
-        KMeansRouter,
-        KNeighborsRouter,
-        LearnedMapRouter,
-        LinearRouter,
-        MatrixFactorizationRouter,
-        MLPRouter,
-        ZeroRouter,
-    )
-}
 
 
-def save_router(router: Any, path: StrPath) -> None:
+def save_router(router: Any, path: StrPath, *, trusted: Iterable[str] = ()) -> None:
     """Write a router, or a pipeline that ends in one, to a file.
 
-    The file holds all that the router is, so that models can be added to it once it is read; for
-    the request path, ``router.routing_table().save(path)`` is smaller. It is written beside the
-    target and renamed, so that a reader finds the old file or the new.
+    The file holds the whole state of the router, so models can be added after it is loaded. For the
+    request path, ``router.routing_table().save(path)`` writes a smaller file. The file is written
+    beside the target and renamed, so a reader finds the old file or the new one.
 
     Parameters
     ----------
     router : router or Pipeline
-        Fitted or not, of this package's and scikit-learn's estimators alone.
+        Router, fitted or not, of estimators of this package, of scikit-learn, and of `trusted`
+        types.
     path : str or path-like
-        The file; one that is there is replaced.
+        Path of the file. An existing file is replaced.
+    trusted : iterable of str, default=()
+        Further types that the file may hold, as "module.Class", such as a router of your own.
+        :func:`load_router` must be given them as well.
 
     Raises
     ------
     TypeError
-        If it is no router, or holds anything else, such as a callback or a function.
+        If `router` is no router, or if it holds any other type, such as a callback or a function.
     ImportError
         If skops is not installed.
 
@@ -76,48 +58,52 @@ def save_router(router: Any, path: StrPath) -> None:
     True
     """
     io = import_optional("skops.io", "persist")
+    known = _trusted(trusted)
     if not _is_router(router):
         raise TypeError(
             f"`router` must be a router, or a Pipeline that ends in one; got {router!r}."
         )
     content = io.dumps({"format": FORMAT, "package_version": __version__, "router": router})
-    foreign = sorted(set(io.get_untrusted_types(data=content)) - _TRUSTED)
+    foreign = sorted(set(io.get_untrusted_types(data=content)) - known)
     if foreign:
         raise TypeError(
-            f"`router` holds what would not be trusted when it is read: {listing(foreign)}; fit it "
-            "without, or keep these apart."
+            f"`router` holds types that load_router would not trust: {listing(foreign)}; fit it "
+            "without them, or name them in `trusted` here and there."
         )
     write_whole(path, content)
 
 
-def load_router(path: StrPath) -> Any:
+def load_router(path: StrPath, *, trusted: Iterable[str] = ()) -> Any:
     """Read a router from a file.
 
     Parameters
     ----------
     path : str or path-like
-        The file, as :func:`save_router` has written it. Nothing in it is run, and types other than
-        this package's, scikit-learn's, NumPy's and SciPy's are refused.
+        File written by :func:`save_router`. Nothing in it is run. Types other than those of this
+        package, scikit-learn, NumPy, SciPy and `trusted` are refused.
+    trusted : iterable of str, default=()
+        Further types that the file may hold, as "module.Class".
 
     Returns
     -------
     router : router or Pipeline
-        It predicts as the saved one does.
+        Router that predicts as the saved one does.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is damaged, holds no router or other types, or is of a newer version.
+        If the file is damaged, holds no router, holds other types, or is of a newer version.
     ImportError
         If skops is not installed.
     """
     io = import_optional("skops.io", "persist")
+    known = _trusted(trusted)
     content = Path(path).read_bytes()
     try:
-        foreign = sorted(set(io.get_untrusted_types(data=content)) - _TRUSTED)
-        saved = None if foreign else io.loads(content, trusted=sorted(_TRUSTED))
+        foreign = sorted(set(io.get_untrusted_types(data=content)) - known)
+        saved = None if foreign else io.loads(content, trusted=sorted(known))
     # Whatever is wrong with a file, its bytes are to blame.
     except Exception as error:
         raise ValueError(
@@ -126,8 +112,8 @@ def load_router(path: StrPath) -> Any:
         ) from error
     if foreign:
         raise ValueError(
-            f"{path} holds types that are not trusted: {listing(foreign)}; it was not written by "
-            "save_router."
+            f"{path} holds types that are not trusted: {listing(foreign)}. If they are yours, name "
+            "them in `trusted`; otherwise do not load the file."
         )
     if not (isinstance(saved, dict) and type(saved.get("format")) is int and saved["format"] > 0):
         raise ValueError(f"{path} holds no router; it was not written by save_router.")
@@ -139,6 +125,26 @@ def load_router(path: StrPath) -> Any:
     if not _is_router(saved.get("router")):
         raise ValueError(f"{path} holds no router; it was not written by save_router.")
     return saved["router"]
+
+
+def _trusted(further: Iterable[str]) -> set[str]:
+    """Types that a file may hold beyond those that skops trusts itself."""
+    further = [further] if isinstance(further, str) else list(further)
+    odd = [name for name in further if not isinstance(name, str)]
+    if odd:
+        raise TypeError(
+            f"`trusted` must name types, as 'module.Class'; got {odd[0]!r}. For a class of your "
+            "own, pass f'{Class.__module__}.{Class.__qualname__}'."
+        )
+    kinds = [AttributeEncoder, *_subclasses(BaseRouter)]
+    own = {f"{kind.__module__}.{kind.__qualname__}" for kind in kinds}
+    return {name for name in own if name.startswith("sklearn_uniroute.")} | set(further)
+
+
+def _subclasses(kind: type) -> Iterator[type]:
+    for one in kind.__subclasses__():
+        yield one
+        yield from _subclasses(one)
 
 
 def _is_router(estimator: Any) -> bool:

@@ -32,7 +32,7 @@ from sklearn_uniroute.model_selection import (
     dynamic_cross_validate,
     few_shot_curve,
 )
-from tests.routers import ROUTERS
+from tests.all_routers import ROUTERS
 
 PATH = Path(__file__).parent / "files" / "recorded.npz"
 N_TRAINING = 300

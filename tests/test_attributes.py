@@ -11,7 +11,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from sklearn_uniroute import AttributeEncoder, KMeansRouter, ZeroRouter
 from sklearn_uniroute.datasets import make_routing_data
-from tests.routers import ROUTERS
+from tests.all_routers import ROUTERS
 
 
 @pytest.fixture

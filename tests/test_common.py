@@ -14,8 +14,9 @@ from sklearn_uniroute import (
     MLPRouter,
     ZeroRouter,
 )
-from tests.router_checks import CHECKS
-from tests.routers import ROUTERS
+from sklearn_uniroute.metrics import deferral_curve
+from sklearn_uniroute.utils._router_checks import grown, router_checks
+from tests.all_routers import ROUTERS
 
 
 @parametrize_with_checks(
@@ -31,11 +32,33 @@ from tests.routers import ROUTERS
         MLPRouter(),
     ]
 )
+# Checks of transformers pass a `y` of one dimension to all of them.
+@pytest.mark.filterwarnings("ignore:`y` has one dimension:sklearn.exceptions.DataConversionWarning")
 def test_estimator_checks(estimator, check):
     check(estimator)
 
 
+# Each output starts from weights of its own, and the training models share a network.
+EXPECTED_FAILURES = {
+    "check_models_that_do_the_same_are_estimated_alike",
+    "check_missing_training_labels_are_left_out",
+}
+
+
 @pytest.mark.parametrize("router", ROUTERS, ids=str)
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_router_checks(router, check, data):
-    check(router, data)
+@pytest.mark.parametrize("check", router_checks(), ids=lambda check: check.__name__)
+def test_router_checks(router, check):
+    if isinstance(router, MLPRouter) and check.__name__ in EXPECTED_FAILURES:
+        with pytest.raises(AssertionError):
+            check(router)
+    else:
+        check(router)
+
+
+@pytest.mark.parametrize("router", ROUTERS, ids=str)
+def test_points_of_the_curve_are_where_the_router_works(router, data):
+    router = grown(router, data)
+    cost, _, cost_weight = deferral_curve(data.y, router.predict_error(data.X), router.costs_)
+    for number in range(0, len(cost), 7):
+        chosen = router.predict(data.X, cost_weight=cost_weight[number])
+        assert router.costs_[chosen].mean() == pytest.approx(cost[number])

@@ -23,9 +23,9 @@ from sklearn_uniroute import (
     save_router,
 )
 from sklearn_uniroute.routers._base import BaseRouter
+from sklearn_uniroute.utils._router_checks import assert_same, grown, validation_errors
+from tests.all_routers import ROUTERS
 from tests.damage import load_damaged
-from tests.router_checks import assert_same, grown, validation_errors
-from tests.routers import ROUTERS
 
 RELEASED = Path(__file__).parent / "files"
 
@@ -68,7 +68,10 @@ def test_pipelines_clusterers_and_unfitted_routers(data, tmp_path):
 
 def test_what_would_not_be_trusted_is_not_written(data, tmp_path):
     path = tmp_path / "router.skops"
-    for router in (KNeighborsRouter(metric=print), LearnedMapRouter(callbacks=[_Callback()])):
+    for router in (
+        KNeighborsRouter(metric=print),
+        LearnedMapRouter(net_params={"callbacks": [_Callback()]}),
+    ):
         with pytest.raises(TypeError, match="holds what would not be trusted"):
             save_router(router, path)
     for other in (LogisticRegression(), make_pipeline(PCA()), None):

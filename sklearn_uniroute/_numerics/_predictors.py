@@ -355,9 +355,11 @@ def exact_distances(
     """
     distance = np.empty(neighbor.shape)
     for rows in row_blocks(len(X)):
+        # Sums depend on the layout: equal prompts must be laid out alike.
+        block = np.ascontiguousarray(X[rows])
         for place in range(neighbor.shape[1]):
-            near = candidates[neighbor[rows, place]]
-            distance[rows, place] = paired_distances(X[rows], near, metric=metric)
+            near = np.ascontiguousarray(candidates[neighbor[rows, place]])
+            distance[rows, place] = paired_distances(block, near, metric=metric)
     return distance
 
 

@@ -4,14 +4,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import chi2_contingency, norm
+from scipy.stats import norm
 from sklearn.base import clone
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import check_cv
 from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_uniroute._numerics._clusters import center_distances, far_distance
+from sklearn_uniroute._numerics._clusters import center_distances
 from sklearn_uniroute._numerics._features import NearestCluster
 from sklearn_uniroute.utils._typing import Pool
 from sklearn_uniroute.utils._validation import (
@@ -27,39 +27,43 @@ from sklearn_uniroute.utils._validation import (
 def cluster_report(
     router: Any,
     X: ArrayLike | None = None,
-    *,
     pool: Pool | None = None,
+    *,
     n_typical: int = 3,
     confidence: float = 0.9,
 ) -> Bunch:
-    """Describe the clusters of a router, and how the models do in each.
+    """Describe the clusters of a router, and the errors of the models in each.
 
     Parameters
     ----------
     router : router over clusters
-        Fitted.
+        Fitted router.
     X : array-like of shape (n_prompts, n_features), default=None
         Prompts to pick typical ones from.
     pool : sequence of model names, default=None
-        The models, all that the router knows by default.
+        Models to describe. By default, all models of the router.
     n_typical : int, default=3
-        Number of typical prompts of each cluster.
+        Maximum number of typical prompts per cluster.
     confidence : float, default=0.9
         Coverage of the intervals of errors.
 
     Returns
     -------
     report : Bunch
-        With `size` and `share` of shape (n_clusters,), the number of training prompts and their
-        share of all; `typical`, a list with, for each cluster, the rows of its prompts in `X` that
-        are nearest to its centre, or None without `X`; `error` of shape (n_clusters, n_pool); `low`
-        and `high`, the ends of its intervals, or None for a router without standard errors; and
-        `best` of shape (n_clusters,), the model of least error.
+        Dictionary-like object with the attributes:
+
+        - `size` and `share` of shape (n_clusters,): number and share of the training prompts;
+        - `typical`: for each cluster, the rows of its prompts in `X` that are nearest to its
+          centre; None without `X`;
+        - `error` of shape (n_clusters, n_pool): error of each model;
+        - `low` and `high`: ends of the intervals of the errors; None for a router without standard
+          errors;
+        - `best` of shape (n_clusters,): model of lowest error.
 
     Raises
     ------
     ValueError
-        If the pool has unknown or repeated models, or a number is out of range.
+        If the pool has unknown or repeated models, or if a number is out of range.
     TypeError
         If the router has no clusters.
 
@@ -108,41 +112,43 @@ def excess_risk(
     router: Any,
     X: Any,
     y: ArrayLike,
+    pool: Pool | None = None,
     *,
     regressor: Any = None,
-    pool: Pool | None = None,
     cv: Any = 5,
 ) -> Bunch:
-    """Estimate what is lost by estimating errors as the router does, instead of by prompt.
+    """Estimate the excess risk of routing by the errors that a router estimates.
 
-    Routing by clusters is at most worse than routing by the true errors at each prompt by what
-    these errors differ from those of the clusters, for the model where they differ most, on average
-    over prompts. The true errors are not known: a regressor, fitted on other prompts, stands in for
-    them. Lower is better; compare numbers of clusters, or routers, by it.
+    The excess risk over routing by the true errors is bounded by the difference between true and
+    estimated errors, for the model where they differ most, on average over prompts. The true errors
+    are unknown; a regressor that is fitted on other prompts stands in for them. Lower is better.
+    Use the bound to compare routers, or numbers of clusters.
 
     Parameters
     ----------
     router : router
-        Fitted, of any kind.
+        Fitted router of any kind.
     X : array-like of shape (n_prompts, n_features)
-        Prompts, best such as the router was not fitted on.
+        Prompts, preferably those that the router was not fitted on.
     y : array-like or DataFrame of shape (n_prompts, n_pool)
-        Quality of each model, in the order of `pool`, or by name in a DataFrame; NaN where a model
-        was not run.
-    regressor : estimator, default=None
-        Any regressor that takes several outputs; by default a
-        :class:`sklearn.linear_model.RidgeCV`.
+        Quality of each model, in the order of `pool` or, in a DataFrame, by name. NaN means that
+        the model was not run.
     pool : sequence of model names, default=None
-        The models, all that the router knows by default.
+        Models to consider. By default, all models of the router.
+    regressor : estimator, default=None
+        Regressor with several outputs. By default, :class:`sklearn.linear_model.RidgeCV`.
     cv : int or cross-validation splitter, default=5
-        How prompts are held out from the regressor.
+        Splits that hold prompts out from the regressor.
 
     Returns
     -------
     estimate : Bunch
-        With `bound`, the estimate; `difference` of shape (n_prompts, n_pool), how far the errors
-        that the router estimates are from those of the regressor; and `by_model` of shape
-        (n_pool,), its mean over prompts.
+        Dictionary-like object with the attributes:
+
+        - `bound`: the estimate;
+        - `difference` of shape (n_prompts, n_pool): absolute difference between the errors that the
+          router and the regressor estimate;
+        - `by_model` of shape (n_pool,): mean of the difference over prompts.
 
     Raises
     ------
@@ -190,65 +196,6 @@ def excess_risk(
         bound=float(difference.max(axis=1).mean()),
         difference=difference,
         by_model=difference.mean(axis=0),
-    )
-
-
-def drift_report(router: Any, X: ArrayLike, *, far_share: float = 0.01) -> Bunch:
-    """Compare new prompts with those that a router was fitted on.
-
-    Parameters
-    ----------
-    router : router over clusters
-        Fitted.
-    X : array-like of shape (n_prompts, n_features)
-        New prompts.
-    alpha : float, default=0.01
-        New prompts are far where they are farther from the nearest centre than all training
-        prompts but this share of them.
-
-    Returns
-    -------
-    report : Bunch
-        With `share` and `training_share` of shape (n_clusters,), of new and of training prompts;
-        `moved_share`, of the prompts that would have to lie in other clusters for the two to be
-        equal; `p_value`, of the chi-squared test that both spread alike; `far`, the rows of `X`
-        that are far; and `far_share`, theirs of all new prompts, about `alpha` where nothing has
-        changed.
-
-    Raises
-    ------
-    ValueError
-        If `alpha` is not between 0 and 1.
-    TypeError
-        If the router has no clusters.
-
-    Examples
-    --------
-    >>> from sklearn_uniroute import KMeansRouter
-    >>> from sklearn_uniroute.datasets import make_routing_data
-    >>> from sklearn_uniroute.inspection import drift_report
-    >>> data = make_routing_data(random_state=0)
-    >>> router = KMeansRouter(random_state=0).fit(data.X[:500], data.y[:500])
-    >>> drift_report(router, data.X[500:] + 1).far_share > 0.9
-    True
-    """
-    check_is_fitted(router)
-    check_has_clusters(router)
-    check_share(far_share, "far_share")
-    X = check_prompts(router, X)
-    distances, labels = center_distances(X, NearestCluster(router.cluster_centers_))
-    sizes = router.cluster_sizes_
-    counts = np.bincount(labels, minlength=len(sizes))
-    seen = counts + sizes > 0
-    share, training_share = counts / counts.sum(), router.cluster_shares_
-    far = np.flatnonzero(distances > far_distance(X, router.distance_quantiles_, far_share))
-    return Bunch(
-        share=share,
-        training_share=training_share,
-        moved_share=float(np.abs(share - training_share).sum() / 2),
-        p_value=float(chi2_contingency([sizes[seen], counts[seen]]).pvalue),
-        far=far,
-        far_share=len(far) / len(distances),
     )
 
 

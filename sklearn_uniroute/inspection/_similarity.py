@@ -1,4 +1,4 @@
-"""How alike models are in what they get wrong."""
+"""Similarity of models by their errors, and its picture."""
 
 from collections.abc import Mapping
 from typing import Any, Self
@@ -13,35 +13,35 @@ from sklearn_uniroute.utils._optional import import_optional
 from sklearn_uniroute.utils._typing import Pool
 from sklearn_uniroute.utils._validation import check_pool, check_positive
 
-# Distances below this are those of equal representations.
+# Distances below this are between equal representations.
 _ROUNDING = 1e-9
 
 
 def model_similarity(
     router: Any, pool: Pool | None = None, *, bandwidth: float | None = None
 ) -> np.ndarray:
-    """Compute how alike models are in what they get wrong.
+    """Compute the similarity of models by their errors in the clusters.
 
     Parameters
     ----------
     router : router over clusters
-        Fitted.
+        Fitted router.
     pool : sequence of model names, default=None
-        The models, all that the router knows by default.
+        Models to compare. By default, all models of the router.
     bandwidth : float, default=None
-        Distance of representations, in units of error, at which models are alike by
-        ``exp(-1 / 2)``. By default the median distance between the models.
+        Distance between two models, in units of error, at which their similarity is
+        ``exp(-1 / 2)``. By default, the median distance between the models.
 
     Returns
     -------
     similarity : ndarray of shape (n_pool, n_pool)
-        Gaussian kernel of the per-cluster errors, each cluster weighted by its share of the
-        training prompts; 1 for equal errors.
+        Gaussian kernel of the errors in the clusters, each weighted by its share of the training
+        prompts; 1 for equal errors.
 
     Raises
     ------
     ValueError
-        If the pool has unknown or repeated models, or the bandwidth is not above 0.
+        If the pool has unknown or repeated models, or if `bandwidth` is not above 0.
     TypeError
         If the router has no clusters.
 
@@ -65,7 +65,7 @@ def model_similarity(
     shares = router.cluster_shares_
     distances = pdist(router.representation_[index][:, : len(shares)] * np.sqrt(shares))
     if bandwidth is None:
-        # Where most models are equal, but for rounding, the median says nothing of the others.
+        # If most models are equal, but for rounding, the median says nothing about the others.
         middle = np.median(distances) if len(distances) else 0.0
         widths = (middle, distances.max(initial=0.0), 1.0)
         bandwidth = next(width for width in widths if width > _ROUNDING)
@@ -77,32 +77,32 @@ def model_similarity(
 
 
 class ModelSimilarityDisplay:
-    """Heat map of the similarity of models, those that are alike side by side.
+    """Heat map of the similarity of models, with similar models side by side.
 
-    Use :meth:`from_estimator` to create one. All parameters are stored as attributes.
+    Use :meth:`from_estimator` to create a display. All parameters are stored as attributes.
 
     Parameters
     ----------
     similarity : ndarray of shape (n_models, n_models)
-        From 0 to 1, symmetric, with ones on its diagonal.
+        Symmetric matrix of similarities between 0 and 1, with ones on its diagonal.
     models : sequence of length n_models
         Names of the models.
 
     Attributes
     ----------
     order_ : ndarray of shape (n_models,)
-        The order in which the models are drawn: that of the leaves of a hierarchical clustering
-        by average similarity.
+        Order in which the models are drawn: the order of the leaves of a hierarchical clustering by
+        average similarity.
     ax_ : matplotlib Axes
         Axes with the map.
     figure_ : matplotlib Figure
         Figure of the axes.
     image_ : matplotlib AxesImage
-        The map.
+        Heat map.
 
     See Also
     --------
-    sklearn_uniroute.inspection.model_similarity : Computes it.
+    sklearn_uniroute.inspection.model_similarity : Computes the similarity.
 
     References
     ----------
@@ -119,6 +119,8 @@ class ModelSimilarityDisplay:
     (10, 10)
     """
 
+    __module__ = "sklearn_uniroute.inspection"
+
     def __init__(self, similarity: np.ndarray, models: np.ndarray) -> None:
         self.similarity = similarity
         self.models = models
@@ -127,36 +129,36 @@ class ModelSimilarityDisplay:
     def from_estimator(
         cls,
         estimator: Any,
-        *,
         pool: Pool | None = None,
+        *,
         bandwidth: float | None = None,
         ax: Any = None,
         image_kwargs: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Draw the similarity of the models that a router knows.
+        """Draw the similarity of the models of a router.
 
         Parameters
         ----------
         estimator : router over clusters
-            Fitted.
+            Fitted router.
         pool : sequence of model names, default=None
-            The models, all that the router knows by default.
+            Models to draw. By default, all models of the router.
         bandwidth : float, default=None
             See :func:`sklearn_uniroute.inspection.model_similarity`.
         ax : matplotlib Axes, default=None
-            Axes to draw on; new ones by default.
+            Axes to draw on. By default, new ones.
         image_kwargs : dict, default=None
             Keyword arguments for matplotlib's `imshow`.
 
         Returns
         -------
         display : ModelSimilarityDisplay
-            The picture, with its axes in `ax_`.
+            Display with its axes in `ax_`.
 
         Raises
         ------
         ValueError, TypeError
-            For the reasons of :func:`sklearn_uniroute.inspection.model_similarity`.
+            For the same reasons as :func:`sklearn_uniroute.inspection.model_similarity`.
         """
         similarity = model_similarity(estimator, pool, bandwidth=bandwidth)
         models = estimator.models_[check_pool(pool, estimator.models_)]
@@ -168,14 +170,14 @@ class ModelSimilarityDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Axes to draw on; new ones by default.
+            Axes to draw on. By default, new ones.
         image_kwargs : dict, default=None
             Keyword arguments for matplotlib's `imshow`.
 
         Returns
         -------
         display : ModelSimilarityDisplay
-            The picture, with its axes in `ax_`.
+            Display with its axes in `ax_`.
 
         Raises
         ------

@@ -1,9 +1,10 @@
-"""Exact deferral curves, and the scores read off them.
+"""Exact deferral curves, the scores read off them, and their picture.
 
-Every function takes the same arrays: what the models got right, which error a router predicts for
-each of them, and what they cost. None needs a router.
+The functions take arrays and need no router: the quality of the models, the errors that a router
+predicts for them, and their costs.
 """
 
+from sklearn_uniroute.metrics._plot import DeferralCurveDisplay
 from sklearn_uniroute.metrics._scores import (
     aiq_score,
     apgr_score,
@@ -16,6 +17,7 @@ from sklearn_uniroute.metrics._scores import (
 )
 
 __all__ = [
+    "DeferralCurveDisplay",
     "aiq_score",
     "apgr_score",
     "cost_saving_score",

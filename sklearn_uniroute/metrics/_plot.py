@@ -43,7 +43,7 @@ class DeferralCurveDisplay:
         Figure of the axes.
     line_ : matplotlib Line2D
         The curve.
-    band_ : matplotlib PolyCollection or None
+    fill_between_ : matplotlib PolyCollection or None
         The band.
     models_ : matplotlib PathCollection or None
         The single models.
@@ -58,6 +58,8 @@ class DeferralCurveDisplay:
     >>> display.line_.get_label()
     'KMeansRouter'
     """
+
+    __module__ = "sklearn_uniroute"
 
     def __init__(
         self,
@@ -85,8 +87,8 @@ class DeferralCurveDisplay:
         X: ArrayLike,
         y: ArrayLike,
         costs: Costs | None = None,
-        *,
         pool: Pool | None = None,
+        *,
         sample_weight: ArrayLike | None = None,
         ax: Any = None,
         name: str | None = None,
@@ -203,8 +205,8 @@ class DeferralCurveDisplay:
         cv_results: Mapping[str, Any],
         X: ArrayLike,
         y: ArrayLike,
-        *,
         costs: Costs | None = None,
+        *,
         confidence: float = 0.95,
         ax: Any = None,
         name: str | None = None,
@@ -308,9 +310,9 @@ class DeferralCurveDisplay:
             _, ax = import_optional("matplotlib.pyplot", "plot").subplots()
         name = self.name if name is None else name
         (self.line_,) = ax.plot(self.cost, self.quality, **{"label": name, **(curve_kwargs or {})})
-        self.band_ = self.models_ = None
+        self.fill_between_ = self.models_ = None
         if self.quality_low is not None:
-            self.band_ = ax.fill_between(
+            self.fill_between_ = ax.fill_between(
                 self.cost,
                 self.quality_low,
                 self.quality_high,

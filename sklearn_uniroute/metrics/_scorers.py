@@ -32,8 +32,8 @@ def last_router(estimator: Any, X: Any) -> tuple[Any, Any]:
 
 def make_deferral_scorer(
     metric: Callable[..., float],
-    *,
     pool: Pool | None = None,
+    *,
     greater_is_better: bool = True,
     **metric_params: Any,
 ) -> "DeferralScorer":
@@ -82,6 +82,8 @@ class DeferralScorer:
     Made by :func:`make_deferral_scorer`.
     """
 
+    __module__ = "sklearn_uniroute.model_selection"
+
     def __init__(
         self,
         metric: Callable[..., float],
@@ -100,10 +102,9 @@ class DeferralScorer:
         estimator: Any,
         X: ArrayLike,
         y: ArrayLike,
-        *,
         costs: Costs | None = None,
-        sample_weight: ArrayLike | None = None,
         pool: Pool | None = None,
+        sample_weight: ArrayLike | None = None,
     ) -> float:
         """Score an estimator.
 

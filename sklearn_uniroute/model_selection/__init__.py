@@ -1,4 +1,4 @@
-"""Choosing and evaluating routers: scorers, and models that they have not seen."""
+"""Choice and evaluation of routers: scorers, and models that a router has not seen."""
 
 from sklearn_uniroute.metrics._scorers import (
     DeferralScorer,
@@ -7,18 +7,15 @@ from sklearn_uniroute.metrics._scorers import (
     peak_quality_scorer,
     qnc_scorer,
 )
-from sklearn_uniroute.model_selection._compare import compare_routers
-from sklearn_uniroute.model_selection._comparison import RouterComparison
-from sklearn_uniroute.model_selection._few_shot_curve import few_shot_curve
-from sklearn_uniroute.model_selection._search import (
-    DynamicPoolSplit,
-    PoolFold,
-    dynamic_cross_validate,
-)
+from sklearn_uniroute.model_selection._compare import RouterComparison, compare_routers
+from sklearn_uniroute.model_selection._few_shot_curve import FewShotCurveDisplay, few_shot_curve
+from sklearn_uniroute.model_selection._search import dynamic_cross_validate
+from sklearn_uniroute.model_selection._split import DynamicPoolSplit, PoolFold
 
 __all__ = [
     "DeferralScorer",
     "DynamicPoolSplit",
+    "FewShotCurveDisplay",
     "PoolFold",
     "RouterComparison",
     "compare_routers",

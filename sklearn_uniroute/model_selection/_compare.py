@@ -1,50 +1,208 @@
 """Comparison of routers on models they have not seen, over repeated random splits."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import ArrayLike
 from sklearn.base import clone
-from sklearn.utils import Bunch, check_array
+from sklearn.utils import _safe_indexing
 from threadpoolctl import threadpool_limits
 
-from sklearn_uniroute.metrics._curve import check_curve_inputs, curve_points, is_wide
+from sklearn_uniroute.metrics._curve import (
+    check_curve_inputs,
+    curve_points,
+    is_wide,
+    model_means,
+)
+from sklearn_uniroute.metrics._plot import DeferralCurveDisplay
+from sklearn_uniroute.metrics._scorers import last_router
 from sklearn_uniroute.metrics._scores import (
     deferral_area_score,
     peak_quality_score,
     quality_neutral_cost,
 )
-from sklearn_uniroute.model_selection._baselines import BASELINES, baseline_inputs
-from sklearn_uniroute.model_selection._comparison import RouterComparison
 from sklearn_uniroute.model_selection._split import (
-    TEST_SHARE,
-    Split,
+    TRAIN_SIZE,
+    DynamicPoolSplit,
+    PoolFold,
     add_unseen,
     cells,
-    count_training_models,
-    draw_split,
+    final_router,
+    fit_on_models,
+    labelled_data,
+    set_router_params,
+    split_seeds,
 )
-from sklearn_uniroute.utils._validation import (
-    FLOATS,
-    check_choice,
-    check_costs,
-    check_count,
-    check_quality,
-    listing,
-    model_labels,
-    repeated,
+from sklearn_uniroute.utils._optional import import_optional
+from sklearn_uniroute.utils._statistics import (
+    bootstrap_interval,
+    holm,
+    mean_interval,
+    pointwise_interval,
+    sign_test,
 )
+from sklearn_uniroute.utils._typing import Costs
+from sklearn_uniroute.utils._validation import check_choice, listing, repeated
 
+BASELINES = ("random", "cheapest", "best", "oracle")
 # Number of costs at which curves are averaged over trials.
 _GRID_SIZE = 300
 _METRICS = (deferral_area_score, quality_neutral_cost, peak_quality_score)
 
 
+@dataclass(frozen=True)
+class RouterComparison:
+    """Scores of routers over trials, and their statistics.
+
+    Made by :func:`sklearn_uniroute.model_selection.compare_routers`. It prints as a table if pandas
+    is installed.
+
+    Attributes
+    ----------
+    routers : list of str
+        Names of the routers, then of the baselines.
+    n_baselines : int
+        Number of baselines.
+    area, qnc, peak : ndarray of shape (n_trials, n_routers)
+        Area under the deferral curve, quality-neutral cost, and highest quality on the curve, of
+        the unseen models on the test prompts. The area of a single model is NaN.
+    curves : ndarray of shape (n_trials, n_routers, n_costs)
+        Average qualities at the costs `grid`; NaN where no unseen model is as cheap.
+    grid : ndarray of shape (n_costs,)
+        Costs at which the curves are known.
+    splits : list of PoolFold
+        Positions of prompts and models in each trial.
+    model_cost, model_quality : ndarray of shape (n_models,)
+        Mean cost and quality of each model over all prompts.
+    """
+
+    __module__ = "sklearn_uniroute.model_selection"
+
+    routers: list[str]
+    n_baselines: int
+    area: np.ndarray
+    qnc: np.ndarray
+    peak: np.ndarray
+    curves: np.ndarray
+    grid: np.ndarray
+    splits: list[PoolFold]
+    model_cost: np.ndarray
+    model_quality: np.ndarray
+
+    def __repr__(self) -> str:
+        try:
+            text: str = self._table().to_string(index=False, justify="right")
+        except ImportError:
+            return f"<RouterComparison of {listing(self.routers)}, {len(self.area)} trials>"
+        return "\n".join(line.rstrip() for line in text.splitlines())
+
+    def _repr_html_(self) -> str:
+        try:
+            html: str = self._table().to_html(index=False)
+        except ImportError:
+            return ""
+        return html
+
+    def to_frame(self) -> Any:
+        """Convert the statistics to a DataFrame.
+
+        Returns
+        -------
+        frame : DataFrame
+            One row per router:
+
+            - `area`, `peak_quality`, `cost_saved` and `qnc` (over the trials that reach it), each
+              with half the width of its 95 % Student t interval in `..._half_width`;
+            - `qnc_reached`, the share of the trials that reach it;
+            - `gain`, the area minus that of the first router in the same trial, with the ends of
+              its 95 % bootstrap interval in `gain_low` and `gain_high`;
+            - `p_value` of the exact sign test of the gain, and `p_holm`, adjusted for the number of
+              routers that are compared to the first.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        pandas = import_optional("pandas", "pandas")
+        rows = {}
+        for record in summarise(self):
+            row: dict[str, object] = {}
+            for score, value in record.items():
+                ends = ("", "_low", "_high") if score == "gain" else ("", "_half_width")
+                if isinstance(value, tuple):
+                    row |= {score + end: part for end, part in zip(ends, value, strict=True)}
+                elif score != "router":
+                    row[score] = value
+            rows[record["router"]] = row
+        return pandas.DataFrame.from_dict(rows, orient="index").rename_axis("router")
+
+    def _table(self) -> Any:
+        """Format the statistics as a DataFrame of texts."""
+        pandas = import_optional("pandas", "pandas")
+        width = max(map(len, self.routers))
+        rows = [
+            {
+                "router": f"{record['router']:<{width}}",
+                "area": _cell(*record["area"]),
+                "gain": _gain(*record["gain"]) if number else "-",
+                "p": "-" if np.isnan(record["p_holm"]) else f"{record['p_holm']:.3f}",
+                "QNC": _cell(*record["qnc"]),
+                "reached": f"{record['qnc_reached']:.0%}",
+                "peak": _cell(*record["peak_quality"]),
+                "saved": _cell(*record["cost_saved"], percent=True),
+            }
+            for number, record in enumerate(summarise(self))
+        ]
+        return pandas.DataFrame(rows).rename(columns={"router": f"{'router':<{width}}"})
+
+    def plot(self, ax: Any = None, *, confidence: float = 0.95) -> list[DeferralCurveDisplay]:
+        """Draw the mean deferral curves with pointwise intervals, and the single models.
+
+        A curve covers the costs at which at least half of the trials have a model that costs no
+        more, and averages over these trials.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw on. By default, new ones.
+        confidence : float, default=0.95
+            Coverage of the Student t intervals over trials; 0 draws none.
+
+        Returns
+        -------
+        displays : list of DeferralCurveDisplay
+            One display for each router.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        models = {"model_cost": self.model_cost, "model_quality": self.model_quality}
+        shown = np.isfinite(self.curves[:, 0]).mean(axis=0) >= 0.5
+        displays = []
+        for number, name in enumerate(self.routers):
+            mean, low, high = pointwise_interval(self.curves[:, number], confidence)
+            band = (
+                {} if confidence == 0 else {"quality_low": low[shown], "quality_high": high[shown]}
+            )
+            display = DeferralCurveDisplay(
+                self.grid[shown], mean[shown], name=name, **band, **(models if not number else {})
+            )
+            displays.append(display.plot(ax))
+            ax = display.ax_
+        return displays
+
+
 def compare_routers(
-    routers: Mapping[str, Any],
-    data: Bunch,
+    estimators: Any,
+    X: Any,
+    y: ArrayLike | None = None,
+    costs: Costs | None = None,
     *,
     n_trials: int = 20,
     n_validation: int | None = None,
@@ -56,47 +214,55 @@ def compare_routers(
 ) -> RouterComparison:
     """Compare routers on models they have not seen, over repeated random splits.
 
-    In each trial models are split into training and unseen ones and prompts, 60 : 10 : 30, into
-    training, validation and test prompts. A router is fitted on the training models and prompts,
-    takes in each unseen model from the validation prompts, and is scored on the test prompts and
-    the unseen models alone. All routers share the splits.
+    Each trial splits the models into training and unseen models, and the prompts, 60 : 10 : 30,
+    into training, validation and test prompts. A router is fitted on the training models and
+    prompts, takes in each unseen model from the validation prompts, and is scored on the test
+    prompts and the unseen models alone. All routers share the splits.
 
     Parameters
     ----------
-    routers : dict of str to router
-        Unfitted routers by name. Others are compared to the first.
-    data : Bunch
-        As the functions of :mod:`sklearn_uniroute.datasets` return it, or
-        ``sklearn.utils.Bunch(X=X, y=y, costs=costs)`` of data of your own: embeddings, quality
-        (NaN where a model was not run), and costs of models or of calls.
+    estimators : dict of str to estimator, or estimator
+        Unfitted routers, or pipelines and searches that end in a router, by name. The others are
+        compared to the first.
+    X : array-like of shape (n_prompts, n_features), sequence of length n_prompts, or mapping
+        Prompts, in the form that the estimators take. Or a mapping with `X`, `y` and `costs`, such
+        as the functions of :mod:`sklearn_uniroute.datasets` return; `y` and `costs` are then left
+        out.
+    y : array-like or DataFrame of shape (n_prompts, n_models), default=None
+        Quality of each model on each prompt; NaN where a model was not run.
+    costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or \
+            DataFrame, default=None
+        Cost of each model, or of each call.
     n_trials : int, default=20
         Number of splits.
     n_validation : int, default=None
-        Number of validation prompts; a tenth of all prompts by default.
+        Number of validation prompts. By default, a tenth of all prompts.
     model_share : float, default=2/3
         Share of the models to train on.
     baselines : sequence of {"random", "cheapest", "best", "oracle"}, default=()
-        To compare with as well: choosing by random errors; the cheapest unseen model for all
-        prompts; the one that is best on the validation prompts; and choosing in hindsight, by what
-        each call costs and whether it is right.
+        Baselines to compare as well: a random choice; the cheapest unseen model for all prompts;
+        the unseen model that is best on the validation prompts; and the best choice in hindsight,
+        which knows the cost and quality of each call.
     n_jobs : int, default=None
         Number of processes, as in joblib. The numbers do not depend on it.
     random_state : int, default=0
-        Seeds the splits and the routers.
+        Seed for the splits and the routers.
     progress : callable, default=iter
-        Wraps the iterator over finished trials.
+        Function that wraps the iterator over finished trials, such as ``tqdm.tqdm``.
 
     Returns
     -------
     comparison : RouterComparison
-        Prints as a table.
+        Scores and statistics; prints as a table.
 
     Raises
     ------
     ValueError
-        If the data has no embeddings or costs, or they do not fit together, all models have one
-        cost, there are too few prompts or models to split, a baseline is unknown, or two rows have
-        one name.
+        If the data has no embeddings or costs, or they do not fit together; if all models have the
+        same cost; if there are too few prompts or models to split; if a baseline is unknown; or if
+        two rows have the same name.
+    TypeError
+        If an estimator does not end in a router.
 
     References
     ----------
@@ -110,55 +276,50 @@ def compare_routers(
     >>> from sklearn_uniroute.model_selection import compare_routers
     >>> data = make_routing_data(random_state=0)
     >>> routers = {"zero": ZeroRouter(), "kmeans": KMeansRouter()}
-    >>> comparison = compare_routers(routers, data, n_trials=8)
+    >>> comparison = compare_routers(routers, data.X, data.y, data.costs, n_trials=8)
     >>> bool(comparison.area[:, 1].mean() > comparison.area[:, 0].mean())
     True
     """
-    if not isinstance(routers, Mapping):
-        raise TypeError(f"`routers` must be a dict of routers by name; got {routers!r}.")
+    if not isinstance(estimators, Mapping):
+        estimators = {type(final_router(estimators)).__name__: estimators}
     for name in baselines:
         check_choice(name, "baselines", BASELINES)
-    check_names([*routers, *baselines])
-    X, y, costs = check_labelled(data.X, data.y, data.costs)
-    model_costs, n_validation, n_training_models = check_comparable(
-        y, costs, n_trials, n_validation, model_share, 1 - TEST_SHARE
+    check_names([*estimators, *baselines])
+    for estimator in estimators.values():
+        final_router(estimator)
+    X, y, costs = labelled_data(X, y, costs)
+    cv = DynamicPoolSplit(
+        n_trials,
+        train_size=TRAIN_SIZE,
+        n_validation=max(1, round(0.1 * len(y))) if n_validation is None else n_validation,
+        model_share=model_share,
+        random_state=random_state,
     )
+    folds = list(cv.split(X, y, costs))
+    model_costs = model_means(costs, np.ones(len(y)))
     grid = cost_grid(model_costs)
-    # Each trial has a seed of its own, so that no trial depends on those before it.
-    seeds = np.random.SeedSequence(random_state).generate_state(n_trials)
     trials = Parallel(n_jobs=n_jobs, return_as="generator")(
-        delayed(_run_trial)(
-            X,
-            y,
-            costs,
-            model_costs,
-            routers,
-            baselines,
-            n_validation,
-            n_training_models,
-            grid,
-            seed,
-        )
-        for seed in seeds
+        delayed(_run_trial)(X, y, costs, estimators, baselines, fold, grid, int(seed))
+        for fold, seed in zip(folds, split_seeds(random_state, n_trials), strict=True)
     )
-    splits, scores, curves = zip(*progress(trials), strict=True)
+    scores, curves = zip(*progress(trials), strict=True)
     area, qnc, peak = np.moveaxis(np.array(scores), -1, 0)
     return RouterComparison(
-        routers=[*routers, *baselines],
+        routers=[*estimators, *baselines],
         n_baselines=len(baselines),
         area=area,
         qnc=qnc,
         peak=peak,
         curves=np.array(curves),
         grid=grid,
-        splits=list(splits),
+        splits=folds,
         model_cost=model_costs,
         model_quality=np.nanmean(y, axis=0),
     )
 
 
 def check_names(names: list[str]) -> None:
-    """Refuse a comparison of nothing, and names that stand for two things."""
+    """Refuse a comparison of nothing, and two rows of the same name."""
     twice = repeated(names)
     if twice or not names:
         raise ValueError(
@@ -167,90 +328,38 @@ def check_names(names: list[str]) -> None:
         )
 
 
-def check_labelled(
-    X: ArrayLike | None, y: Any, costs: Any
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Check embeddings, quality and costs of a data set, and bring them into arrays."""
-    if X is None:
-        raise ValueError(
-            "the data has no embeddings; add them to a table as columns x0, x1, ... (or, in a "
-            "Parquet file, as lists in a column `embedding`), or as `data.X`."
-        )
-    if costs is None:
-        raise ValueError(
-            "the data has no costs, and routing trades quality for cost; add an array `costs`, a "
-            "column `cost` of a long table, or columns '<model>|cost' of a wide one."
-        )
-    prompts: np.ndarray = check_array(X, dtype=FLOATS, input_name="X")
-    labels = model_labels(y)
-    quality = check_quality(y, n_prompts=len(prompts), labels=labels)
-    labels = np.arange(quality.shape[1]) if labels is None else labels
-    return prompts, quality, check_costs(costs, labels, quality=quality)
-
-
-def check_comparable(
-    y: np.ndarray,
-    costs: np.ndarray,
-    n_trials: int,
-    n_validation: int | None,
-    model_share: float,
-    share_before_test: float,
-) -> tuple[np.ndarray, int, int]:
-    """Check that data can be split as a comparison asks for.
-
-    Returns the mean cost of each model and the numbers of validation prompts and training models.
-    """
-    check_count(n_trials, "n_trials")
-    model_costs = np.nanmean(np.atleast_2d(costs), axis=0)
-    n_prompts = len(y)
-    n_training_models = count_training_models(model_costs, model_share)
-    if n_validation is None:
-        n_validation = max(1, round(0.1 * n_prompts))
-    check_count(n_validation, "n_validation")
-    if n_validation >= share_before_test * n_prompts - 1:
-        raise ValueError(
-            f"`n_validation`={n_validation} leaves no training prompts: of {n_prompts} prompts, "
-            f"{round((1 - share_before_test) * n_prompts)} are for testing; lower it or bring more "
-            "prompts."
-        )
-    return model_costs, n_validation, n_training_models
-
-
 def _run_trial(
-    X: np.ndarray,
+    X: Any,
     y: np.ndarray,
     costs: np.ndarray,
-    model_costs: np.ndarray,
-    routers: Mapping[str, Any],
+    estimators: Mapping[str, Any],
     baselines: Sequence[str],
-    n_validation: int,
-    n_training_models: int,
+    fold: PoolFold,
     grid: np.ndarray,
     seed: int,
-) -> tuple[Split, list[list[float]], list[np.ndarray]]:
-    rng = np.random.RandomState(seed)
-    split = draw_split(rng, len(X), model_costs, n_validation, n_training_models)
-    known, unseen = split.training_models, split.unseen_models
-    y_known, training_costs = cells(y, costs, split.training, known)
-    y_val, validation_costs = cells(y, costs, split.validation, unseen)
-    y_test, test_costs = cells(y, costs, split.test, unseen)
+) -> tuple[list[list[float]], list[np.ndarray]]:
+    unseen, validation = fold.unseen_models, np.asarray(fold.validation)
+    y_val, validation_costs = cells(y, costs, validation, unseen)
+    y_test, test_costs = cells(y, costs, fold.test, unseen)
     inputs = []
     # Sums in several threads would differ with their number, and with it the clusters.
     with threadpool_limits(1):
-        for router in routers.values():
-            router = clone(router).set_params(random_state=int(seed % 2**31))
-            X_val = X[split.validation]
-            router.fit(X[split.training], y_known, costs=training_costs, X_val=X_val)
-            pool = add_unseen(router, y, costs, split.validation, unseen)
-            inputs.append(router.curve_inputs(X[split.test], y_test, test_costs, pool, None))
-    known_costs = np.nanmean(np.atleast_2d(validation_costs), axis=0)
+        for estimator in estimators.values():
+            estimator = clone(estimator)
+            set_router_params(estimator, random_state=seed % 2**31)
+            fit_on_models(estimator, X, y, costs, fold.training, fold.training_models)
+            pool = add_unseen(estimator, X, y, costs, validation, unseen)
+            router, X_test = last_router(estimator, _safe_indexing(X, fold.test))
+            inputs.append(router.curve_inputs(X_test, y_test, test_costs, pool))
+    known_costs = model_means(validation_costs, np.ones(len(validation)))
+    rng = np.random.RandomState(seed)
     for baseline in baselines:
         error, routing_costs = baseline_inputs(
             baseline, y_val, y_test, test_costs, known_costs, rng
         )
         inputs.append((y_test, error, test_costs, routing_costs))
     scores, curves = [], []
-    singles = [False] * len(routers) + [name == "best" for name in baselines]
+    singles = [False] * len(estimators) + [name == "best" for name in baselines]
     for single, (y_test, error, paid, routing_costs) in zip(singles, inputs, strict=True):
         score, heights = score_curve(y_test, error, paid, routing_costs, grid)
         if single:
@@ -258,7 +367,62 @@ def _run_trial(
             score[0] = np.nan
         scores.append(score)
         curves.append(heights)
-    return split, scores, curves
+    return scores, curves
+
+
+def summarise(comparison: RouterComparison) -> list[dict[str, Any]]:
+    """Summarise the trials, one record per router.
+
+    Each score is a pair of its mean and half the width of its 95 % interval. The gain is its mean
+    and the ends of its interval. Intervals over fewer than two trials are NaN, and so are scores
+    that a baseline does not have.
+    """
+    gain = comparison.area - comparison.area[:, :1]
+    saved = 1 - np.minimum(comparison.qnc, 1)
+    records = []
+    for number, name in enumerate(comparison.routers):
+        qnc = comparison.qnc[:, number]
+        reached = np.isfinite(qnc)
+        scores = {
+            "area": comparison.area[:, number],
+            "peak_quality": comparison.peak[:, number],
+            "cost_saved": saved[:, number],
+        }
+        record: dict[str, Any] = {
+            "router": name,
+            "qnc": (np.nan, np.nan),
+            "qnc_reached": float(reached.mean()),
+        }
+        if reached.any():
+            scores["qnc"] = qnc[reached]
+        for score, values in scores.items():
+            record[score] = tuple(float(number) for number in mean_interval(values))
+        compared = np.isfinite(gain[:, number]).all()
+        interval = bootstrap_interval(gain[:, number]) if compared else (np.nan, np.nan)
+        record["gain"] = (float(gain[:, number].mean()), *interval)
+        record["p_value"] = sign_test(gain[:, number]) if compared and number else np.nan
+        records.append(record)
+    tested = [record for record in records if not np.isnan(record["p_value"])]
+    adjusted = holm([record["p_value"] for record in tested])
+    for record in records:
+        record["p_holm"] = np.nan
+    for record, p_value in zip(tested, adjusted, strict=True):
+        record["p_holm"] = float(p_value)
+    return records
+
+
+def _gain(mean: float, low: float, high: float) -> str:
+    if np.isnan(mean):
+        return "-"
+    return f"{mean:+.3f}" + ("" if np.isnan(low) else f" [{low:+.3f}, {high:+.3f}]")
+
+
+def _cell(mean: float, half_width: float, *, percent: bool = False) -> str:
+    if np.isnan(mean):
+        return "-"
+    form = ".0%" if percent else ".3f"
+    interval = "" if np.isnan(half_width) else f" ± {half_width:{form}}"
+    return f"{mean:{form}}{interval}"
 
 
 def cost_grid(model_costs: np.ndarray) -> np.ndarray:
@@ -274,7 +438,7 @@ def score_curve(
     routing_costs: np.ndarray | None,
     grid: np.ndarray,
 ) -> tuple[list[float], np.ndarray]:
-    """Compute area, quality-neutral cost and peak of a curve, and its quality at some costs."""
+    """Compute area, quality-neutral cost and peak of a curve, and its quality at the costs."""
     curve = check_curve_inputs(y_true, error, costs, routing_costs, sample_weight=None)
     metric = curve._asdict()
     score = [metric_of(**metric) for metric_of in _METRICS]
@@ -282,3 +446,49 @@ def score_curve(
     # Where calls differ in cost, the average may fall between two points.
     heights = np.interp(grid, np.maximum.accumulate(cost), quality)
     return score, np.where(grid >= cost[0], heights, np.nan)
+
+
+def baseline_inputs(
+    name: str,
+    y_val: np.ndarray,
+    y_test: np.ndarray,
+    costs: np.ndarray,
+    model_costs: np.ndarray,
+    rng: np.random.RandomState,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Express a baseline as errors and costs that decide the choices.
+
+    Parameters
+    ----------
+    name : str
+        "random" has random errors; "cheapest" is the cheapest model for every prompt, and "best"
+        the model of highest mean quality on the validation prompts; "oracle" knows the cost and
+        quality of each call.
+    y_val, y_test : ndarray of shape (n_prompts, n_models)
+        Quality on validation and test prompts; NaN where a model was not run.
+    costs : ndarray of shape (n_models,) or (n_test_prompts, n_models)
+        Costs that are paid.
+    model_costs : ndarray of shape (n_models,)
+        Mean costs.
+    rng : RandomState
+
+    Returns
+    -------
+    error_pred, routing_costs : ndarray of shape (n_test_prompts, n_models)
+    """
+    routing_costs = np.array(np.broadcast_to(model_costs, y_test.shape))
+    if name == "random":
+        return rng.uniform(size=y_test.shape), routing_costs
+    if name == "oracle":
+        paid = np.broadcast_to(costs, y_test.shape)
+        # A call that was not made is not made now.
+        worst = 1 + np.nanmax(1 - y_test)
+        error = np.where(np.isnan(y_test), worst, 1 - y_test)
+        return error, np.where(np.isnan(paid), routing_costs, paid)
+    quality = np.nanmean(y_val, axis=0)
+    # The last key counts first; the other settles ties.
+    keys = (model_costs, -quality) if name == "best" else (-quality, model_costs)
+    chosen = np.lexsort(keys)[0]
+    error = np.tile(np.arange(len(quality)) != chosen, (len(y_test), 1)).astype(float)
+    # Of models that cost the same, the one without error is chosen at every cost weight.
+    return error, np.ones(y_test.shape)

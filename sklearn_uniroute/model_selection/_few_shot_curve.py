@@ -1,4 +1,4 @@
-"""How many validation prompts a new model needs."""
+"""How many validation prompts a new model needs: the curve and its picture."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
@@ -7,16 +7,21 @@ import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import ArrayLike
 from sklearn.base import clone
-from sklearn.utils import Bunch
+from sklearn.utils import Bunch, _safe_indexing
 from threadpoolctl import threadpool_limits
 
-from sklearn_uniroute.model_selection._compare import check_comparable, check_labelled
+from sklearn_uniroute.metrics._scorers import last_router
 from sklearn_uniroute.model_selection._split import (
-    TEST_SHARE,
-    TRAINING_SHARE,
-    add_unseen,
+    TRAIN_SIZE,
+    DynamicPoolSplit,
+    PoolFold,
+    add_unseen_by_choice,
     cells,
-    draw_split,
+    final_router,
+    fit_on_models,
+    labelled_data,
+    set_router_params,
+    split_seeds,
 )
 from sklearn_uniroute.utils._optional import import_optional
 from sklearn_uniroute.utils._statistics import mean_interval
@@ -25,10 +30,10 @@ from sklearn_uniroute.utils._validation import check_count, check_enough
 
 
 def few_shot_curve(
-    router: Any,
-    X: ArrayLike,
-    y: ArrayLike,
-    costs: Costs,
+    estimator: Any,
+    X: Any,
+    y: ArrayLike | None = None,
+    costs: Costs | None = None,
     *,
     n_validation: Iterable[int] = (25, 50, 100, 200, 400),
     n_splits: int = 10,
@@ -38,32 +43,36 @@ def few_shot_curve(
 ) -> Bunch:
     """Measure how many validation prompts a new model needs.
 
-    In each split the models are divided into training and unseen ones, and 60 % of the prompts
-    train while 30 % test. For each number of validation prompts, the router is fitted on the
-    training models, chooses that many of the training prompts in its own way, takes in each
+    Each split divides the models into training and unseen models; 60 % of the prompts are for
+    training and 30 % for testing. For each number of validation prompts, the router is fitted on
+    the training models, chooses that many of the training prompts in its own way, takes in each
     unseen model from its errors on them, and is scored on the test prompts and the unseen models.
 
     Parameters
     ----------
-    router : router
-        Unfitted.
-    X : array-like of shape (n_prompts, n_features)
-        Prompt embeddings.
-    y : array-like or DataFrame of shape (n_prompts, n_models)
+    estimator : router, Pipeline or search
+        Unfitted estimator that ends in a router.
+    X : array-like of shape (n_prompts, n_features), sequence of length n_prompts, or mapping
+        Prompts, in the form that the estimator takes. Or a mapping with `X`, `y` and `costs`, such
+        as the functions of :mod:`sklearn_uniroute.datasets` return; `y` and `costs` are then left
+        out.
+    y : array-like or DataFrame of shape (n_prompts, n_models), default=None
         Quality of each model on each prompt; NaN where a model was not run.
-    costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or DataFrame
+    costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or \
+            DataFrame, default=None
         Cost of each model, or of each call.
     n_validation : sequence of int, default=(25, 50, 100, 200, 400)
-        Numbers of validation prompts.
+        Numbers of validation prompts. A router without a parameter `n_validation` gets this many
+        random training prompts.
     n_splits : int, default=10
-        Number of random splits. They are the same for every router and number of prompts, so that
+        Number of random splits. All estimators and numbers of prompts share the splits, so that
         differences are paired.
     model_share : float, default=2/3
         Share of the models to train on.
     n_jobs : int, default=None
         Number of processes, as in joblib. The numbers do not depend on it.
     random_state : int, default=0
-        Seeds the splits and the routers.
+        Seed for the splits and the routers.
 
     Returns
     -------
@@ -74,12 +83,14 @@ def few_shot_curve(
     Raises
     ------
     ValueError
-        If there are too few prompts or models to split, all models have one cost, or an unseen
-        model was run on none of the validation prompts of a split.
+        If there are too few prompts or models to split, if all models have the same cost, or if an
+        unseen model was run on none of the validation prompts of a split.
+    TypeError
+        If the estimator does not end in a router.
 
     See Also
     --------
-    sklearn_uniroute.FewShotCurveDisplay : Draws it.
+    sklearn_uniroute.FewShotCurveDisplay : Draws the curve.
 
     References
     ----------
@@ -97,57 +108,50 @@ def few_shot_curve(
     >>> curve.area.shape
     (2, 3)
     """
-    check_count(n_splits, "n_splits")
     n_validation = list(n_validation)
     check_count(len(n_validation), "len(n_validation)")
-    prompts, quality, paid = check_labelled(X, y, costs)
-    model_costs, _, n_training_models = check_comparable(
-        quality, paid, n_splits, 1, model_share, 1 - TEST_SHARE
+    final_router(estimator)
+    X, quality, paid = labelled_data(X, y, costs)
+    cv = DynamicPoolSplit(
+        n_splits, train_size=TRAIN_SIZE, model_share=model_share, random_state=random_state
     )
-    n_training = round(TRAINING_SHARE * len(quality))
+    folds = list(cv.split(X, quality, paid))
     for size in n_validation:
         check_count(size, "n_validation")
-        check_enough(size, "n_validation", n_training, "training prompts")
-    seeds = np.random.SeedSequence(random_state).generate_state(n_splits)
+        check_enough(size, "n_validation", len(folds[0].training), "training prompts")
     areas = Parallel(n_jobs=n_jobs)(
-        delayed(_areas)(
-            router, prompts, quality, paid, model_costs, n_validation, n_training_models, seed
-        )
-        for seed in seeds
+        delayed(_areas)(estimator, X, quality, paid, n_validation, fold, int(seed))
+        for fold, seed in zip(folds, split_seeds(random_state, n_splits), strict=True)
     )
     return Bunch(n_validation=np.array(n_validation), area=np.array(areas).T)
 
 
 def _areas(
-    router: Any,
-    X: np.ndarray,
+    estimator: Any,
+    X: Any,
     y: np.ndarray,
     costs: np.ndarray,
-    model_costs: np.ndarray,
     n_validation: list[int],
-    n_training_models: int,
+    fold: PoolFold,
     seed: int,
 ) -> list[float]:
-    rng = np.random.RandomState(seed)
-    split = draw_split(rng, len(X), model_costs, 1, n_training_models)
-    known, unseen = split.training_models, split.unseen_models
-    y_known, training_costs = cells(y, costs, split.training, known)
-    y_test, test_costs = cells(y, costs, split.test, unseen)
+    y_test, test_costs = cells(y, costs, fold.test, fold.unseen_models)
     areas = []
     with threadpool_limits(1):
         for size in n_validation:
-            fitted = clone(router).set_params(n_validation=size, random_state=int(seed % 2**31))
-            fitted.fit(X[split.training], y_known, costs=training_costs)
-            run = split.training[fitted.validation_indices_]
-            pool = add_unseen(fitted, y, costs, run, unseen)
-            areas.append(fitted.score(X[split.test], y_test, test_costs, pool))
+            fitted = clone(estimator)
+            set_router_params(fitted, n_validation=size, random_state=seed % 2**31)
+            fit_on_models(fitted, X, y, costs, fold.training, fold.training_models)
+            pool = add_unseen_by_choice(fitted, X, y, costs, fold, size)
+            router, X_test = last_router(fitted, _safe_indexing(X, fold.test))
+            areas.append(router.score(X_test, y_test, test_costs, pool))
     return areas
 
 
 class FewShotCurveDisplay:
     """Picture of the area of unseen models against the number of validation prompts.
 
-    Use :meth:`from_estimator` to create one. All parameters are stored as attributes.
+    Use :meth:`from_estimator` to create a display. All parameters are stored as attributes.
 
     Parameters
     ----------
@@ -165,13 +169,13 @@ class FewShotCurveDisplay:
     figure_ : matplotlib Figure
         Figure of the axes.
     line_ : matplotlib Line2D
-        The means over the splits.
+        Means over the splits.
     fill_between_ : matplotlib PolyCollection
-        Their 95 % intervals.
+        95 % intervals of the means.
 
     See Also
     --------
-    sklearn_uniroute.model_selection.few_shot_curve : Measures it.
+    sklearn_uniroute.model_selection.few_shot_curve : Measures the curve.
 
     Examples
     --------
@@ -185,6 +189,8 @@ class FewShotCurveDisplay:
     'KMeansRouter'
     """
 
+    __module__ = "sklearn_uniroute"
+
     def __init__(
         self, n_validation: np.ndarray, area: np.ndarray, *, name: str | None = None
     ) -> None:
@@ -196,9 +202,9 @@ class FewShotCurveDisplay:
     def from_estimator(
         cls,
         estimator: Any,
-        X: ArrayLike,
-        y: ArrayLike,
-        costs: Costs,
+        X: Any,
+        y: ArrayLike | None = None,
+        costs: Costs | None = None,
         *,
         ax: Any = None,
         name: str | None = None,
@@ -209,18 +215,14 @@ class FewShotCurveDisplay:
 
         Parameters
         ----------
-        estimator : router
-            Unfitted.
-        X : array-like of shape (n_prompts, n_features)
-            Prompt embeddings.
-        y : array-like of shape (n_prompts, n_models)
-            Quality of each model on each prompt.
-        costs : array-like of shape (n_models,) or (n_prompts, n_models)
-            Cost of each model, or of each call.
+        estimator : router, Pipeline or search
+            Unfitted estimator that ends in a router.
+        X, y, costs
+            As for :func:`sklearn_uniroute.model_selection.few_shot_curve`.
         ax : matplotlib Axes, default=None
-            Axes to draw on; new ones by default.
+            Axes to draw on. By default, new ones.
         name : str, default=None
-            Name of the curve, by default that of the router's class.
+            Name of the curve. By default, the class of the router.
         curve_kwargs : dict, default=None
             Keyword arguments for matplotlib's `plot`.
         **few_shot_params : dict
@@ -229,15 +231,15 @@ class FewShotCurveDisplay:
         Returns
         -------
         display : FewShotCurveDisplay
-            The picture, with its axes in `ax_`.
+            Display with its axes in `ax_`.
 
         Raises
         ------
         ValueError
-            For the reasons of :func:`sklearn_uniroute.model_selection.few_shot_curve`.
+            For the same reasons as :func:`sklearn_uniroute.model_selection.few_shot_curve`.
         """
         curve = few_shot_curve(estimator, X, y, costs, **few_shot_params)
-        name = type(estimator).__name__ if name is None else name
+        name = type(final_router(estimator)).__name__ if name is None else name
         return cls(curve.n_validation, curve.area, name=name).plot(ax, curve_kwargs=curve_kwargs)
 
     def plot(
@@ -247,21 +249,21 @@ class FewShotCurveDisplay:
         name: str | None = None,
         curve_kwargs: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Draw means over the splits and their 95 % intervals.
+        """Draw the means over the splits and their 95 % intervals.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Axes to draw on; new ones by default.
+            Axes to draw on. By default, new ones.
         name : str, default=None
-            Name of the curve in the legend, by default the one stored.
+            Name of the curve in the legend. By default, the stored one.
         curve_kwargs : dict, default=None
             Keyword arguments for matplotlib's `plot`.
 
         Returns
         -------
         display : FewShotCurveDisplay
-            The picture, with its axes in `ax_`.
+            Display with its axes in `ax_`.
 
         Raises
         ------

@@ -1,150 +1,39 @@
-"""Cross-validation over models and prompts at once, for routers that are to meet new models."""
+"""Cross-validation over models and prompts, for routers that will meet new models."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import ArrayLike
 from scipy.stats import rankdata
-from sklearn import get_config
 from sklearn.base import clone
 from sklearn.model_selection import ParameterGrid
-from sklearn.pipeline import Pipeline
-from sklearn.utils import _safe_indexing, check_random_state, indexable
+from sklearn.utils import _safe_indexing
 from threadpoolctl import threadpool_limits
 
-from sklearn_uniroute.metrics._curve import has_range, model_means
+from sklearn_uniroute.metrics._curve import has_range
 from sklearn_uniroute.metrics._scorers import deferral_area_scorer
 from sklearn_uniroute.model_selection._split import (
-    add_unseen,
+    DynamicPoolSplit,
+    PoolFold,
+    add_unseen_by_choice,
     cells,
-    check_enough_prompts,
-    count_training_models,
-    draw_models,
+    final_router,
+    fit_on_models,
+    labelled_data,
+    set_router_params,
 )
-from sklearn_uniroute.utils._typing import Costs, RandomState
-from sklearn_uniroute.utils._validation import (
-    check_costs,
-    check_count,
-    check_open_share,
-    check_quality,
-    listing,
-    model_labels,
-)
-
-
-class PoolFold(NamedTuple):
-    """Positions of prompts and models in one split."""
-
-    training: np.ndarray
-    test: np.ndarray
-    training_models: np.ndarray
-    unseen_models: np.ndarray
-
-
-class DynamicPoolSplit:
-    """Split prompts and models at random into those to train on and those to test on.
-
-    Parameters
-    ----------
-    n_splits : int, default=10
-        Number of splits.
-    test_size : float, default=0.3
-        Share of the prompts to test on.
-    model_share : float, default=2/3
-        Share of the models to train on; the others are unseen. At least two are, not all of one
-        mean cost.
-    random_state : int, RandomState instance or None, default=None
-        Seeds the splits.
-
-    Examples
-    --------
-    >>> from sklearn_uniroute.datasets import make_routing_data
-    >>> from sklearn_uniroute.model_selection import DynamicPoolSplit
-    >>> data = make_routing_data(n_prompts=10, n_models=6, random_state=0)
-    >>> for fold in DynamicPoolSplit(2, random_state=0).split(data.X, data.y, data.costs):
-    ...     print(fold.test, fold.unseen_models)
-    [2 8 4] [0 4]
-    [5 2 3] [0 1]
-    """
-
-    def __init__(
-        self,
-        n_splits: int = 10,
-        *,
-        test_size: float = 0.3,
-        model_share: float = 2 / 3,
-        random_state: RandomState = None,
-    ) -> None:
-        self.n_splits = n_splits
-        self.test_size = test_size
-        self.model_share = model_share
-        self.random_state = random_state
-
-    def split(self, X: Any, y: ArrayLike, costs: Costs) -> Iterator[PoolFold]:
-        """Draw the splits.
-
-        Parameters
-        ----------
-        X : sequence of length n_prompts
-            Prompts.
-        y : array-like or DataFrame of shape (n_prompts, n_models)
-            Quality of each model on each prompt; NaN where a model was not run.
-        costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or \
-                DataFrame
-            Cost of each model, or of each call.
-
-        Yields
-        ------
-        fold : PoolFold
-            `training` and `test` rows of the prompts; `training_models` and `unseen_models`,
-            columns of `y`.
-
-        Raises
-        ------
-        ValueError
-            If there are too few prompts or models, or all models have one cost.
-        """
-        check_count(self.n_splits, "n_splits")
-        check_open_share(self.test_size, "test_size")
-        labels = model_labels(y)
-        indexable(X, y)
-        y = check_quality(y, labels=labels)
-        n_prompts, n_models = y.shape
-        costs = check_costs(costs, np.arange(n_models) if labels is None else labels, quality=y)
-        model_costs = model_means(costs, np.ones(n_prompts))
-        n_training_models = count_training_models(model_costs, self.model_share)
-        n_test = round(self.test_size * n_prompts)
-        check_enough_prompts(n_test, n_prompts)
-        rng = check_random_state(self.random_state)
-        for _ in range(self.n_splits):
-            test, training = np.split(rng.permutation(n_prompts), [n_test])
-            known, unseen, _ = draw_models(rng, model_costs, n_training_models)
-            yield PoolFold(training, test, known, unseen)
-
-    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
-        """Get the number of splits.
-
-        Parameters
-        ----------
-        X, y, groups : object, default=None
-            Not used.
-
-        Returns
-        -------
-        n_splits : int
-            Number of splits.
-        """
-        return self.n_splits
+from sklearn_uniroute.utils._typing import Costs
+from sklearn_uniroute.utils._validation import check_count, listing
 
 
 def dynamic_cross_validate(
     estimator: Any,
     X: Any,
-    y: ArrayLike,
-    costs: Costs,
+    y: ArrayLike | None = None,
+    costs: Costs | None = None,
     *,
     param_grid: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
     cv: Any = None,
@@ -154,48 +43,57 @@ def dynamic_cross_validate(
 ) -> dict[str, Any]:
     """Score settings of a router on models that it has not been fitted on.
 
-    In each split the router is fitted on the training models and training prompts, chooses its
+    In each split, the router is fitted on the training models and training prompts, chooses its
     validation prompts among these, takes in each unseen model from its errors and costs there, and
     is scored on the test prompts: on the unseen models and, as the paper tunes, on the training
     models.
 
     Parameters
     ----------
-    estimator : router or Pipeline
-        Unfitted.
-    X : array-like of shape (n_prompts, n_features) or sequence of length n_prompts
-        What the estimator takes.
-    y : array-like or DataFrame of shape (n_prompts, n_models)
+    estimator : router, Pipeline or search
+        Unfitted estimator that ends in a router.
+    X : array-like of shape (n_prompts, n_features), sequence of length n_prompts, or mapping
+        Prompts, in the form that the estimator takes. Or a mapping with `X`, `y` and `costs`, such
+        as the functions of :mod:`sklearn_uniroute.datasets` return; `y` and `costs` are then left
+        out.
+    y : array-like or DataFrame of shape (n_prompts, n_models), default=None
         Quality of each model on each prompt; NaN where a model was not run.
-    costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or DataFrame
+    costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or \
+            DataFrame, default=None
         Cost of each model, or of each call.
     param_grid : dict or list of dict, default=None
-        Settings to try, as in :class:`sklearn.model_selection.GridSearchCV`; by default the
+        Settings to try, as in :class:`sklearn.model_selection.GridSearchCV`. By default, the
         estimator as it is.
     cv : DynamicPoolSplit or iterable of PoolFold, default=None
-        The splits, by default ``DynamicPoolSplit(random_state=0)``.
+        Splits. By default, ``DynamicPoolSplit(random_state=0)``.
     n_validation : int, default=400
-        Number of validation prompts.
+        Number of validation prompts, if the splits do not set any aside. A router without a
+        parameter `n_validation` gets this many random training prompts.
     scoring : DeferralScorer, default=deferral_area_scorer
-        What to score by; see :func:`make_deferral_scorer`.
+        Scorer; see :func:`make_deferral_scorer`.
     n_jobs : int, default=None
         Number of processes, as in joblib. The scores do not depend on it.
 
     Returns
     -------
     cv_results : dict of str to ndarray or list
-        As that of a :class:`sklearn.model_selection.GridSearchCV`, with an entry for each setting:
-        `params`, `param_...`; `split0_test_score` and so on, `mean_test_score`, `std_test_score`
-        and `rank_test_score`, of the unseen models; the same with `known` instead of `test`, of
-        the training models, NaN in splits where these are all of one cost, which means and
-        deviations leave out; and `mean_fit_time`, `mean_add_time` and `mean_score_time`, in
-        seconds.
+        Results in the form of :class:`sklearn.model_selection.GridSearchCV`, with one entry for
+        each setting:
+
+        - `params` and `param_...`;
+        - `split0_test_score` and so on, `mean_test_score`, `std_test_score` and `rank_test_score`
+          of the unseen models;
+        - the same with `known` in place of `test`, of the training models. The score of a split is
+          NaN if all its training models have the same cost, and does not enter the means;
+        - `mean_fit_time`, `mean_add_time` and `mean_score_time`, in seconds.
 
     Raises
     ------
     ValueError
-        If shapes or names disagree, there are too few prompts or models to split, or `param_grid`
-        sets `n_validation`.
+        If shapes or names disagree, if there are too few prompts or models to split, or if
+        `param_grid` sets `n_validation`.
+    TypeError
+        If the estimator does not end in a router.
 
     References
     ----------
@@ -216,14 +114,10 @@ def dynamic_cross_validate(
     {'n_clusters': 8}
     """
     check_count(n_validation, "n_validation")
-    indexable(X, y)
-    labels = model_labels(y)
-    quality = check_quality(y, labels=labels)
-    costs = check_costs(
-        costs, np.arange(quality.shape[1]) if labels is None else labels, quality=quality
-    )
+    X, quality, paid = labelled_data(X, y, costs)
+    final_router(estimator)
     cv = DynamicPoolSplit(random_state=0) if cv is None else cv
-    folds = check_folds(cv, X, quality, costs)
+    folds = check_folds(cv, X, quality, paid)
     settings = list(ParameterGrid({} if param_grid is None else param_grid))
     check_settings(settings)
     tried = Parallel(n_jobs=n_jobs)(
@@ -231,7 +125,7 @@ def dynamic_cross_validate(
             clone(estimator).set_params(**clone(setting, safe=False)),
             X,
             quality,
-            costs,
+            paid,
             fold,
             n_validation,
             scoring,
@@ -252,36 +146,29 @@ def _try(
     n_validation: int,
     scoring: Callable[..., float],
 ) -> tuple[float, ...]:
-    router = estimator[-1] if isinstance(estimator, Pipeline) else estimator
-    router.set_params(n_validation=n_validation)
+    set_router_params(estimator, n_validation=n_validation)
     known, unseen = fold.training_models, fold.unseen_models
     # Sums in several threads would differ with their number, and with it the clusters.
     with threadpool_limits(1):
         start = perf_counter()
-        y_known, paid = cells(y, costs, fold.training, known)
-        estimator.fit(_safe_indexing(X, fold.training), y_known, **_fit_params(estimator, paid))
+        fit_on_models(estimator, X, y, costs, fold.training, known)
         fitted = perf_counter()
-        run = fold.training[router.validation_indices_]
-        pools = [add_unseen(router, y, costs, run, unseen), np.arange(len(known))]
+        pools = [
+            add_unseen_by_choice(estimator, X, y, costs, fold, n_validation),
+            np.arange(len(known)),
+        ]
         added = perf_counter()
         X_test = _safe_indexing(X, fold.test)
         scores = []
         for models, pool in zip((unseen, known), pools, strict=True):
             y_test, paid = cells(y, costs, fold.test, models)
-            if models is known and not has_range(router.costs_[pool]):
-                # Of these there is no trade-off to score, but of the unseen models there is.
+            if models is known and not has_range(np.nanmean(np.atleast_2d(paid), axis=0)):
+                # The training models have no trade-off to score, but the unseen models have.
                 scores.append(np.nan)
             else:
                 scores.append(scoring(estimator, X_test, y_test, costs=paid, pool=pool))
         scored = perf_counter()
     return *scores, fitted - start, added - fitted, scored - added
-
-
-def _fit_params(estimator: Any, costs: np.ndarray) -> dict[str, np.ndarray]:
-    """Name the costs as the estimator's fit takes them."""
-    if isinstance(estimator, Pipeline) and not get_config()["enable_metadata_routing"]:
-        return {f"{estimator.steps[-1][0]}__costs": costs}
-    return {"costs": costs}
 
 
 def _cv_results(settings: list[dict[str, Any]], table: np.ndarray) -> dict[str, Any]:
@@ -311,23 +198,23 @@ def _cv_results(settings: list[dict[str, Any]], table: np.ndarray) -> dict[str, 
 
 
 def check_folds(cv: Any, X: Any, y: np.ndarray, costs: np.ndarray) -> list[Any]:
-    """Get the splits of models and prompts."""
+    """Collect the splits of models and prompts."""
     folds = cv
     if hasattr(cv, "get_n_splits"):
         folds = cv.split(X, y, costs)
     if not np.iterable(folds) or isinstance(folds, str):
         raise TypeError(f"`cv` must be a DynamicPoolSplit or a list of PoolFold; got {cv!r}.")
     folds = list(folds)
-    if not folds or any(len(fold) != 4 for fold in folds):
+    if not folds or any(len(fold) not in {4, 5, 6} for fold in folds):
         raise ValueError(
             "`cv` must split prompts and models: pass a DynamicPoolSplit, or one PoolFold or more; "
             f"got {cv!r}."
         )
-    return folds
+    return [PoolFold(*fold) for fold in folds]
 
 
 def check_settings(settings: Iterable[Mapping[str, Any]]) -> None:
-    """Refuse settings of what the evaluation itself sets."""
+    """Refuse to search over a parameter that the evaluation sets."""
     names = {name for setting in settings for name in setting}
     taken = sorted(name for name in names if name.split("__")[-1] == "n_validation")
     if taken:

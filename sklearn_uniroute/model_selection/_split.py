@@ -1,25 +1,175 @@
-"""Random splits of prompts and of models into those to train on and those to test on."""
+"""Splits of prompts and models, and estimators that are taken through one."""
 
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
+from sklearn import get_config
+from sklearn.pipeline import Pipeline
+from sklearn.utils import _safe_indexing, check_random_state, indexable
 
-from sklearn_uniroute.metrics._curve import has_range
-from sklearn_uniroute.utils._validation import check_open_share
+from sklearn_uniroute.metrics._curve import has_range, model_means
+from sklearn_uniroute.metrics._scorers import last_router
+from sklearn_uniroute.utils._typing import Costs, RandomState
+from sklearn_uniroute.utils._validation import (
+    check_costs,
+    check_count,
+    check_open_share,
+    check_quality,
+    model_labels,
+)
 
-TEST_SHARE = 0.3
-TRAINING_SHARE = 0.6
+TEST_SIZE = 0.3
+TRAIN_SIZE = 0.6
 
 
-class Split(NamedTuple):
-    """Positions of prompts and models in one trial."""
+class PoolFold(NamedTuple):
+    """Positions of prompts and models in one split.
+
+    Attributes
+    ----------
+    training, test : ndarray
+        Rows of the training and test prompts.
+    training_models, unseen_models : ndarray
+        Columns of the models to train on, and of those to add.
+    validation : ndarray or None
+        Rows of the prompts on which unseen models are run; None if the router chooses them among
+        the training prompts.
+    n_redrawn : int
+        Number of draws of models that were discarded because all unseen models had the same cost.
+    """
+
+    __module__ = "sklearn_uniroute.model_selection"
 
     training: np.ndarray
-    validation: np.ndarray
     test: np.ndarray
     training_models: np.ndarray
     unseen_models: np.ndarray
-    n_redrawn: int
+    validation: np.ndarray | None = None
+    n_redrawn: int = 0
+
+
+class DynamicPoolSplit:
+    """Split prompts and models at random into those to train on and those to test on.
+
+    Parameters
+    ----------
+    n_splits : int, default=10
+        Number of splits.
+    test_size : float, default=0.3
+        Share of the prompts to test on.
+    train_size : float, default=None
+        Maximum share of the prompts to train on. By default, all prompts that are left.
+    n_validation : int, default=None
+        Number of prompts that are set aside to run unseen models on. By default, none: the router
+        chooses them among the training prompts.
+    model_share : float, default=2/3
+        Share of the models to train on. The others are unseen: at least two, not all of the same
+        mean cost.
+    random_state : int, RandomState instance or None, default=None
+        Seed for the splits. No split depends on the number of splits.
+
+    Examples
+    --------
+    >>> from sklearn_uniroute.datasets import make_routing_data
+    >>> from sklearn_uniroute.model_selection import DynamicPoolSplit
+    >>> data = make_routing_data(n_prompts=10, n_models=6, random_state=0)
+    >>> for fold in DynamicPoolSplit(2, random_state=0).split(data.X, data.y, data.costs):
+    ...     print(fold.test, fold.unseen_models)
+    [5 2 0] [0 3]
+    [3 4 0] [0 4]
+    """
+
+    __module__ = "sklearn_uniroute.model_selection"
+
+    def __init__(
+        self,
+        n_splits: int = 10,
+        *,
+        test_size: float = TEST_SIZE,
+        train_size: float | None = None,
+        n_validation: int | None = None,
+        model_share: float = 2 / 3,
+        random_state: RandomState = None,
+    ) -> None:
+        self.n_splits = n_splits
+        self.test_size = test_size
+        self.train_size = train_size
+        self.n_validation = n_validation
+        self.model_share = model_share
+        self.random_state = random_state
+
+    def split(self, X: Any, y: ArrayLike, costs: Costs) -> Iterator[PoolFold]:
+        """Draw the splits.
+
+        Parameters
+        ----------
+        X : sequence of length n_prompts
+            Prompts.
+        y : array-like or DataFrame of shape (n_prompts, n_models)
+            Quality of each model on each prompt; NaN where a model was not run.
+        costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or \
+                DataFrame
+            Cost of each model, or of each call.
+
+        Yields
+        ------
+        fold : PoolFold
+            Rows of the prompts and columns of `y`.
+
+        Raises
+        ------
+        ValueError
+            If there are too few prompts or models, or if all models have the same cost.
+        """
+        check_count(self.n_splits, "n_splits")
+        check_open_share(self.test_size, "test_size")
+        indexable(X, y)
+        labels = model_labels(y)
+        y = check_quality(y, labels=labels)
+        n_prompts, n_models = y.shape
+        costs = check_costs(costs, np.arange(n_models) if labels is None else labels, quality=y)
+        model_costs = model_means(costs, np.ones(n_prompts))
+        n_training_models = count_training_models(model_costs, self.model_share)
+        n_validation = 0
+        if self.n_validation is not None:
+            n_validation = self.n_validation
+            check_count(n_validation, "n_validation")
+        check_enough_prompts(round(self.test_size * n_prompts), n_validation, n_prompts)
+        for seed in split_seeds(self.random_state, self.n_splits):
+            fold = draw_split(
+                np.random.RandomState(seed),
+                n_prompts,
+                model_costs,
+                n_validation,
+                n_training_models,
+                test_size=self.test_size,
+                train_size=1.0 if self.train_size is None else self.train_size,
+            )
+            yield fold if n_validation else fold._replace(validation=None)
+
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
+        """Get the number of splits.
+
+        Parameters
+        ----------
+        X, y, groups : object, default=None
+            Ignored.
+
+        Returns
+        -------
+        n_splits : int
+            Number of splits.
+        """
+        return self.n_splits
+
+
+def split_seeds(random_state: RandomState, n_splits: int) -> np.ndarray:
+    """Draw a seed for each split, so that no split depends on those before it."""
+    if random_state is None or isinstance(random_state, np.random.RandomState):
+        random_state = check_random_state(random_state).randint(2**31)
+    return np.random.SeedSequence(random_state).generate_state(n_splits)
 
 
 def draw_split(
@@ -28,22 +178,25 @@ def draw_split(
     model_costs: np.ndarray,
     n_validation: int,
     n_training_models: int,
-) -> Split:
-    """Split prompts and models as the paper does."""
+    *,
+    test_size: float = TEST_SIZE,
+    train_size: float = TRAIN_SIZE,
+) -> PoolFold:
+    """Draw one split of prompts and models."""
     prompts = rng.permutation(n_prompts)
-    n_test = round(TEST_SHARE * n_prompts)
-    n_training = min(round(TRAINING_SHARE * n_prompts), n_prompts - n_test - n_validation)
+    n_test = round(test_size * n_prompts)
+    n_training = min(round(train_size * n_prompts), n_prompts - n_test - n_validation)
     test, validation, rest = np.split(prompts, [n_test, n_test + n_validation])
     known, unseen, n_redrawn = draw_models(rng, model_costs, n_training_models)
-    return Split(rest[:n_training], validation, test, known, unseen, n_redrawn)
+    return PoolFold(rest[:n_training], test, known, unseen, validation, n_redrawn)
 
 
 def draw_models(
     rng: np.random.RandomState, model_costs: np.ndarray, n_training_models: int
 ) -> tuple[np.ndarray, np.ndarray, int]:
-    """Draw training and unseen models, anew until the latter differ in cost.
+    """Draw training and unseen models, until the unseen ones differ in cost.
 
-    Returns positions of both, in order, and how often they were drawn anew.
+    Returns positions of both, in order, and the number of discarded draws.
     """
     n_redrawn = 0
     while True:
@@ -56,26 +209,54 @@ def draw_models(
 
 
 def count_training_models(model_costs: np.ndarray, model_share: float) -> int:
-    """Count the models to train on, such that there are others, not all of one cost."""
+    """Count the models to train on, such that some are left, not all of the same cost."""
     check_open_share(model_share, "model_share")
     n_models = len(model_costs)
     n_training_models = int(model_share * n_models)
     if not (1 <= n_training_models <= n_models - 2 and has_range(model_costs)):
         raise ValueError(
-            "a comparison needs at least 1 training model and 2 unseen models, not all of one "
+            "a comparison needs at least 1 training model and 2 unseen models, not all of the same "
             f"cost; got {n_models} models, {n_training_models} of them for training, with costs "
             f"from {model_costs.min():g} to {model_costs.max():g}."
         )
     return n_training_models
 
 
-def check_enough_prompts(n_test: int, n_prompts: int) -> None:
+def check_enough_prompts(n_test: int, n_validation: int, n_prompts: int) -> None:
     """Refuse a split without training or test prompts."""
-    if not 1 <= n_test < n_prompts:
+    n_training = n_prompts - n_test - n_validation
+    if n_test < 1 or n_training < 1:
         raise ValueError(
-            f"`test_size` leaves {n_prompts - n_test} training prompts and {n_test} test prompts; "
-            "bring more prompts, or change it."
+            f"`test_size` and `n_validation` leave {max(n_training, 0)} training prompts and "
+            f"{n_test} test prompts of {n_prompts}; lower them, or bring more prompts."
         )
+
+
+# Data, and estimators that end in a router
+
+
+def labelled_data(X: Any, y: Any, costs: Any) -> tuple[Any, np.ndarray, np.ndarray]:
+    """Check prompts, quality and costs; they may come as one mapping, in place of `X`."""
+    if isinstance(X, Mapping) and y is None:
+        X, y, costs = X.get("X"), X.get("y"), X.get("costs", costs)
+    if X is None:
+        raise ValueError(
+            "the data has no embeddings; add them to a table as columns x0, x1, ... (or, in a "
+            "Parquet file, as lists in a column `embedding`), or as `data.X`."
+        )
+    if y is None:
+        raise ValueError("`y` is missing; pass the quality of each model on each prompt.")
+    if costs is None:
+        raise ValueError(
+            "the data has no costs, and routing trades quality for cost; pass `costs`, or add an "
+            "array `costs`, a column `cost` of a long table, or columns '<model>|cost' of a wide "
+            "one."
+        )
+    indexable(X, y)
+    labels = model_labels(y)
+    quality = check_quality(y, labels=labels)
+    labels = np.arange(quality.shape[1]) if labels is None else labels
+    return X, quality, check_costs(costs, labels, quality=quality)
 
 
 def cells(
@@ -86,15 +267,99 @@ def cells(
     return y[part], costs[part] if costs.ndim == 2 else costs[models]
 
 
+def final_router(estimator: Any) -> Any:
+    """Find the unfitted router at the end of pipelines and searches."""
+    while not hasattr(estimator, "add_model"):
+        if isinstance(estimator, Pipeline):
+            estimator = estimator.steps[-1][1]
+        elif hasattr(estimator, "estimator"):
+            estimator = estimator.estimator
+        else:
+            raise TypeError(
+                "the estimator must be a router, or a pipeline or search that ends in one; got "
+                f"{estimator!r}."
+            )
+    return estimator
+
+
+def set_router_params(estimator: Any, **params: Any) -> None:
+    """Set the parameters that the router at the end of an estimator has."""
+    router = final_router(estimator)
+    known = router.get_params(deep=False)
+    router.set_params(**{name: value for name, value in params.items() if name in known})
+
+
+def fit_on_models(
+    estimator: Any,
+    X: Any,
+    y: np.ndarray,
+    costs: np.ndarray,
+    prompts: np.ndarray,
+    models: np.ndarray,
+) -> Any:
+    """Fit an estimator on some of the prompts and models."""
+    y, costs = cells(y, costs, prompts, models)
+    return estimator.fit(_safe_indexing(X, prompts), y, **{_costs_name(estimator): costs})
+
+
+def _costs_name(estimator: Any) -> str:
+    """Name of the costs as the estimator's `fit` takes them."""
+    name = "costs"
+    if get_config()["enable_metadata_routing"]:
+        return name
+    steps = []
+    while not hasattr(estimator, "add_model"):
+        if isinstance(estimator, Pipeline):
+            step, estimator = estimator.steps[-1]
+            steps.append(step)
+        else:
+            estimator = estimator.estimator
+    return "__".join([*steps, name])
+
+
 def add_unseen(
-    router: Any, y: np.ndarray, costs: np.ndarray, prompts: np.ndarray, models: np.ndarray
+    estimator: Any,
+    X: Any,
+    y: np.ndarray,
+    costs: np.ndarray,
+    prompts: np.ndarray,
+    models: np.ndarray,
+    *,
+    chosen_by_router: bool = False,
 ) -> np.ndarray:
-    """Add models to a router from their labels on its validation prompts.
+    """Add models to a fitted estimator from their labels on some prompts.
 
     Returns the numbers by which the router knows them.
     """
+    router, X_val = last_router(estimator, _safe_indexing(X, prompts))
     pool: np.ndarray = len(router.models_) + np.arange(len(models))
     for name, model in zip(pool, models, strict=True):
-        cost = costs[prompts, model] if costs.ndim == 2 else costs[model]
-        router.add_model(1 - y[prompts, model], name=name, cost=cost)
+        router.add_model(
+            1 - y[prompts, model],
+            name=name,
+            cost=costs[prompts, model] if costs.ndim == 2 else costs[model],
+            X_val=None if chosen_by_router else X_val,
+        )
     return pool
+
+
+def add_unseen_by_choice(
+    estimator: Any,
+    X: Any,
+    y: np.ndarray,
+    costs: np.ndarray,
+    fold: PoolFold,
+    n_validation: int,
+) -> np.ndarray:
+    """Add the unseen models of a split, from prompts that the router chooses if it can.
+
+    Returns the numbers by which the router knows them.
+    """
+    models = fold.unseen_models
+    if fold.validation is not None:
+        return add_unseen(estimator, X, y, costs, fold.validation, models)
+    router = final_router(getattr(estimator, "best_estimator_", estimator))
+    if "n_validation" in router.get_params(deep=False):
+        rows = fold.training[router.validation_indices_]
+        return add_unseen(estimator, X, y, costs, rows, models, chosen_by_router=True)
+    return add_unseen(estimator, X, y, costs, fold.training[:n_validation], models)

@@ -1,5 +1,6 @@
 """The base class of all routers: the public methods, and what a router of one's own implements."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -8,6 +9,7 @@ from typing import Any, ClassVar, NoReturn, Self
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -75,8 +77,8 @@ class BaseRouter(BaseEstimator):
     All public methods work from these, and so do tables, searches and comparisons. Arguments have
     been checked when a method is called. A representation may be any other object, such as a fitted
     regressor; `representation` is then a list. A router with parameters of its own needs an
-    ``__init__`` that takes and stores them, as any scikit-learn estimator, and the four parameters
-    below as well.
+    ``__init__`` that takes and stores them, as any scikit-learn estimator, and those of the
+    parameters below that it is to have.
 
     Parameters
     ----------
@@ -144,6 +146,11 @@ class BaseRouter(BaseEstimator):
     __metadata_request__decision_function: ClassVar = {"pool": True, "cost_weight": True}
     __metadata_request__score: ClassVar = {"costs": True, "pool": True}
 
+    # Defaults for routers that do not have these parameters.
+    cost_weight: Any = 0.0
+    budget: Any = None
+    n_validation: Any = 400
+    random_state: Any = None
     # Public arrays with one row per model, beside `models_` and `costs_`.
     _row_attributes: tuple[str, ...] = ("representation_",)
     # What is known of each model by name: arrays or lists with one row per model.
@@ -194,7 +201,8 @@ class BaseRouter(BaseEstimator):
         y : array-like or DataFrame of shape (n_prompts, n_models)
             Correctness of each training model on each prompt, or any quality where more is better.
             NaN means that the model was not run. The columns of a DataFrame name the models;
-            otherwise models are numbered from 0.
+            otherwise models are numbered from 0. An array of shape (n_prompts,) is taken for a
+            single model, with a warning.
         costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or \
                 DataFrame, default=None
             Cost of each model, or of each call (a model's cost is then its mean), in any unit. By
@@ -224,7 +232,7 @@ class BaseRouter(BaseEstimator):
             self._check_params()
             labels = None if y is None else model_labels(y)
             X = check_training_prompts(self, X, y)
-            y = check_quality(y, n_prompts=len(X), labels=labels)
+            y = check_quality(as_columns(y), n_prompts=len(X), labels=labels)
             self.models_ = np.arange(y.shape[1]) if labels is None else labels
             self._pool_changed = False
             self._has_classes = have_classes(y)
@@ -1030,6 +1038,23 @@ def check_overrides(kind: type[BaseRouter]) -> None:
                 f"{kind.__name__} overrides `{name}`, but inherits a `{caller}` that does not call "
                 f"it; subclass BaseRouter, or override `{caller}`."
             )
+
+
+def as_columns(y: Any) -> Any:
+    """Take a `y` of one dimension for a single model, with a warning."""
+    if hasattr(y, "columns"):
+        return y
+    y = np.asarray(y)
+    if y.ndim != 1:
+        return y
+    warnings.warn(
+        "`y` has one dimension and is taken for the quality of a single model; pass "
+        "y.reshape(-1, 1) to silence this warning. To route among several models, pass an array of "
+        "shape (n_prompts, n_models), not the name of a model for each prompt.",
+        DataConversionWarning,
+        stacklevel=3,
+    )
+    return y[:, None]
 
 
 def have_classes(y: np.ndarray) -> bool:

@@ -83,6 +83,11 @@ class FewShotRouter(
     # Clusters found before `fit`, by chunks.
     _centers: Any = None
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
     def _check_params(self) -> None:
         super()._check_params()
         check_count(self.n_clusters, "n_clusters")

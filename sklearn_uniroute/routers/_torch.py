@@ -425,7 +425,8 @@ def check_map_state(state: Mapping[str, np.ndarray], expected: dict[str, tuple[i
     """Refuse to go on from weights of other layers."""
     if {name: np.shape(value) for name, value in state.items()} != expected:
         raise ValueError(
-            "`warm_start` goes on from a map with other layers; set warm_start=False to fit anew."
+            "`warm_start` continues from a map with other layers; set warm_start=False to start "
+            "again."
         )
 
 
@@ -433,6 +434,6 @@ def check_finite_weights(state: Mapping[str, np.ndarray]) -> None:
     """Refuse weights that training has blown up."""
     if not all(np.isfinite(value).all() for value in state.values()):
         raise ValueError(
-            "training the network diverged: its weights are not finite; lower `learning_rate` or "
+            "training the network diverged: its weights are not finite; lower the learning rate or "
             "scale the features of X."
         )

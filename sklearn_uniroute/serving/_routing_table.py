@@ -59,6 +59,8 @@ class RoutingTable:
     True
     """
 
+    __module__ = "sklearn_uniroute"
+
     models: tuple[Label, ...]
     cost_weight: float
     n_features: int

@@ -82,8 +82,13 @@ def write_table(
         kind, settings = "features", _pack_features(predictor, arrays)
     elif isinstance(predictor, NetworkPredictor):
         kind, settings = "networks", _pack_networks(predictor, arrays)
-    else:
+    elif isinstance(predictor, NeighborPredictor):
         kind, settings = "neighbors", _pack_neighbors(predictor, arrays)
+    else:
+        raise TypeError(
+            "tables of routers of your own cannot be saved; save the router by save_router, and "
+            "make the table where it is loaded."
+        )
     header = {
         "format": FORMAT,
         "package_version": __version__,

@@ -1,1 +1,5 @@
-"""Checks of arguments, optional packages, files and statistics; checks of routers."""
+"""Checks of routers, for those who build their own."""
+
+from sklearn_uniroute.utils._router_checks import check_router
+
+__all__ = ["check_router"]

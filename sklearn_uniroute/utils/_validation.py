@@ -33,12 +33,14 @@ def check_quality(
     every_model: bool = True,
 ) -> np.ndarray:
     """Check a table of quality, one column a model; NaN marks prompts that were not run."""
-    if np.ndim(y) != 2:
+    if not hasattr(y, "columns"):
+        y = np.asarray(y)
+    if y.ndim != 2:
         raise ValueError(
             f"`{name}` must be of shape (n_prompts, n_models), one column per model; got "
-            f"{np.ndim(y)} dimension(s). For a single model, pass {name}.reshape(-1, 1)."
+            f"{y.ndim} dimension(s). For a single model, pass {name}.reshape(-1, 1)."
         )
-    if np.shape(y)[1] == 0:
+    if y.shape[1] == 0:
         raise ValueError(f"`{name}` has no columns; pass one column of quality per model.")
     checked: np.ndarray = check_array(
         y, dtype=FLOATS, ensure_all_finite="allow-nan", input_name=name

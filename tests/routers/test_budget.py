@@ -9,7 +9,7 @@ from sklearn_uniroute.datasets import make_routing_data
 ROUTERS = [
     KMeansRouter(6, random_state=0),
     KMeansRouter(6, temperature=0, random_state=0),
-    KMeansRouter(6, fallback=5, alpha=0.1, random_state=0),
+    KMeansRouter(6, fallback=5, far_share=0.1, random_state=0),
     LearnedMapRouter(6, random_state=0),
     HybridRouter(6, n_components=3, random_state=0),
     KNeighborsRouter(20, n_validation=None, random_state=0),
@@ -29,7 +29,7 @@ def test_randomizing_spends_the_budget_in_full(router, data, budget):
     n_seeds, paid = (15 if isinstance(router, KNeighborsRouter) else 60), []
     # Standard errors are small enough, as most prompts do not depend on the seed.
     for seed in range(n_seeds):
-        router.mixing_seed_ = seed
+        router._mixing_seed = seed
         paid.append(router.costs_[router.predict(data.X, budget=budget, randomize=True)])
     paid = np.array(paid)
     assert plain.mean() <= budget * (1 + 1e-9)
@@ -120,7 +120,7 @@ def test_confidence_is_the_share_of_worlds_in_which_the_quality_is_reached(route
     rng = np.random.RandomState(0)
     worlds = []
     for model in range(8):
-        known = router.information_[model], router.moments_[model]
+        known = router._evidence["information"][model], router._evidence["moments"][model]
         mean, covariance = condition(router._prior(), *known)
         worlds.append(features @ rng.multivariate_normal(mean, covariance, 4000).T)
     worlds = np.array(worlds)

@@ -15,8 +15,8 @@ from sklearn_uniroute import (
     LearnedMapRouter,
     ZeroRouter,
 )
-from tests.router_checks import N_TRAINING, grown, validation_errors
-from tests.routers import ROUTERS
+from sklearn_uniroute.utils._router_checks import N_TRAINING, grown, validation_errors
+from tests.all_routers import ROUTERS
 
 POINTS = (
     {"cost_weight": 0.0},
@@ -53,7 +53,7 @@ def test_costs_of_calls_and_fallbacks(data, calls, per_call, temperature, fallba
         temperature=temperature,
         cost_model="cluster" if per_call else "mean",
         fallback=fallback,
-        alpha=0.2,
+        far_share=0.2,
         random_state=0,
     )
     router.fit(data.X[:300], data.y[:300], costs=calls[:300])
@@ -75,7 +75,7 @@ def test_costs_of_calls_and_fallbacks(data, calls, per_call, temperature, fallba
 
 
 def test_a_fallback_that_is_down_counts_for_nothing(data):
-    router = KMeansRouter(6, fallback=2, alpha=0.3, cost_weight=0.01, random_state=0)
+    router = KMeansRouter(6, fallback=2, far_share=0.3, cost_weight=0.01, random_state=0)
     router.fit(data.X[:300], data.y[:300], costs=data.costs)
     plain = clone(router).set_params(fallback=None)
     plain.fit(data.X[:300], data.y[:300], costs=data.costs)

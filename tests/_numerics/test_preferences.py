@@ -10,7 +10,7 @@ from sklearn_uniroute import HybridRouter, KMeansRouter, LearnedMapRouter
 from sklearn_uniroute._numerics._posterior import Prior, condition
 from sklearn_uniroute._numerics._preferences import Battles, preference_evidence, preference_scale
 from sklearn_uniroute.datasets import make_routing_data
-from tests.router_checks import assert_same
+from sklearn_uniroute.utils._router_checks import assert_same
 
 ROUTERS = [
     KMeansRouter(6, n_validation=60, random_state=0),
@@ -168,7 +168,10 @@ def test_errors_told_later_add_to_the_battles(arena):
     assert router.predict_error(data.X, [7]).mean() > 1 - data.y[:, 7].mean()
     plain = fitted(KMeansRouter(6, representation="mean", random_state=0), data)
     plain.add_models_from_preferences(**battles, costs=costs(data))
-    sums, counts = plain.error_sums_[position], plain.error_counts_[position]
+    sums, counts = (
+        plain._evidence["error_sums"][position],
+        plain._evidence["error_counts"][position],
+    )
     np.testing.assert_allclose(plain.representation_[position], sums / counts)
     fought = (battles["model_a"] == 7) | (battles["model_b"] == 7)
     assert counts.sum() == fought.sum()

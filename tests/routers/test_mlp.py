@@ -57,7 +57,7 @@ def test_the_best_epoch_is_kept_and_exported_as_torch_computes_it(router, data, 
 
 def test_epochs_are_judged_by_the_area_on_prompts_held_out(router, data, epochs):
     router.fit(data.X, data.y, costs=data.costs)
-    held_out = np.random.RandomState(router.training_seed_).permutation(len(data.X))[:40]
+    held_out = np.random.RandomState(router._training_seed).permutation(len(data.X))[:40]
     worth, _ = max(epochs, key=lambda epoch: epoch[0])
     error = router.predict_error(data.X[held_out])
     area = deferral_area_score(data.y[held_out], error, data.costs)
@@ -80,8 +80,8 @@ def test_an_added_model_has_a_network_of_its_own(router, data):
     errors = 1 - data.y[router.validation_indices_, 7]
     router.add_model(errors, cost=1.0)
     np.testing.assert_array_equal(router.predict_error(data.X)[:, :6], before)
-    assert router.networks_[0] is router.networks_[5]
-    assert router.networks_[6] is not router.networks_[0]
+    assert router._evidence["networks"][0] is router._evidence["networks"][5]
+    assert router._evidence["networks"][6] is not router._evidence["networks"][0]
     alone = clone(router).fit(router.X_val_, 1 - errors[:, None])
     # Another order of the prompts, so another network; much the same errors.
     off = alone.predict_error(data.X)[:, 0] - router.predict_error(data.X, [6])[:, 0]
@@ -92,7 +92,7 @@ def test_further_evidence_on_a_training_model_counts(router, data):
     router.fit(data.X[:200], data.y[:200], costs=data.costs)
     others = router.predict_error(data.X)[:, 1:]
     router.update_model(0, np.ones(200), X_val=data.X[200:])
-    assert len(router.prompts_[0]) == 400
+    assert len(router._evidence["prompts"][0]) == 400
     np.testing.assert_array_equal(router.predict_error(data.X)[:, 1:], others)
     assert router.predict_error(data.X, [0])[200:].mean() > 1 - data.y[200:, 0].mean()
 

@@ -34,7 +34,10 @@ def calls(data):
 
 def scaled(router, means, cost):
     """Means of clusters in such a scale that what is predicted has this mean."""
-    features, weights = router.calibration_features_, router.calibration_weights_
+    features, weights = (
+        router._calibration_prompts["features"],
+        router._calibration_prompts["weights"],
+    )
     phi = np.eye(6)[features] if features.ndim == 1 else features[:, :6].astype(float)
     return means * cost / (weights @ phi @ means)
 

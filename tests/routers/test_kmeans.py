@@ -145,11 +145,11 @@ def test_kmeans_is_the_clusterer(data):
 
 
 def test_budgets_are_kept_on_a_part_of_many_training_prompts(data, monkeypatch):
-    monkeypatch.setattr("sklearn_uniroute.routers._few_shot._CALIBRATION_PROMPTS", 150)
+    monkeypatch.setattr("sklearn_uniroute.routers._cluster._CALIBRATION_PROMPTS", 150)
     router = KMeansRouter(5, random_state=0).fit(data.X, data.y, data.costs)
-    order = np.random.RandomState(router.selection_seed_).permutation(400)
+    order = np.random.RandomState(router._selection_seed).permutation(400)
     part = data.X[np.sort(order[:150])]
-    assert router.calibration_features_.shape == (150, 5)
+    assert router._calibration_prompts["features"].shape == (150, 5)
     weight = router.cost_weight_for_budget(9)
     assert weight == pytest.approx(router.cost_weight_for_budget(9, X=part), rel=1e-3)
 

@@ -129,16 +129,16 @@ def test_excess_risk_of_a_part_of_the_pool_by_name(data):
 def test_no_drift_where_nothing_has_changed():
     data = make_routing_data(8000, 4, n_features=5, random_state=0)
     router = KMeansRouter(8, random_state=0).fit(data.X[:4000], data.y[:4000])
-    report = drift_report(router, data.X[4000:], alpha=0.05)
+    report = drift_report(router, data.X[4000:], far_share=0.05)
     np.testing.assert_allclose(report.share, report.training_share, atol=0.03)
     assert report.moved_share < 0.05
     assert report.p_value > 0.01
     assert report.far_share == pytest.approx(0.05, abs=0.02)
-    own = drift_report(router, data.X[:4000], alpha=0.05)
+    own = drift_report(router, data.X[:4000], far_share=0.05)
     assert own.moved_share == 0
     assert own.p_value == 1
     assert own.far_share == pytest.approx(0.05, abs=0.001)
-    assert drift_report(router, data.X[:4000], alpha=0).far.tolist() == []
+    assert drift_report(router, data.X[:4000], far_share=0).far.tolist() == []
 
 
 def test_drift_of_shares_and_of_prompts(router, data):
@@ -148,7 +148,7 @@ def test_drift_of_shares_and_of_prompts(router, data):
     assert report.p_value < 1e-6
     moved = data.X.copy()
     moved[::10] += 100
-    assert set(range(0, 400, 10)) <= set(drift_report(router, moved, alpha=0).far)
+    assert set(range(0, 400, 10)) <= set(drift_report(router, moved, far_share=0).far)
 
 
 def test_reports_leave_the_router_as_it_was(router, data):
@@ -177,7 +177,7 @@ def test_routers_without_clusters(data, function):
         (lambda router, data: cluster_report(router, n_typical=0), "n_typical"),
         (lambda router, data: cluster_report(router, confidence=2), "confidence"),
         (lambda router, data: cluster_report(router, data.X[:, :2]), "features"),
-        (lambda router, data: drift_report(router, data.X, alpha=-1), "alpha"),
+        (lambda router, data: drift_report(router, data.X, far_share=-1), "far_share"),
         (lambda router, data: excess_risk(router, data.X, data.y[:9]), "9 rows"),
         (lambda router, data: excess_risk(router, data.X, data.y[:, :3]), "3 columns"),
     ],

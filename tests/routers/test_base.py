@@ -7,7 +7,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from sklearn_uniroute import DeferralCurveDisplay, KMeansRouter, KNeighborsRouter
-from tests.routers import ROUTERS
+from tests.all_routers import ROUTERS
 
 NAMES = ["a", "b", "c"]
 X = np.random.RandomState(0).normal(size=(70, 4))

@@ -43,7 +43,7 @@ def test_an_added_model_is_regressed_on_its_own_prompts(data, y):
 
 
 def test_models_run_on_the_same_prompts_share_their_sums(data, y):
-    grams = LinearRouter().fit(data.X, y).grams_
+    grams = LinearRouter().fit(data.X, y)._evidence["grams"]
     assert grams[0] is grams[1] is grams[2]
     assert grams[3] is not grams[4]
 

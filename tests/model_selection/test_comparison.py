@@ -7,7 +7,7 @@ from sklearn.utils import Bunch
 from sklearn_uniroute import DeferralCurveDisplay, KMeansRouter, ZeroRouter
 from sklearn_uniroute.metrics import deferral_curve
 from sklearn_uniroute.model_selection import compare_routers
-from sklearn_uniroute.model_selection._baselines import baseline_inputs
+from sklearn_uniroute.model_selection._compare import baseline_inputs
 from sklearn_uniroute.utils._statistics import bootstrap_interval, mean_interval, sign_test
 
 ROUTERS = {"zero": ZeroRouter(), "six": KMeansRouter(6), "two": KMeansRouter(2)}
@@ -88,9 +88,9 @@ def test_picture_has_the_mean_curves_and_their_intervals(comparison):
     np.testing.assert_allclose(displays[1].quality, mean)
     assert np.all(displays[1].quality_low <= mean)
     assert np.all(displays[1].quality_high >= mean)
-    assert displays[1].band_ is not None
+    assert displays[1].fill_between_ is not None
     assert len({display.ax_ for display in displays}) == 1
-    assert comparison.plot(confidence=0)[1].band_ is None
+    assert comparison.plot(confidence=0)[1].fill_between_ is None
     plt.close("all")
 
 
@@ -164,7 +164,7 @@ def test_curve_of_a_cross_validation(data, per_call):
     mean, half = mean_interval(np.array(heights))
     assert display.quality[place] == pytest.approx(mean)
     assert display.quality_low[place] == pytest.approx(mean - half)
-    assert display.band_ is not None
+    assert display.fill_between_ is not None
     with pytest.raises(ValueError, match="has no estimator and no indices; call cross_validate"):
         DeferralCurveDisplay.from_cv_results({}, data.X, data.y)
     plt.close("all")

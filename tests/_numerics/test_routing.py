@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from sklearn_uniroute import KMeansRouter, _routing
+from sklearn_uniroute import KMeansRouter
+from sklearn_uniroute._numerics import _routing
 from sklearn_uniroute._numerics._routing import (
     choose,
     choose_by_product,

@@ -9,8 +9,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_uniroute import KMeansRouter, ZeroRouter
-from tests.router_checks import grown
-from tests.routers import ROUTERS
+from sklearn_uniroute.utils._router_checks import grown
+from tests.all_routers import ROUTERS
 
 
 @pytest.mark.parametrize("router", ROUTERS, ids=str)

@@ -16,7 +16,7 @@ from sklearn_uniroute.model_selection import (
     dynamic_cross_validate,
     make_deferral_scorer,
 )
-from tests.routers import ROUTERS
+from tests.all_routers import ROUTERS
 
 CV = DynamicPoolSplit(3, random_state=0)
 

@@ -25,8 +25,17 @@ from tests.test_import import BLOCKED
 def router(device):
     """A router that looks at its network alone, on the device that the tests are run for."""
     return LearnedMapRouter(
-        6, hidden_layer_sizes=(16,), cluster_weight=0, device=device, random_state=0
+        6,
+        hidden_layer_sizes=(16,),
+        cluster_weight=0,
+        net_params={"device": device},
+        random_state=0,
     )
+
+
+def set_net(router, **params):
+    """Set parameters of the network beside those it has."""
+    return router.set_params(net_params={**router.net_params, **params})
 
 
 class FixedCenters(BaseEstimator):
@@ -49,14 +58,14 @@ def cells(y):
 def test_exported_weights_are_those_of_torch(router, data, hidden_layer_sizes):
     router.set_params(hidden_layer_sizes=hidden_layer_sizes).fit(data.X * 30 + 5, data.y)
     module = ClusterMap(5, hidden_layer_sizes, 6)
-    module.load_state_dict({name: torch.tensor(value) for name, value in router.map_state_.items()})
+    module.load_state_dict({name: torch.tensor(value) for name, value in router._map_state.items()})
     X = (data.X * 30 + 5).astype(np.float32)
     standardised = (X - X.mean(axis=0)) / X.std(axis=0)
     with torch.no_grad():
         expected = module.eval()(torch.tensor(standardised)).numpy()
     for dtype in (np.float32, np.float64):
         features = softmax_map(
-            X.astype(dtype), router.map_means_, router.coefs_, router.intercepts_
+            X.astype(dtype), router._map_means, router.coefs_, router.intercepts_
         )
         assert features.dtype == dtype
         np.testing.assert_allclose(features, expected, atol=1e-5)
@@ -91,10 +100,10 @@ def test_loss_by_hand(squared):
 
 def test_training_lowers_the_loss_and_takes_its_settings(router, data):
     y = np.where(cells(data.y), np.nan, data.y)
-    router.set_params(max_epochs=8, learning_rate=0.02, batch_size=32).fit(data.X, y)
+    set_net(router, max_epochs=8, lr=0.02, batch_size=32).fit(data.X, y)
     assert len(router.loss_curve_) == 8
     assert router.loss_curve_[-1] < router.loss_curve_[0]
-    slower = clone(router).set_params(learning_rate=1e-6).fit(data.X, y)
+    slower = set_net(clone(router), lr=1e-6).fit(data.X, y)
     assert slower.loss_curve_[-1] > router.loss_curve_[-1]
 
 
@@ -110,7 +119,8 @@ def test_prompts_are_assigned_by_what_the_labels_tell(device):
     y[(side == 1) & (rng.uniform(size=2000) < 0.3)] = [0, 1]
     settings = {"n_clusters": 2, "n_validation": 100, "random_state": 0}
     plain = KMeansRouter(**settings).fit(X[:1000], y[:1000])
-    learned = LearnedMapRouter(cluster_weight=0, device=device, max_epochs=20, **settings)
+    net_params = {"device": device, "max_epochs": 20}
+    learned = LearnedMapRouter(cluster_weight=0, net_params=net_params, **settings)
     learned.fit(X[:1000], y[:1000])
     assert learned.score(X[1000:], y[1000:]) > plain.score(X[1000:], y[1000:]) + 0.05
 
@@ -150,8 +160,8 @@ def test_scales_and_offsets_of_features_do_not_matter(router, data, hidden_layer
 def test_prediction_normalises_as_training_does(router, data, hidden_layer_sizes):
     router.set_params(hidden_layer_sizes=hidden_layer_sizes).fit(data.X[:90], data.y[:90])
     module = ClusterMap(5, hidden_layer_sizes, 6)
-    module.load_state_dict({name: torch.tensor(value) for name, value in router.map_state_.items()})
-    standardised = (data.X[:90] - router.map_means_) / router.map_scales_
+    module.load_state_dict({name: torch.tensor(value) for name, value in router._map_state.items()})
+    standardised = (data.X[:90] - router._map_means) / router._map_scales
     with torch.no_grad():
         # By the statistics of this very batch, which is the whole of the training prompts.
         expected = module.train()(torch.tensor(standardised, dtype=torch.float32)).numpy()
@@ -238,7 +248,7 @@ def test_a_warm_start_goes_on(router, data):
     with pytest.raises(ValueError, match="a map of 6 clusters, but `n_clusters` is 5"):
         router.fit(data.X, data.y)
     router.set_params(n_clusters=6, hidden_layer_sizes=(8,))
-    with pytest.raises(ValueError, match="goes on from a map with other layers"):
+    with pytest.raises(ValueError, match="continues from a map with other layers"):
         router.fit(data.X, data.y)
     router.set_params(warm_start=False).fit(data.X, data.y)
     assert router.coefs_[0].shape == (5, 8)
@@ -259,29 +269,26 @@ class Interruption(Callback):
 
 def test_callbacks_and_further_parameters_go_to_skorch(router, data):
     counter = Counter()
-    router.set_params(callbacks=[counter], net_params={"optimizer": torch.optim.SGD})
+    plain = clone(router)
+    set_net(router, callbacks=[counter], optimizer=torch.optim.SGD)
     router.fit(data.X, data.y)
     assert Counter.epochs == 2
     # What was passed to the constructor stays as it was.
     assert not hasattr(counter, "seen_")
-    assert (
-        router.loss_curve_
-        != clone(router).set_params(net_params=None).fit(data.X, data.y).loss_curve_
-    )
+    assert router.loss_curve_ != plain.fit(data.X, data.y).loss_curve_
     stopping = EarlyStopping(patience=1, threshold=10, threshold_mode="abs")
-    router.set_params(
-        callbacks=[stopping], net_params={"train_split": ValidSplit(5)}, max_epochs=50
-    ).fit(data.X, data.y)
-    assert len(router.loss_curve_) < 5
+    set_net(plain, callbacks=[stopping], train_split=ValidSplit(5), max_epochs=50)
+    plain.fit(data.X, data.y)
+    assert len(plain.loss_curve_) < 5
 
 
 def test_an_interrupted_fit_changes_nothing(router, data):
     router.fit(data.X, data.y)
     before = dict(vars(router))
-    router.set_params(callbacks=[Interruption()])
+    set_net(router, callbacks=[Interruption()])
     with pytest.raises(KeyboardInterrupt):
         router.fit(data.X, data.y)
-    assert {**vars(router), "callbacks": None} == before
+    assert {**vars(router), "net_params": before["net_params"]} == before
 
 
 def test_fits_in_threads_do_not_disturb_one_another(router, data):
@@ -295,9 +302,9 @@ def test_fits_in_threads_do_not_disturb_one_another(router, data):
 
 
 def test_a_line_an_epoch_if_verbose(router, data, capsys):
-    router.set_params(max_epochs=3).fit(data.X, data.y)
+    set_net(router, max_epochs=3).fit(data.X, data.y)
     assert capsys.readouterr().out == ""
-    router.set_params(verbose=1).fit(data.X, data.y)
+    set_net(router, verbose=1).fit(data.X, data.y)
     lines = capsys.readouterr().out.splitlines()
     assert sum(line.split()[:1] in (["1"], ["2"], ["3"]) for line in lines) == 3
 
@@ -311,10 +318,10 @@ def test_a_last_batch_of_one_prompt_is_left_for_the_next_epoch(router, data):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_a_missing_device_is_named(router, data):
     with pytest.raises(ValueError, match="`device`='cuda', but torch finds no CUDA device here"):
-        router.set_params(device="cuda").fit(data.X, data.y)
+        set_net(router, device="cuda").fit(data.X, data.y)
     with pytest.raises(ValueError, match="`device` must be 'auto' or a device that torch knows"):
-        router.set_params(device="abacus").fit(data.X, data.y)
-    router.set_params(device="auto").fit(data.X, data.y)
+        set_net(router, device="abacus").fit(data.X, data.y)
+    set_net(router, device="auto").fit(data.X, data.y)
 
 
 @pytest.mark.parametrize(
@@ -324,15 +331,15 @@ def test_a_missing_device_is_named(router, data):
         ({"hidden_layer_sizes": (16, 0)}, ValueError, "each of hidden_layer_sizes == 0"),
         ({"cluster_weight": 1.5}, ValueError, "cluster_weight == 1.5"),
         ({"cluster_weight": np.nan}, ValueError, "`cluster_weight` must be finite"),
-        ({"learning_rate": 0}, ValueError, "`learning_rate` must be above 0"),
-        ({"max_epochs": 0}, ValueError, "max_epochs == 0"),
-        ({"batch_size": 0}, ValueError, "batch_size == 0"),
-        ({"batch_size": 1}, ValueError, "batch_size == 1, must be >= 2"),
+        ({"net_params": {"lr": 0}}, ValueError, r"`net_params\['lr'\]` must be above 0"),
+        ({"net_params": {"max_epochs": 0}}, ValueError, r"max_epochs'\] == 0"),
+        ({"net_params": {"batch_size": 0}}, ValueError, r"batch_size'\] == 0"),
+        ({"net_params": {"batch_size": 1}}, ValueError, r"batch_size'\] == 1, must be >= 2"),
         ({"net_params": [1]}, TypeError, "`net_params` must be a mapping"),
-        ({"net_params": {"device": "cuda"}}, ValueError, "`net_params` cannot set 'device'"),
+        ({"net_params": {"criterion": None}}, ValueError, "`net_params` cannot set 'criterion'"),
         ({"net_params": {"module__n_clusters": 3}}, ValueError, "cannot set 'module__n_clusters'"),
         ({"loss": "hinge"}, ValueError, "`loss` must be one of 'auto', 'log_loss'"),
-        ({"learning_rate": 1e30}, ValueError, "training the network diverged"),
+        ({"net_params": {"lr": 1e30}}, ValueError, "training the network diverged"),
     ],
 )
 def test_bad_parameters(router, data, parameters, error, message):
@@ -344,7 +351,7 @@ def test_bad_parameters(router, data, parameters, error, message):
 
 
 def test_grid_search_over_the_map_is_deterministic(router, data):
-    grid = {"n_clusters": [2, 6], "learning_rate": [0.001, 0.01]}
+    grid = {"n_clusters": [2, 6], "net_params": [{"lr": 0.001}, {"lr": 0.01}]}
     searches = [
         GridSearchCV(router, grid, cv=2, n_jobs=n_jobs).fit(data.X, data.y) for n_jobs in (1, 2)
     ]

@@ -7,14 +7,14 @@ from sklearn.exceptions import NotFittedError
 
 from sklearn_uniroute import HybridRouter, KMeansRouter, LearnedMapRouter
 from sklearn_uniroute._numerics._clusters import cluster_sums
-from tests.router_checks import assert_same
+from sklearn_uniroute.utils._router_checks import assert_same
 
 ROUTERS = [
     KMeansRouter(4, random_state=0),
     KMeansRouter(4, representation="mean", temperature=0, random_state=0),
     HybridRouter(4, n_components=2, random_state=0),
     LearnedMapRouter(4, hidden_layer_sizes=(8,), random_state=0),
-    KMeansRouter(4, temperature=0, fallback="dearest", alpha=0.1, random_state=0),
+    KMeansRouter(4, temperature=0, fallback="dearest", far_share=0.1, random_state=0),
 ]
 CHUNKS = [slice(0, 200), slice(200, 210), slice(210, 400)]
 
@@ -46,15 +46,15 @@ def test_sums_of_chunks_are_those_of_all_prompts(router, data, gaps, calls):
     np.testing.assert_array_equal(router.cluster_sizes_, np.bincount(labels, minlength=4))
     np.testing.assert_allclose(router.cluster_shares_, router.cluster_sizes_ / 400)
     sums, counts = cluster_sums(labels, 1 - gaps, 4)
-    np.testing.assert_array_equal(router.error_sums_, sums)
-    np.testing.assert_array_equal(router.error_counts_, counts)
+    np.testing.assert_array_equal(router._evidence["error_sums"], sums)
+    np.testing.assert_array_equal(router._evidence["error_counts"], counts)
     np.testing.assert_allclose(router.costs_, calls.mean(axis=0))
     assert len(router.predict(data.X, budget=60)) == 400
     if router.representation == "mean":
         np.testing.assert_allclose(router.representation_, sums / counts)
-        np.testing.assert_allclose(router.calibration_weights_, router.cluster_shares_)
+        np.testing.assert_allclose(router._calibration_prompts["weights"], router.cluster_shares_)
         return
-    information = np.zeros_like(router.information_[3])
+    information = np.zeros_like(router._evidence["information"][3])
     moment = np.zeros(len(information))
     phi = router._features(data.X)
     phi = np.eye(4)[phi] if phi.ndim == 1 else phi.astype(float)
@@ -63,8 +63,8 @@ def test_sums_of_chunks_are_those_of_all_prompts(router, data, gaps, calls):
             variance = phi[n] @ router.noise_
             information += np.outer(phi[n], phi[n]) / variance
             moment += phi[n] * (1 - gaps[n, 3]) / variance
-    np.testing.assert_allclose(router.information_[3], information, atol=1e-9)
-    np.testing.assert_allclose(router.moments_[3], moment, atol=1e-9)
+    np.testing.assert_allclose(router._evidence["information"][3], information, atol=1e-9)
+    np.testing.assert_allclose(router._evidence["moments"][3], moment, atol=1e-9)
 
 
 @pytest.mark.parametrize("router", ROUTERS, ids=str)

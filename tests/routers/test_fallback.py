@@ -8,22 +8,22 @@ from sklearn_uniroute import HybridRouter, KMeansRouter, LearnedMapRouter
 from sklearn_uniroute.metrics import deferral_area_score
 
 ROUTERS = [
-    KMeansRouter(6, fallback=5, alpha=0.1, n_validation=60, random_state=0),
-    KMeansRouter(6, fallback="dearest", alpha=0.1, temperature=0, random_state=0),
-    LearnedMapRouter(6, fallback=5, alpha=0.1, n_validation=60, random_state=0),
-    HybridRouter(6, n_components=3, fallback=5, alpha=0.1, n_validation=60, random_state=0),
+    KMeansRouter(6, fallback=5, far_share=0.1, n_validation=60, random_state=0),
+    KMeansRouter(6, fallback="dearest", far_share=0.1, temperature=0, random_state=0),
+    LearnedMapRouter(6, fallback=5, far_share=0.1, n_validation=60, random_state=0),
+    HybridRouter(6, n_components=3, fallback=5, far_share=0.1, n_validation=60, random_state=0),
 ]
 every_router = pytest.mark.parametrize("router", ROUTERS, ids=lambda r: type(r).__name__)
 POOL = [0, 1, 2, 3, 4, 5]
 
 
-def far_from_all(router, X, training_X, alpha):
+def far_from_all(router, X, training_X, far_share):
     """Prompts farther from the nearest centre than all training prompts but a share."""
 
     def distance(prompts):
         return np.sqrt(((prompts[:, None] - router.cluster_centers_) ** 2).sum(axis=2).min(axis=1))
 
-    return distance(X) > np.quantile(distance(training_X), 1 - alpha)
+    return distance(X) > np.quantile(distance(training_X), 1 - far_share)
 
 
 @every_router
@@ -134,7 +134,7 @@ def test_the_fallback_stays_in_the_pool(data):
 def test_it_holds_as_it_was_fitted(data):
     router = clone(ROUTERS[0]).fit(data.X, data.y, costs=data.costs)
     chosen = router.predict(data.X, cost_weight=0.1)
-    router.set_params(fallback=2, alpha=0.5)
+    router.set_params(fallback=2, far_share=0.5)
     np.testing.assert_array_equal(router.predict(data.X, cost_weight=0.1), chosen)
     router.set_params(fallback=None)
     np.testing.assert_array_equal(router.predict(data.X, cost_weight=0.1), chosen)
@@ -143,11 +143,11 @@ def test_it_holds_as_it_was_fitted(data):
 
 
 def test_budgets_are_kept_on_a_part_of_many_training_prompts(data, monkeypatch):
-    monkeypatch.setattr("sklearn_uniroute.routers._few_shot._CALIBRATION_PROMPTS", 150)
-    router = clone(ROUTERS[0]).set_params(alpha=0.3).fit(data.X, data.y, data.costs)
-    part = data.X[np.sort(np.random.RandomState(router.selection_seed_).permutation(400)[:150])]
+    monkeypatch.setattr("sklearn_uniroute.routers._cluster._CALIBRATION_PROMPTS", 150)
+    router = clone(ROUTERS[0]).set_params(far_share=0.3).fit(data.X, data.y, data.costs)
+    part = data.X[np.sort(np.random.RandomState(router._selection_seed).permutation(400)[:150])]
     far = far_from_all(router, part, data.X, 0.3)
-    np.testing.assert_array_equal(router.calibration_far_, far)
+    np.testing.assert_array_equal(router._calibration_prompts["far"], far)
     for budget in (30.0, 40.0):
         paid = router.costs_[router.predict(part, budget=budget)].mean()
         assert paid <= budget * (1 + 1e-9)
@@ -167,8 +167,8 @@ def test_prompts_that_are_their_own_centres_are_not_far():
     [
         ({"fallback": True}, TypeError, "`fallback` must be None, 'dearest' or the name"),
         ({"fallback": 2.5}, TypeError, "`fallback` must be None, 'dearest' or the name"),
-        ({"fallback": 1, "alpha": 1.5}, ValueError, "alpha == 1.5, must be <= 1"),
-        ({"fallback": 1, "alpha": "few"}, TypeError, "alpha must be an instance of"),
+        ({"fallback": 1, "far_share": 1.5}, ValueError, "far_share == 1.5, must be <= 1"),
+        ({"fallback": 1, "far_share": "few"}, TypeError, "far_share must be an instance of"),
     ],
 )
 def test_bad_parameters(data, params, error, message):
@@ -176,8 +176,10 @@ def test_bad_parameters(data, params, error, message):
         KMeansRouter(3, **params).fit(data.X, data.y)
 
 
-def test_no_training_prompt_is_too_far_at_an_alpha_of_0(data):
-    router = KMeansRouter(3, fallback=2, alpha=0, random_state=0).fit(data.X, data.y, data.costs)
+def test_no_training_prompt_is_too_far_at_a_far_share_of_0(data):
+    router = KMeansRouter(3, fallback=2, far_share=0, random_state=0).fit(
+        data.X, data.y, data.costs
+    )
     plain = KMeansRouter(3, random_state=0).fit(data.X, data.y, data.costs)
     for weight in (0, 0.01):
         np.testing.assert_array_equal(

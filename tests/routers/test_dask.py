@@ -9,8 +9,9 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.cluster import KMeans
 from sklearn.model_selection import GridSearchCV
 
-from sklearn_uniroute import HybridRouter, KMeansRouter, LearnedMapRouter, LinearRouter, _dask
+from sklearn_uniroute import HybridRouter, KMeansRouter, LearnedMapRouter, LinearRouter
 from sklearn_uniroute.model_selection import deferral_area_scorer
+from sklearn_uniroute.routers import _dask
 
 pytestmark = pytest.mark.slow
 
@@ -86,7 +87,7 @@ def test_sums_go_over_all_blocks_where_a_sample_settles_the_rest(client, data, m
     np.testing.assert_array_equal(router.X_val_, data.X[router.validation_indices_])
     labels = router._assign(data.X)
     expected = [[(1 - data.y[labels == k, m]).sum() for k in range(4)] for m in range(8)]
-    np.testing.assert_array_equal(router.error_sums_, expected)
+    np.testing.assert_array_equal(router._evidence["error_sums"], expected)
     assert router.cluster_sizes_.sum() == 400
 
 

@@ -5,8 +5,8 @@ import onnxruntime
 import pytest
 
 from sklearn_uniroute import KMeansRouter, KNeighborsRouter, MLPRouter, ZeroRouter
-from tests.router_checks import N_TRAINING, grown
-from tests.routers import ROUTERS
+from sklearn_uniroute.utils._router_checks import N_TRAINING, grown
+from tests.all_routers import ROUTERS
 
 
 def run(model, X):

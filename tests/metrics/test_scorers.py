@@ -36,7 +36,7 @@ from sklearn_uniroute.model_selection import (
     peak_quality_scorer,
     qnc_scorer,
 )
-from tests.routers import ROUTERS
+from tests.all_routers import ROUTERS
 
 FOLDS = KFold(3)
 NAMES = [f"m{number}" for number in range(8)]

@@ -8,20 +8,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sklearn_uniroute import KMeansRouter, KNeighborsRouter, RoutingTable, _table_file
+from sklearn_uniroute import KMeansRouter, KNeighborsRouter, RoutingTable
+from sklearn_uniroute.serving import _table_file
 from sklearn_uniroute.serving._table_file import FORMAT
+from sklearn_uniroute.utils._router_checks import N_TRAINING, grown
+from tests.all_routers import ROUTERS
 from tests.damage import load_damaged
-from tests.router_checks import N_TRAINING, grown
-from tests.routers import ROUTERS
 
-RELEASED = Path(__file__).parent / "files"
+RELEASED = Path(__file__).parents[1] / "files"
 
 
 @pytest.fixture
 def saved(data, tmp_path):
     """A table with all that a file may hold, and its path."""
     calls = data.costs * np.random.RandomState(0).uniform(0.5, 1.5, size=data.y.shape)
-    router = KMeansRouter(4, cost_model="cluster", fallback=2, alpha=0.1, random_state=0)
+    router = KMeansRouter(4, cost_model="cluster", fallback=2, far_share=0.1, random_state=0)
     router.fit(data.X, data.y, costs=calls)
     table = router.routing_table(budget=40, randomize=True)
     path = tmp_path / "table.npz"

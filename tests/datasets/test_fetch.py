@@ -23,7 +23,7 @@ from tests.fake_hub import FakeHub
 
 NAN = np.nan
 # Written by pandas 2.1.2 and NumPy 1.26.1, with the columns and types of the real file.
-ROUTERBENCH = (Path(__file__).parent / "files" / "routerbench.pkl").read_bytes()
+ROUTERBENCH = (Path(__file__).parents[1] / "files" / "routerbench.pkl").read_bytes()
 
 
 @pytest.fixture
