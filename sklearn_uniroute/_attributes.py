@@ -1,4 +1,4 @@
-"""Prompt attributes, such as "asks for code", told from embeddings."""
+"""Prompt attributes, such as "asks for code", predicted from embeddings."""
 
 from typing import Any, Self
 
@@ -13,34 +13,35 @@ from sklearn_uniroute.utils._validation import FLOATS, check_training_prompts, l
 
 
 class AttributeEncoder(TransformerMixin, BaseEstimator):
-    """Replace embeddings by the probabilities of attributes of the prompts.
+    """Replace prompt embeddings by predicted probabilities of prompt attributes.
 
-    A few attributes that say how hard a prompt is, or of which kind, are coarser than an embedding,
-    and hold where the prompts to be routed are unlike those that a router was fitted on. Each
-    attribute is told from the embedding by a classifier of its own, fitted on prompts that were
-    annotated; the probabilities then take the place of the embedding before any router.
+    Attributes describe the difficulty or the kind of a prompt. A few attributes are coarser than an
+    embedding, and remain valid on prompts that are unlike the training prompts of a router. Each
+    attribute is predicted from the embedding by its own classifier, which is fitted on annotated
+    prompts. The probabilities then replace the embedding in front of any router.
 
-    The annotated prompts need not be those that models were run on. Fit the encoder on them first,
-    and put it into the pipeline frozen, as in the example. Where the encoder is to be fitted within
-    a pipeline, the pipeline's `y` is correctness, so pass the annotations as `attributes`
-    (``pipeline.fit(X, y, attributeencoder__attributes=annotations)``).
+    The annotated prompts need not be the prompts on which models were run. Fit the encoder on them
+    first, and put it into the pipeline frozen, as in the example. To fit the encoder within a
+    pipeline, whose `y` is correctness, pass the annotations as `attributes`:
+    ``pipeline.fit(X, y, attributeencoder__attributes=annotations)``.
 
     Parameters
     ----------
     estimator : classifier, default=None
-        A classifier with `predict_proba`, cloned for each attribute; by default
+        Classifier with `predict_proba`, which is cloned for each attribute. By default,
         :class:`sklearn.linear_model.LogisticRegression`.
 
     Attributes
     ----------
     estimators_ : list of classifier
-        The fitted classifier of each attribute.
+        Fitted classifier of each attribute.
     attributes_ : ndarray of shape (n_attributes,)
         Names of the attributes: the columns of a DataFrame, or ``attribute0`` and so on.
     n_features_in_ : int
-        Number of features.
+        Number of features seen during `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the features, where `X` had names of strings only.
+        Names of the features seen during `fit`. Defined only if `X` has feature names that are all
+        strings.
 
     References
     ----------
@@ -79,27 +80,27 @@ class AttributeEncoder(TransformerMixin, BaseEstimator):
     def fit(
         self, X: ArrayLike, y: ArrayLike | None = None, *, attributes: ArrayLike | None = None
     ) -> Self:
-        """Fit a classifier for each attribute.
+        """Fit one classifier per attribute.
 
         Parameters
         ----------
         X : array-like of shape (n_prompts, n_features)
             Prompt embeddings.
         y : array-like or DataFrame of shape (n_prompts, n_attributes) or (n_prompts,)
-            Whether each prompt has each attribute, by two values a column, of which the higher says
-            yes. Ignored where `attributes` are given.
+            Whether each prompt has each attribute. Each column takes two values, and the higher value
+            means yes. Ignored if `attributes` is given.
         attributes : array-like or DataFrame of shape (n_prompts, n_attributes), default=None
-            The same, for use within a pipeline, where `y` is something else.
+            Annotations to use instead of `y`, within a pipeline whose `y` is correctness.
 
         Returns
         -------
         self : object
-            The fitted encoder.
+            Fitted encoder.
 
         Raises
         ------
         ValueError
-            If shapes disagree, or an attribute does not take two values.
+            If shapes disagree, or if an attribute does not take two values.
         """
         if attributes is None:
             attributes = y
@@ -121,7 +122,7 @@ class AttributeEncoder(TransformerMixin, BaseEstimator):
         Returns
         -------
         probabilities : ndarray of shape (n_prompts, n_attributes)
-            In the dtype of `X`.
+            Probability of each attribute on each prompt, in the dtype of `X`.
         """
         check_is_fitted(self)
         prompts: np.ndarray = validate_data(self, X, reset=False, dtype=FLOATS)
@@ -129,7 +130,7 @@ class AttributeEncoder(TransformerMixin, BaseEstimator):
         return np.column_stack(probabilities).astype(prompts.dtype, copy=False)
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
-        """Name the columns that `transform` returns.
+        """Get the names of the columns that `transform` returns.
 
         Parameters
         ----------
@@ -139,14 +140,14 @@ class AttributeEncoder(TransformerMixin, BaseEstimator):
         Returns
         -------
         names : ndarray of str
-            The names of the attributes.
+            Names of the attributes.
         """
         check_is_fitted(self)
         return self.attributes_
 
 
 def check_attributes(attributes: Any, n_prompts: int) -> tuple[np.ndarray, np.ndarray]:
-    """Check annotations of prompts, two values a column; returns them and their names."""
+    """Check annotations with two values per column; return them and the names of the attributes."""
     names = getattr(attributes, "columns", None)
     attributes = check_array(
         attributes, dtype=None, ensure_2d=False, ensure_min_features=0, input_name="y"
@@ -168,8 +169,8 @@ def check_attributes(attributes: Any, n_prompts: int) -> tuple[np.ndarray, np.nd
         values = np.unique(column)
         if len(values) != 2:
             raise ValueError(
-                f"{name} takes {len(values)} different values ({listing(values, 5)}), n_samples="
-                f"{n_prompts}; an attribute takes two, such as 0 and 1, each for some prompt. Turn "
-                "a category into one attribute per value, and leave out what never varies."
+                f"{name} takes {len(values)} different values ({listing(values, 5)}) with "
+                f"n_samples={n_prompts}; expected two, such as 0 and 1. Turn a category into one "
+                "attribute per value, and leave out attributes that never vary."
             )
     return attributes, names

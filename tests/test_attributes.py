@@ -111,7 +111,7 @@ def test_another_classifier_and_a_round_trip(data, annotations):
     trusted = skops.io.get_untrusted_types(data=file)
     assert trusted == [
         "sklearn.tree._tree.Tree",
-        "sklearn_uniroute._attributes.AttributeEncoder",
+        "sklearn_uniroute.AttributeEncoder",
     ]
     np.testing.assert_array_equal(
         skops.io.loads(file, trusted=trusted).transform(data.X), encoder.transform(data.X)

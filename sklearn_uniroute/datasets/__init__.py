@@ -1,4 +1,4 @@
-"""Routing data: fetched, read from files, drawn at random, or made by a pool of small models."""
+"""Routing data: public data sets, files, synthetic data, and a pool of small classifiers."""
 
 from sklearn_uniroute.datasets._embed import embed_prompts
 from sklearn_uniroute.datasets._embedllm import fetch_embedllm

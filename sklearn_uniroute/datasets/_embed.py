@@ -20,38 +20,41 @@ def embed_prompts(
     encoder_name: str | None = None,
     progress: Callable[[Iterable[Any]], Iterable[Any]] = iter,
 ) -> np.ndarray:
-    """Embed prompts batch by batch, and keep what was embedded on disk.
+    """Embed prompts in batches, and optionally cache the embeddings on disk.
 
     Parameters
     ----------
     texts : sequence of str of length n_prompts
-        The prompts.
+        Texts of the prompts.
     encoder : callable or transformer
-        What makes an array of shape (n_texts, n_features) of a list of texts: a function, such as
-        the `encode` of a sentence-transformers model, or a fitted transformer of scikit-learn.
+        Function from a list of texts to an array of shape (n_texts, n_features), such as the
+        `encode` method of a sentence-transformers model, or a fitted scikit-learn transformer.
     batch_size : int, default=256
-        Number of texts that the encoder is given at a time.
+        Number of texts passed to the encoder at a time.
     memory : str or joblib.Memory, default=None
-        Folder to keep embeddings in. Batches that were embedded before, by an encoder of the same
-        name, are read from it, also where an earlier run broke off. Nothing is kept by default.
+        Folder to cache embeddings in. Batches that an encoder of the same name has embedded before
+        are read from the cache, so an interrupted run resumes where it stopped. By default, nothing
+        is cached.
     encoder_name : str, default=None
-        What the embeddings are kept under, such as "all-MiniLM-L6-v2". Needed with `memory`, since
-        an encoder does not tell its version.
+        Name of the encoder in the cache, such as "all-MiniLM-L6-v2". Required with `memory`. Use a
+        new name for each version of the encoder, since the cache cannot tell versions apart.
     progress : callable, default=iter
-        Wraps the list of batches; ``tqdm.tqdm`` shows a progress bar.
+        Callable that wraps the list of batches. For example, ``tqdm.tqdm`` shows a progress bar.
 
     Returns
     -------
     X : ndarray of shape (n_prompts, n_features)
-        The embeddings, float32 where the encoder makes float16 or float32, else float64.
+        Prompt embeddings, in float32 if the encoder returns float16 or float32, and in float64
+        otherwise.
 
     Raises
     ------
     ValueError
-        If there are no texts, one is no string, `memory` has no `encoder_name`, or the encoder
-        returns anything but a dense array of finite numbers with a row for each text.
+        If there are no texts, if a text is not a string, if `memory` is given without
+        `encoder_name`, or if the encoder does not return a dense array of finite numbers with one
+        row per text.
     TypeError
-        If `encoder` is neither a callable nor a transformer.
+        If `encoder` is neither callable nor a transformer.
 
     Examples
     --------
@@ -69,7 +72,7 @@ def embed_prompts(
     texts = list(texts)
     odd = [place for place, text in enumerate(texts) if not isinstance(text, str)]
     if odd or not texts:
-        got = f"{texts[odd[0]]!r} at position {odd[0]}" if odd else "an empty one"
+        got = f"{texts[odd[0]]!r} at position {odd[0]}" if odd else "an empty sequence"
         raise ValueError(f"`texts` must be a sequence of at least one string; got {got}.")
     check_count(batch_size, "batch_size")
     if hasattr(encoder, "transform"):
@@ -84,8 +87,8 @@ def embed_prompts(
     if memory is not None:
         if not encoder_name:
             raise ValueError(
-                "embeddings are kept under the name of their encoder; pass `encoder_name`, and "
-                "another one for each version of the encoder."
+                "`memory` caches embeddings under the name of their encoder; pass `encoder_name`, "
+                "a new one for each version of the encoder."
             )
         embed = check_memory(memory).cache(_embed, ignore=["encode"])
     starts = range(0, len(texts), batch_size)
@@ -93,23 +96,28 @@ def embed_prompts(
     parts = [embed(batch, encoder_name, encode=encode) for batch in progress(batches)]
     widths = sorted({part.shape[1] for part in parts})
     if len(widths) > 1:
-        raise ValueError(f"the encoder returned rows of {widths} features; expected one length.")
+        raise ValueError(
+            f"the encoder returned rows of {widths} features; expected the same number in all "
+            "batches."
+        )
     return np.concatenate(parts)
 
 
 def _embed(
     texts: list[str], encoder_name: str | None, *, encode: Callable[[list[str]], Any]
 ) -> np.ndarray:
-    """Embed one batch; the name tells one encoder's batches from another's."""
+    """Embed one batch; `encoder_name` only tells the encoders in the cache apart."""
     X = encode(texts)
     if issparse(X):
         raise ValueError(
-            "the encoder returns a sparse matrix, and routers take dense arrays; reduce it, for "
-            "example by a TruncatedSVD behind it in a pipeline."
+            "the encoder returned a sparse matrix, but routers take dense arrays; put a "
+            "TruncatedSVD after the encoder in a pipeline, for example."
         )
     X = np.asarray(X)
     dtype = np.float32 if X.dtype == np.float16 else FLOATS
     X = np.asarray(check_array(X, dtype=dtype, input_name="X"))
     if len(X) != len(texts):
-        raise ValueError(f"the encoder returned {len(X)} rows for {len(texts)} texts.")
+        raise ValueError(
+            f"the encoder returned {len(X)} rows for {len(texts)} texts; expected one row per text."
+        )
     return X

@@ -16,11 +16,11 @@ _REVISION = "266ae3e180ccb533c86afc9cfb2f5db99d171aea"
 _SUBSETS = ("train", "val", "test")
 _COLUMNS = ["prompt_id", "model_name", "category", "label", "prompt"]
 _KEY = ["prompt_id", "category"]
-# Rows that are read at a time: a text stands in the file once for each model.
+# Number of rows read at a time. The file repeats each text for each model.
 _CHUNK_SIZE = 200_000
 _DESCR = """\
-EmbedLLM (Zhuang et al., 2024, arXiv 2410.02223): whether each of 112 open models answered prompts
-of ten benchmarks correctly. The data set is RZ412/EmbedLLM on the Hugging Face hub, Apache-2.0."""
+EmbedLLM (Zhuang et al., 2024, arXiv 2410.02223): correctness of 112 open models on prompts of ten
+benchmarks. Source: RZ412/EmbedLLM on the Hugging Face hub. Licence: Apache-2.0."""
 
 
 def fetch_embedllm(
@@ -32,49 +32,53 @@ def fetch_embedllm(
     return_X_y: bool = False,
     as_frame: bool = False,
 ) -> Any:
-    """Fetch the EmbedLLM data set: 112 open models, about 36,000 prompts, right or wrong.
+    """Fetch the EmbedLLM data set: correctness of 112 open models on about 36,000 prompts.
 
     The files take 3.3 GB. They are downloaded from the Hugging Face hub once and read from disk
-    after that.
+    afterwards.
 
     Parameters
     ----------
     subset : {"all", "train", "val", "test"}, default="all"
-        Which of the authors' splits to read.
+        Split to load, as defined by the authors.
     data_home : str or path-like, default=None
-        Where data sets are kept, scikit-learn's folder by default.
+        Folder to store data sets in. By default, the data folder of scikit-learn.
     download_if_missing : bool, default=True
-        Whether to download what is not there; else that is an error.
+        Whether to download missing files. If False, missing files raise an error.
     revision : str
-        Commit, branch or tag of the data set; by default a commit that this function is known to
+        Commit, branch or tag of the data set. By default, a commit that this function is known to
         read.
     return_X_y : bool, default=False
-        Whether to return prompts and qualities alone.
+        Whether to return only ``(prompts, y)`` instead of a Bunch.
     as_frame : bool, default=False
-        Whether to return `y` as a DataFrame with the models' names for columns, and `prompts` as a
-        Series.
+        Whether to return `y` as a DataFrame with the names of the models as columns, and `prompts`
+        as a Series.
 
     Returns
     -------
     data : Bunch
-        With `prompts` of shape (n_prompts,), the texts; `y` of shape (n_prompts, n_models), 1 =
-        right and 0 = wrong, NaN where a model was not run, the mean where it was run on a prompt
-        several times; `models` of shape (n_models,); `source` of shape (n_prompts,), the category.
-        The data set has no embeddings, so that `X` is None (see :func:`embed_prompts`), and no
-        prices, so that `costs` is None: the paper takes the number of parameters. A text that
-        stands in several categories has a row in each.
+        Data with the attributes
+
+        - `prompts` of shape (n_prompts,): texts of the prompts. A text that is in several
+          categories has one row per category.
+        - `y` of shape (n_prompts, n_models): 1 for a right answer, 0 for a wrong one, and NaN where
+          the model was not run. The mean if a model was run on a prompt several times.
+        - `models` of shape (n_models,): names of the models.
+        - `source` of shape (n_prompts,): category of each prompt.
+        - `X`: None, since the data set has no embeddings; see :func:`embed_prompts`.
+        - `costs`: None, since the data set has no prices. The paper uses the number of parameters.
     (prompts, y) : tuple
-        If `return_X_y` is True.
+        Only returned if `return_X_y` is True.
 
     Raises
     ------
     ValueError
-        If the files have other columns than expected, labels that are not 0 and 1, or several
-        texts under one number.
+        If a file lacks an expected column, if a label is not 0 or 1, or if a prompt number has
+        several texts in one category.
     OSError
-        If files are missing and may not or cannot be downloaded, or their checksums are wrong.
+        If files are missing and may not or cannot be downloaded, or if their checksums are wrong.
     ImportError
-        If pandas is not installed, or huggingface_hub is not and files are missing.
+        If pandas is not installed, or if files are missing and huggingface_hub is not installed.
 
     References
     ----------
@@ -107,8 +111,7 @@ def fetch_embedllm(
     twice = texts.index[texts.index.duplicated()]
     if len(twice):
         raise ValueError(
-            f"the prompt_id {twice[0][0]!r} of category {twice[0][1]!r} stands for several texts; "
-            "expected one."
+            f"prompt_id {twice[0][0]!r} of category {twice[0][1]!r} has several texts; expected one."
         )
     quality = pandas.concat(tables).groupby([*_KEY, "model_name"], sort=False)["label"].mean()
     quality = quality.unstack("model_name").reindex(texts.index).sort_index(axis=1)
@@ -124,7 +127,7 @@ def fetch_embedllm(
 
 
 def _read(path: Path, pandas: Any) -> tuple[Any, Any]:
-    """Read labels by prompt and model, and the texts of prompts, chunk by chunk."""
+    """Read the label of each prompt and model, and the texts of the prompts, in chunks."""
     refuse_missing(pandas.read_csv(path, nrows=0), _COLUMNS)
     labels, texts = [], []
     as_text = dict.fromkeys(_COLUMNS, str)

@@ -31,11 +31,11 @@ def make_routing_data(
     n_clusters: int = 8,
     random_state: RandomState = None,
 ) -> Bunch:
-    """Draw prompts in latent clusters and models of different price and skill.
+    """Generate prompts from latent clusters, and models that differ in cost and skill.
 
-    A model's chance to be right on a prompt is the logistic function of its skill, less the
-    difficulty of the prompt's cluster, plus what the model makes of that cluster in particular.
-    The more skilled, the dearer.
+    The probability that a model is right on a prompt is the logistic function of
+    ``skill - difficulty + strength``: the skill of the model, the difficulty of the cluster of the
+    prompt, and the strength of the model in that cluster. Models with more skill cost more.
 
     Parameters
     ----------
@@ -48,20 +48,27 @@ def make_routing_data(
     n_clusters : int, default=8
         Number of latent clusters.
     random_state : int, RandomState instance or None, default=None
-        Seeds the draw.
+        Seed for the random draws.
 
     Returns
     -------
     data : Bunch
-        With `X` of shape (n_prompts, n_features); `y` of shape (n_prompts, n_models), 1 = right
-        and 0 = wrong; `costs` of shape (n_models,), rising, from 1 to 100 units per prompt;
-        `models`, the names; `prompts`, None; `source` of shape (n_prompts,), the latent clusters;
-        `error_rates` of shape (n_clusters, n_models), the chances to be wrong; `cost_unit`.
+        Data with the attributes
+
+        - `X` of shape (n_prompts, n_features): prompt embeddings.
+        - `y` of shape (n_prompts, n_models): 1 where the model is right, and 0 where it is wrong.
+        - `costs` of shape (n_models,): cost of each model per prompt, rising from 1 to 100.
+        - `models` of shape (n_models,): names of the models.
+        - `prompts`: None, since the prompts have no texts.
+        - `source` of shape (n_prompts,): latent cluster of each prompt.
+        - `error_rates` of shape (n_clusters, n_models): probability that each model is wrong on a
+          prompt of each cluster.
+        - `cost_unit`: unit of the costs, "units".
 
     Raises
     ------
     ValueError
-        If a number is below 1.
+        If the number of prompts, models, features or clusters is below 1.
 
     Examples
     --------
@@ -99,24 +106,30 @@ def make_routing_data(
 
 
 def make_classifier_pool(*, random_state: RandomState = 0) -> Bunch:
-    """Train classifiers of different size and skill, and record which gets which image right.
+    """Train classifiers of different size and skill, and record their correctness on images.
 
-    It stands in for a pool of language models where none is at hand: images of handwritten digits
-    play the prompts, and classifiers trained on other such images the models. Generalists know
-    all ten digits; specialists are small and have seen four or five of them only.
+    The classifiers stand in for a pool of language models. The prompts are images of handwritten
+    digits, and the classifiers are trained on other such images. Generalists know all ten digits;
+    specialists are small and are trained on only four or five digits.
 
     Parameters
     ----------
     random_state : int, RandomState instance or None, default=0
-        Seeds the noise on the images, their split, and the training.
+        Seed for the noise on the images, their split, and the training.
 
     Returns
     -------
     data : Bunch
-        With `X` of shape (1397, 64), the noisy pixels; `y` of shape (1397, 25), 1 where the
-        classifier is right; `costs` of shape (25,), the number of a classifier's fitted
-        parameters, or of its nodes if it is made of trees; `models`, their names; `prompts`,
-        None; `source` of shape (1397,), the digit shown; `cost_unit`.
+        Data with the attributes
+
+        - `X` of shape (1397, 64): noisy pixels of the images.
+        - `y` of shape (1397, 25): 1 where the classifier is right, and 0 where it is wrong.
+        - `costs` of shape (25,): number of fitted parameters of each classifier, or number of nodes
+          if it consists of trees.
+        - `models` of shape (25,): names of the classifiers.
+        - `prompts`: None, since the images have no texts.
+        - `source` of shape (1397,): digit on each image.
+        - `cost_unit`: unit of the costs, "fitted parameters".
 
     Examples
     --------

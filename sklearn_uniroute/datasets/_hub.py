@@ -16,7 +16,7 @@ _SHA256_LENGTH = 64
 
 
 def hub_folder(repository: str, revision: str, data_home: StrPath | None) -> Path:
-    """Find where the files of a data set are kept."""
+    """Get the folder of a data set."""
     home = Path(get_data_home(data_home))
     return home / "sklearn_uniroute" / repository.replace("/", "__") / revision
 
@@ -30,21 +30,22 @@ def fetch_file(
     download_if_missing: bool,
     sha256: str | None = None,
 ) -> Path:
-    """Find a file of a data set on the Hugging Face hub, and download it if it is not there yet.
+    """Find a file of a data set of the Hugging Face hub on disk; download it if it is missing.
 
-    The file must have the checksum given here or, without one, that which the hub announced when
-    it was downloaded.
+    The file must have the checksum `sha256`. By default, it must have the checksum that the hub
+    announced when the file was downloaded.
 
     Returns
     -------
     path : Path
+        Path of the file.
 
     Raises
     ------
     OSError
-        If the file is missing and may not or cannot be downloaded, or has another checksum.
+        If the file is missing and may not or cannot be downloaded, or if its checksum is wrong.
     ImportError
-        If it is to be downloaded and huggingface_hub is not installed.
+        If the file must be downloaded and huggingface_hub is not installed.
     """
     folder = hub_folder(repository, revision, data_home)
     path = folder / filename
@@ -52,10 +53,10 @@ def fetch_file(
     if not path.exists():
         if not download_if_missing:
             raise FileNotFoundError(
-                f"{path} is missing, and `download_if_missing` is False; set it to True, or put "
+                f"{path} is missing, and `download_if_missing` is False; pass True, or put "
                 f"{filename} of the data set {repository} there."
             )
-        # What stands at its place is whole and checked, whenever this is interrupted.
+        # The file moves to `path` only when complete and checked, in case of an interruption.
         downloaded, announced = _download(repository, filename, revision, folder)
         expected = sha256 or announced
         found = _checksum(downloaded, expected)
@@ -63,8 +64,8 @@ def fetch_file(
             downloaded.unlink()
             raise OSError(
                 f"{filename} of the data set {repository} was downloaded with the checksum "
-                f"{found}, expected {expected}: it was damaged on its way, or the data set has "
-                "changed. It is removed again."
+                f"{found}; expected {expected}. The download was damaged, or the data set has "
+                "changed. The file was deleted; try again."
             )
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(note, found.encode())
@@ -73,12 +74,12 @@ def fetch_file(
     known = sha256 or (note.read_text(encoding="utf-8") if note.exists() else None)
     found = _checksum(path, known)
     if known is None:
-        # A file that was put there by hand is what it is; from now on it must stay so.
+        # A file put there by hand has no known checksum: record it, so that later changes show.
         write_whole(note, found.encode())
     elif found != known:
         raise OSError(
-            f"{path} has the checksum {found}, expected {known}: it is another file than that "
-            "of this revision, or was changed since. Delete it to download it again."
+            f"{path} has the checksum {found}; expected {known}. The file belongs to another "
+            "revision, or was changed later. Delete it to download it again."
         )
     return path
 
@@ -90,20 +91,22 @@ def list_files(
     data_home: StrPath | None,
     download_if_missing: bool,
 ) -> list[str]:
-    """Name the files of a data set, as the hub had them when it was first asked.
+    """List the files of a data set.
 
-    Where it was never asked and may not be, these are the files that are there.
+    The list is requested from the hub once and read from disk afterwards. If it was never requested
+    and `download_if_missing` is False, the files on disk are listed.
 
     Returns
     -------
     names : list of str
+        Paths of the files in the data set.
 
     Raises
     ------
     OSError
-        If the hub is to be asked and does not answer.
+        If the list must be requested and the hub does not answer.
     ImportError
-        If it is to be asked and huggingface_hub is not installed.
+        If the list must be requested and huggingface_hub is not installed.
     """
     folder = hub_folder(repository, revision, data_home)
     listed = folder / "files.json"
@@ -118,7 +121,7 @@ def list_files(
             repository, repo_type="dataset", revision=revision
         )
     except Exception as error:
-        advice = "pass `download_if_missing=False` to read the files that are there"
+        advice = "pass `download_if_missing=False` to read the files on disk"
         _refuse(error, repository, "list of files", revision, advice)
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(listed, json.dumps(names).encode())
@@ -126,12 +129,12 @@ def list_files(
 
 
 def _download(repository: str, filename: str, revision: str, folder: Path) -> tuple[Path, str]:
-    """Download a file beside its place, and return it with its checksum as the hub announces it."""
+    """Download a file to a staging folder; return its path and the announced checksum."""
     hub = import_optional("huggingface_hub", "datasets")
     where = {"repo_type": "dataset", "revision": revision, "endpoint": _endpoint()}
     staging = folder / ".download"
     try:
-        # This asks once, so that a missing network shows at once.
+        # This request is not retried, so a missing network shows at once.
         announced = hub.get_hf_file_metadata(hub.hf_hub_url(repository, filename, **where)).etag
         hub.hf_hub_download(repository, filename, local_dir=staging, **where)
     except Exception as error:
@@ -140,22 +143,22 @@ def _download(repository: str, filename: str, revision: str, folder: Path) -> tu
 
 
 def _endpoint() -> str | None:
-    # The hub's own package reads it when it is imported.
+    # huggingface_hub reads the variable only when it is imported.
     return os.environ.get("HF_ENDPOINT")
 
 
 def _refuse(
     error: Exception, repository: str, filename: str, revision: str, advice: str
 ) -> NoReturn:
-    """Tell what the hub's client raised, which is of another package from version to version."""
+    """Replace an error of the hub's client, whose type depends on the version, by a clear one."""
     if isinstance(error, OSError) and error.filename is not None:
-        # Of the file system, not of the network.
+        # The file system failed, not the network.
         raise error
     errors = import_optional("huggingface_hub.errors", "datasets")
     if isinstance(error, errors.GatedRepoError):
         raise PermissionError(
-            f"the data set {repository} is only for those who accept its terms: do so on its page "
-            "of the Hugging Face hub, and log in with `hf auth login` or the variable HF_TOKEN."
+            f"the data set {repository} requires you to accept its terms: accept them on its page "
+            "on the Hugging Face hub, and log in with `hf auth login` or the variable HF_TOKEN."
         ) from error
     missing = (
         errors.RepositoryNotFoundError,
@@ -165,16 +168,16 @@ def _refuse(
     if isinstance(error, missing):
         raise FileNotFoundError(
             f"the Hugging Face hub has no {filename} in the data set {repository} at revision "
-            f"{revision!r}; see whether it was moved or renamed, and pass another `revision`."
+            f"{revision!r}; check whether it was moved or renamed, and pass another `revision`."
         ) from error
     raise ConnectionError(
-        f"{filename} of the data set {repository} cannot be downloaded ({error!r}). Where there is "
-        f"no network, {advice}."
+        f"{filename} of the data set {repository} cannot be downloaded ({error!r}). Without a "
+        f"network connection, {advice}."
     ) from error
 
 
 def _checksum(path: Path, like: str | None) -> str:
-    """Digest of a file: SHA-256, or git's SHA-1 where that is what the hub announces."""
+    """Compute the SHA-256 of a file, or git's SHA-1 if the checksum `like` is a SHA-1."""
     sha1 = like is not None and len(like) < _SHA256_LENGTH
     digest = hashlib.sha1(usedforsecurity=False) if sha1 else hashlib.sha256()
     if sha1:

@@ -21,48 +21,55 @@ _LONG = ("prompt_id", "model", "quality")
 
 
 def load_routing_data(path: StrPath, *, as_frame: bool = False) -> Bunch:
-    r"""Load prompts, what models got right on them, and what that cost.
+    r"""Load prompt embeddings, the quality of each model on each prompt, and costs.
 
     Parameters
     ----------
     path : str or path-like
-        One of
+        Path of the file, which is one of
 
         - an ``.npz`` file with arrays `X` of shape (n_prompts, n_features), `y` of shape
-          (n_prompts, n_models), NaN where a model was not run, and `models` of shape
+          (n_prompts, n_models) with NaN where a model was not run, and `models` of shape
           (n_models,); optionally `costs` of shape (n_models,) or (n_prompts, n_models), `source`
-          of shape (n_prompts,) and `cost_unit`. Texts of the prompts are read from
-          ``NAME.prompts.jsonl.gz`` beside it (one object with a `text` a line) if there is one;
-        - a long table, one row per prompt and model that was run on it, with columns
+          of shape (n_prompts,) and `cost_unit`. If there is a file ``NAME.prompts.jsonl.gz`` beside
+          it, the texts of the prompts are read from there: one JSON object with a `text` per line;
+        - a long table with one row for each prompt and model that was run on it, and with columns
           `prompt_id`, `model`, `quality` and optionally `cost`;
-        - a wide table, one row per prompt and one column of quality per model, optionally with
-          the costs of calls in columns ``<model>|cost``.
+        - a wide table with one row per prompt and one column of quality per model, and optionally
+          with the costs of the calls in columns ``<model>|cost``.
 
         Tables are CSV (``.csv``, ``.csv.gz``) or Parquet (``.parquet``) files. They may have
         columns `prompt` (texts) and `source`, and embeddings in columns `x0`, `x1`, ... or, in
-        Parquet files, as lists in a column `embedding`. In a long table these repeat for each
-        prompt, and further columns are not read.
+        Parquet files, as lists in a column `embedding`. A long table repeats these values in each
+        row of a prompt; its other columns are ignored.
     as_frame : bool, default=False
-        Whether to return `y` and `costs` as DataFrames with the models' names for columns (`costs`
-        as a Series where there is one a model), and `prompts` as a Series, so that a router knows
-        the models by name.
+        Whether to return `y` and `costs` as DataFrames with the names of the models as columns, and
+        `prompts` as a Series, so that a router knows the models by name. Costs per model are
+        returned as a Series.
 
     Returns
     -------
     data : Bunch
-        With `X`, None if a table has no embeddings; `y`; `costs`, None if there are none, NaN
-        for calls that were not made; `models`; `prompts` and `source`, None if there are none;
-        `cost_unit`, "cost" if not known.
+        Data with the attributes
+
+        - `X`: prompt embeddings, or None if a table has none.
+        - `y`: quality of each model on each prompt, with NaN where the model was not run.
+        - `costs`: cost of each model, or of each call with NaN for calls that were not made; None
+          if the file has no costs.
+        - `models`: names of the models.
+        - `prompts`: texts of the prompts, or None if there are none.
+        - `source`: source of each prompt, or None if there are none.
+        - `cost_unit`: unit of the costs, or "cost" if it is not known.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     ValueError
-        If the file is not of one of these forms. The message names the array, or the column and
-        row (counted from 0).
+        If the file has none of these forms. The message names the array, or the column and the row
+        (counted from 0).
     ImportError
-        If a table is to be read and pandas is not installed.
+        If the file is a table and pandas is not installed.
 
     Examples
     --------
@@ -100,13 +107,13 @@ def _read_npz(path: Path) -> dict[str, Any]:
     try:
         file = np.load(path, allow_pickle=False)
     except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
-        raise ValueError("this is no .npz file that NumPy can read") from error
+        raise ValueError("NumPy cannot read this .npz file") from error
     if not isinstance(file, np.lib.npyio.NpzFile):
-        raise ValueError("this holds one array; expected an .npz file with arrays by name")
+        raise ValueError("this file holds a single array; expected an .npz file with named arrays")
     with file:
         missing = [name for name in ("X", "y", "models") if name not in file]
         if missing:
-            raise ValueError(f"array(s) {listing(missing)} missing; it has {listing(file.files)}")
+            raise ValueError(f"it has no array(s) {listing(missing)}; it has {listing(file.files)}")
         arrays: dict[str, Any] = {}
         for name in ("X", "y", "models", "costs", "source", "cost_unit"):
             if name in file:
@@ -125,7 +132,7 @@ def _read_npz(path: Path) -> dict[str, Any]:
                 arrays["prompts"] = np.array([json.loads(line)["text"] for line in lines])
         except (ValueError, OSError, EOFError, KeyError, TypeError) as error:
             raise ValueError(
-                f"{texts.name} beside it must hold one JSON object with a `text` a line ({error!r})"
+                f"{texts.name} beside it must hold a JSON object with a `text` per line ({error!r})"
             ) from error
     return arrays
 
@@ -138,20 +145,20 @@ def _read_table(path: Path) -> dict[str, Any]:
         else:
             header = pandas.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False)
             header = header.iloc[0].tolist()
-            # Names and texts stay as they are written: "1.10" is not "1.1", and "NA" is a name.
+            # Names and texts are read as strings: "1.10" is not "1.1", and "NA" is a name.
             as_text = dict.fromkeys(("prompt_id", "model", "prompt", "source"), str)
             empty = {
                 name: ["", "NA", "NaN", "nan", "null"] for name in header if name not in as_text
             }
             table = pandas.read_csv(path, dtype=as_text, keep_default_na=False, na_values=empty)
             if repeated(header):
-                raise ValueError(f"columns {listing(repeated(header))} stand in the header twice")
+                raise ValueError(f"the header repeats column(s) {listing(repeated(header))}")
             if not isinstance(table.index, pandas.RangeIndex):
                 raise ValueError("rows have more fields than the header has names")
     except pandas.errors.EmptyDataError:
         raise ValueError("this table is empty") from None
     except (ValueError, OSError) as error:
-        raise ValueError(f"this is no table that pandas can read: {error}") from error
+        raise ValueError(f"pandas cannot read this table: {error}") from error
     if not len(table):
         raise ValueError("this table has no rows")
     table.columns = [str(name) for name in table.columns]
@@ -193,8 +200,8 @@ def _from_wide(table: Any) -> dict[str, Any]:
     odd = [name for name in table if name == "model" or name.startswith("Unnamed: ")]
     if odd:
         raise ValueError(
-            f"column(s) {listing(odd)} name no model; a long table has columns {listing(_LONG)}, "
-            "and a table is best written without its index"
+            f"column(s) {listing(odd)} cannot be models; a long table needs columns "
+            f"{listing(_LONG)}, and a wide table must be written without its index"
         )
     features = _feature_columns(table)
     costs = [name for name in table if name.endswith("|cost")]
@@ -209,8 +216,9 @@ def _from_wide(table: Any) -> dict[str, Any]:
         y = np.column_stack([numbers(table, name) for name in models])
     except ValueError as error:
         raise ValueError(
-            f"{error}. All columns but {listing(_RESERVED)} and x0, x1, ... are taken for models; "
-            f"a long table has columns {listing(_LONG)}; a CSV file has commas between them"
+            f"{error}. In a wide table, all columns except {listing(_RESERVED)} and x0, x1, ... are "
+            f"models; a long table needs columns {listing(_LONG)}; a CSV file needs commas as "
+            "separators"
         ) from error
     data = {"models": np.array(models), "y": y}
     if costs:
@@ -218,12 +226,14 @@ def _from_wide(table: Any) -> dict[str, Any]:
         free = [model for model, name in zip(models, expected, strict=True) if name not in costs]
         if free:
             raise ValueError(
-                f"column(s) {listing(free)}, taken for models, have no column of costs "
-                "'<model>|cost' while others have; add them, or drop what is no model"
+                f"column(s) {listing(free)}, read as models, have no cost column '<model>|cost', "
+                "but others have; add these columns, or drop columns that are not models"
             )
         unknown = sorted(set(costs) - set(expected))
         if unknown:
-            raise ValueError(f"column(s) {listing(unknown)} have no column of the model itself")
+            raise ValueError(
+                f"column(s) {listing(unknown)} hold costs of models that have no quality column"
+            )
         data["costs"] = np.column_stack([numbers(table, name) for name in expected])
     return data | _columns_by_prompt(table)
 
@@ -240,7 +250,7 @@ def _columns_by_prompt(table: Any) -> dict[str, Any]:
         data["X"] = np.array(table["embedding"].tolist(), dtype=np.float64)
     for column, name in (("prompt", "prompts"), ("source", "source")):
         if column in table:
-            # A missing text is an empty one.
+            # A missing text becomes an empty string.
             data[name] = np.array(table[column].astype(object).fillna("").astype(str).tolist())
     return data
 
@@ -260,15 +270,18 @@ def _refuse_text_embeddings(table: Any) -> None:
     refuse_rows(table["embedding"].isna(), "embedding", "is empty")
     if isinstance(table["embedding"].iloc[0], str):
         raise ValueError(
-            "column 'embedding' holds text; lists need a Parquet file, in CSV files embeddings "
-            "stand in columns x0, x1, ..."
+            "column 'embedding' holds text; expected lists, which need a Parquet file. In a CSV "
+            "file, put embeddings into columns x0, x1, ..."
         )
 
 
 def _checked(data: dict[str, Any]) -> Bunch:
     models = np.asarray(data["models"])
     if models.ndim != 1 or models.dtype.kind != "U":
-        raise ValueError(f"`models` must be a list of names; got {models.dtype} {models.shape}")
+        raise ValueError(
+            "`models` must be an array of strings of shape (n_models,); got dtype "
+            f"{models.dtype} and shape {models.shape}"
+        )
     twice = repeated(models.tolist())
     if twice:
         raise ValueError(f"`models` names {listing(twice)} more than once")
@@ -277,7 +290,7 @@ def _checked(data: dict[str, Any]) -> Bunch:
         raise ValueError(f"`y` has {y.shape[1]} columns but `models` has {len(models)} names")
     X = data.get("X")
     if X is not None:
-        # Half precision is a format of storage; everything here computes in single or double.
+        # Half precision is only for storage; computations use single or double precision.
         dtype = np.float32 if np.asarray(X).dtype == np.float16 else FLOATS
         X = check_array(X, dtype=dtype, input_name="X")
     for name in ("X", "prompts", "source"):

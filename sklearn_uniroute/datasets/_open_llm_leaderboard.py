@@ -13,8 +13,7 @@ from sklearn_uniroute.datasets._tables import fetched, naming
 from sklearn_uniroute.utils._typing import StrPath
 from sklearn_uniroute.utils._validation import listing, repeated
 
-# By the beginning of a task's name: which metric says whether an answer is right, and which fields
-# of the task's document make the prompt.
+# Prefix of task names: metric of correctness, and fields of the document that make up the prompt.
 _TASKS = {
     "leaderboard_bbh": ("acc_norm", ("input",)),
     "leaderboard_gpqa": ("acc_norm", ("Question",)),
@@ -25,8 +24,8 @@ _TASKS = {
 }
 _RIGHT = {"1": 1.0, "1.0": 1.0, "True": 1.0, "0": 0.0, "0.0": 0.0, "False": 0.0}
 _DESCR = """\
-Details of the Open LLM Leaderboard, version 2: whether models answered prompts of IFEval, BBH,
-MATH (level 5), GPQA, MuSR and MMLU-Pro correctly. One data set a model,
+Details of the Open LLM Leaderboard, version 2: correctness of models on prompts of IFEval, BBH,
+MATH (level 5), GPQA, MuSR and MMLU-Pro. Source: one data set per model,
 open-llm-leaderboard/*-details on the Hugging Face hub."""
 
 
@@ -40,53 +39,56 @@ def fetch_open_llm_leaderboard(
     return_X_y: bool = False,
     as_frame: bool = False,
 ) -> Any:
-    """Fetch what models got right on the prompts of the Open LLM Leaderboard, version 2.
+    """Fetch the correctness of models on the prompts of the Open LLM Leaderboard, version 2.
 
-    There is a data set for each model, with a file for each task, of which the newest run is
-    taken. Files are downloaded from the Hugging Face hub once, and only for those who have
-    accepted the terms and logged in there; those of MMLU-Pro take some 400 MB a model.
+    Each model has its own data set, with one file per task and run; the newest run is used. Files
+    are downloaded from the Hugging Face hub once and read from disk afterwards. To download them,
+    accept the terms on the hub and log in. The MMLU-Pro files take about 400 MB per model.
 
     Parameters
     ----------
     models : sequence of str
         Names of the models on the hub, such as "google/gemma-2-2b".
     tasks : sequence of str, default=None
-        Tasks, or the beginnings of their names, such as "leaderboard_math_geometry_hard" or
-        "leaderboard_bbh"; by default whatever there is of the six benchmarks.
+        Names of tasks, or prefixes of them, such as "leaderboard_math_geometry_hard" or
+        "leaderboard_bbh". By default, all available tasks of the six benchmarks.
     data_home : str or path-like, default=None
-        Where data sets are kept, scikit-learn's folder by default.
+        Folder to store data sets in. By default, the data folder of scikit-learn.
     download_if_missing : bool, default=True
-        Whether to download what is not there; else that is an error.
+        Whether to download missing files. If False, missing files raise an error.
     revision : str, default="main"
         Commit, branch or tag of each data set.
     return_X_y : bool, default=False
-        Whether to return prompts and qualities alone.
+        Whether to return only ``(prompts, y)`` instead of a Bunch.
     as_frame : bool, default=False
-        Whether to return `y` as a DataFrame with the models' names for columns, and `prompts` as a
-        Series.
+        Whether to return `y` as a DataFrame with the names of the models as columns, and `prompts`
+        as a Series.
 
     Returns
     -------
     data : Bunch
-        With `prompts` of shape (n_prompts,), the questions without examples,
-        options and templates; `y` of
-        shape (n_prompts, n_models), 1 = right and 0 = wrong by the metric of the leaderboard (for
-        IFEval, whether all instructions were followed strictly), NaN where a model was not run;
-        `models` of shape (n_models,); `source` of shape (n_prompts,), the task. The data sets have
-        no embeddings, so that `X` is None (see :func:`embed_prompts`), and no prices, so that
-        `costs` is None.
+        Data with the attributes
+
+        - `prompts` of shape (n_prompts,): questions, without examples, options and templates.
+        - `y` of shape (n_prompts, n_models): 1 for a right answer by the metric of the leaderboard,
+          0 for a wrong one, and NaN where the model was not run. For IFEval, an answer is right if
+          it strictly follows all instructions.
+        - `models` of shape (n_models,): names of the models.
+        - `source` of shape (n_prompts,): task of each prompt.
+        - `X`: None, since the data sets have no embeddings; see :func:`embed_prompts`.
+        - `costs`: None, since the data sets have no prices.
     (prompts, y) : tuple
-        If `return_X_y` is True.
+        Only returned if `return_X_y` is True.
 
     Raises
     ------
     ValueError
-        If a model has no file of any of the tasks, a file is not of the form expected, or models
-        were asked different questions under one number.
+        If a model has no file for any of the tasks, if a file has an unexpected form, or if models
+        were asked different questions under the same number.
     OSError
-        If files are missing and may not or cannot be downloaded, or their checksums are wrong.
+        If files are missing and may not or cannot be downloaded, or if their checksums are wrong.
     ImportError
-        If huggingface_hub is not installed and files are missing.
+        If files are missing and huggingface_hub is not installed.
 
     Examples
     --------
@@ -107,8 +109,8 @@ def fetch_open_llm_leaderboard(
     unknown = [task for task in asked if not task.startswith(tuple(_TASKS))]
     if unknown or not asked:
         raise ValueError(
-            f"`tasks` must be tasks, or the beginnings of their names, of {listing(_TASKS)}; got "
-            f"{listing(unknown) or 'none'}."
+            f"`tasks` must be names of tasks, or prefixes of them, that start with one of "
+            f"{listing(_TASKS)}; got {listing(unknown) or 'none'}."
         )
     texts: dict[tuple[str, int], str] = {}
     right: list[dict[tuple[str, int], float]] = []
@@ -121,14 +123,14 @@ def fetch_open_llm_leaderboard(
                 key = (task, number)
                 if texts.setdefault(key, text) != text:
                     raise ValueError(
-                        f"{path.name}: {model} was asked another question than the models before "
-                        f"it at doc_id {number}; leave the model or the task out."
+                        f"{path.name}: {model} has a different question than the models before it "
+                        f"for doc_id {number}; leave out the model or the task."
                     )
                 right[-1][key] = quality
     found = {task for task, _ in texts}
     missing = [task for task in asked if not any(name.startswith(task) for name in found)]
     if missing and tasks is not None:
-        raise ValueError(f"none of the models has a file of the task(s) {listing(missing)}.")
+        raise ValueError(f"none of the models has a file for the task(s) {listing(missing)}.")
     keys = sorted(texts)
     return fetched(
         y=np.array([[answers.get(key, np.nan) for answers in right] for key in keys]),
@@ -148,7 +150,7 @@ def _files(
     download_if_missing: bool,
     revision: str,
 ) -> list[tuple[str, Path]]:
-    """Find the newest file of each task of a model, in order of the tasks' names."""
+    """Find the newest file for each task of a model, sorted by task."""
     repository = f"open-llm-leaderboard/{model.replace('/', '__')}-details"
     where: dict[str, Any] = {"data_home": data_home, "download_if_missing": download_if_missing}
     names = list_files(repository, revision, **where)
@@ -159,7 +161,7 @@ def _files(
             newest[found[1]] = max(newest.get(found[1], ("", "")), (found[2], name))
     if not newest:
         raise ValueError(
-            f"the data set {repository} has no file of {listing(tasks)}; it has "
+            f"the data set {repository} has no file for {listing(tasks)}; it has "
             f"{listing(names) or 'none'}."
         )
     return [
@@ -169,7 +171,7 @@ def _files(
 
 
 def _read(path: Path, task: str) -> list[tuple[int, str, float]]:
-    """Read number, prompt and quality of each line of a file, a JSON object each."""
+    """Read the number, prompt and quality in each line of a file of JSON objects."""
     metric, fields = next(
         value for beginning, value in _TASKS.items() if task.startswith(beginning)
     )
@@ -184,10 +186,10 @@ def _read(path: Path, task: str) -> list[tuple[int, str, float]]:
                 rows.append((row["doc_id"], text, _RIGHT[str(row[metric])]))
             except (ValueError, KeyError, TypeError) as error:
                 raise ValueError(
-                    f"line {place} must be a JSON object with doc_id, doc "
-                    f"({listing(fields)}) and {metric!r}, 0 or 1 ({error!r})."
+                    f"line {place} must be a JSON object with doc_id (an integer), doc (with "
+                    f"{listing(fields)}) and {metric!r} (0 or 1); got {error!r}."
                 ) from error
     twice = repeated([number for number, _, _ in rows])
     if twice:
-        raise ValueError(f"doc_id {listing(twice)} stand in it more than once")
+        raise ValueError(f"the file repeats doc_id {listing(twice)}; expected one line per doc_id")
     return rows

@@ -22,7 +22,7 @@ from sklearn_uniroute.utils._optional import import_optional
 from sklearn_uniroute.utils._typing import StrPath
 from sklearn_uniroute.utils._validation import check_choice, repeated
 
-# All that pandas from 1.3 on writes a DataFrame of numbers and plain objects with.
+# Everything that pandas 1.3 and later uses to pickle a DataFrame of numbers and plain objects.
 _NAMES = {
     ("builtins", "slice"),
     ("numpy", "dtype"),
@@ -50,9 +50,8 @@ _SHA256 = {
     5: "fbd7d3d16fba2759a18fa0ad44409d3e0e92ba80d03d90827eed1a6d084c9ffe",
 }
 _DESCR = """\
-RouterBench (Hu et al., 2024, arXiv 2403.12031): how well 11 models answered prompts of eight
-benchmarks and more, and what each call cost. The data set is withmartian/routerbench on the Hugging
-Face hub."""
+RouterBench (Hu et al., 2024, arXiv 2403.12031): quality and cost of 11 models on prompts of eight
+benchmarks and more. Source: withmartian/routerbench on the Hugging Face hub."""
 
 
 def fetch_routerbench(
@@ -64,48 +63,54 @@ def fetch_routerbench(
     return_X_y: bool = False,
     as_frame: bool = False,
 ) -> Any:
-    """Fetch the RouterBench data set: 11 models, about 36,000 prompts, the cost of each call.
+    """Fetch the RouterBench data set: quality and cost of 11 models on about 36,000 prompts.
 
-    The file, a pickled table of 100 MB (171 MB with five shots), is downloaded from the Hugging
-    Face hub once. What it holds beyond a table of numbers and texts is not run but refused.
+    The file is a pickled table of 100 MB (171 MB with five shots). It is downloaded from the Hugging
+    Face hub once and read from disk afterwards. No code in the pickle is run: if the file holds
+    more than a table of numbers and texts, an error is raised.
 
     Parameters
     ----------
     shots : {0, 5}, default=0
-        Number of examples that the models were shown.
+        Number of examples shown to the models.
     data_home : str or path-like, default=None
-        Where data sets are kept, scikit-learn's folder by default.
+        Folder to store data sets in. By default, the data folder of scikit-learn.
     download_if_missing : bool, default=True
-        Whether to download what is not there; else that is an error.
+        Whether to download missing files. If False, missing files raise an error.
     revision : str
-        Commit, branch or tag of the data set; by default a commit that this function is known to
-        read, and whose checksum is known.
+        Commit, branch or tag of the data set. By default, a commit that this function is known to
+        read, with known checksums.
     return_X_y : bool, default=False
-        Whether to return prompts and qualities alone.
+        Whether to return only ``(prompts, y)`` instead of a Bunch.
     as_frame : bool, default=False
-        Whether to return `y` and `costs` as DataFrames with the models' names for columns, and
+        Whether to return `y` and `costs` as DataFrames with the names of the models as columns, and
         `prompts` as a Series.
 
     Returns
     -------
     data : Bunch
-        With `prompts` of shape (n_prompts,), the texts, turns of a conversation divided by an
-        empty line; `y` of shape (n_prompts, n_models), the quality; `costs` of the same shape, in
-        USD a call as the data set states it; `models` of shape (n_models,); `source` of shape
-        (n_prompts,), the benchmark. The data set has no embeddings, so that `X` is None (see
-        :func:`embed_prompts`).
+        Data with the attributes
+
+        - `prompts` of shape (n_prompts,): texts of the prompts. Turns of a conversation are
+          separated by an empty line.
+        - `y` of shape (n_prompts, n_models): quality of each model on each prompt.
+        - `costs` of shape (n_prompts, n_models): cost of each call in USD, as the data set states
+          it.
+        - `models` of shape (n_models,): names of the models.
+        - `source` of shape (n_prompts,): benchmark of each prompt.
+        - `X`: None, since the data set has no embeddings; see :func:`embed_prompts`.
     (prompts, y) : tuple
-        If `return_X_y` is True.
+        Only returned if `return_X_y` is True.
 
     Raises
     ------
     ValueError
-        If the file holds more than a table, has other columns than expected, or a quality or cost
-        is no number.
+        If the file holds more than a table, if it lacks an expected column, if a quality or cost is
+        not a finite number, or if a cost is negative.
     OSError
-        If the file is missing and may not or cannot be downloaded, or its checksum is wrong.
+        If the file is missing and may not or cannot be downloaded, or if its checksum is wrong.
     ImportError
-        If pandas is not installed, or huggingface_hub is not and the file is missing.
+        If pandas is not installed, or if the file is missing and huggingface_hub is not installed.
 
     References
     ----------
@@ -150,17 +155,17 @@ def fetch_routerbench(
 
 def _finite(table: Any, column: str) -> np.ndarray:
     cells = numbers(table, column)
-    refuse_rows(~np.isfinite(cells), column, "is no finite number", cells)
+    refuse_rows(~np.isfinite(cells), column, "is not a finite number", cells)
     return cells
 
 
 def _text(prompt: str) -> str:
-    """Join the turns of a prompt, which is written as a list of them; leave others as they are."""
+    """Join the turns of a prompt that is written as a list; return others unchanged."""
     if not prompt.startswith("["):
         return prompt
     try:
         with warnings.catch_warnings():
-            # Of backslashes in texts.
+            # Backslashes in texts cause warnings.
             warnings.simplefilter("ignore")
             turns = ast.literal_eval(prompt)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
@@ -171,7 +176,7 @@ def _text(prompt: str) -> str:
 
 
 class _Record:
-    """What a pickle would have called something with, and the state it would have given it."""
+    """Stand-in for an object in a pickle, which only records its arguments and state."""
 
     def __new__(cls, *args: Any) -> "_Record":
         record = super().__new__(cls)
@@ -189,7 +194,7 @@ class _Record:
 class _Recorder(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> type[_Record]:
         if (module, name) not in _NAMES:
-            raise ValueError(f"it holds {module}.{name}, which is no part of a table")
+            raise ValueError(f"it holds {module}.{name}, which does not belong in a table")
         return type(name, (_Record,), {})
 
 
@@ -203,32 +208,32 @@ def read_pickled_table(path: Path) -> Any:
     Raises
     ------
     ValueError
-        If the file is no pickle, is damaged, or names anything that such a table does not need.
+        If the file is not a pickle, if it is damaged, or if it holds anything else.
     """
     pandas = import_optional("pandas", "datasets")
     with open(path, "rb") as file:
         try:
             columns = _columns(_Recorder(file).load())
-        # What is in the file decides which error there is.
+        # A damaged file can raise any error.
         except Exception as error:
-            raise ValueError(f"this is no pickled table that can be read: {error}") from error
+            raise ValueError(f"this file cannot be read as a pickled table: {error}") from error
     return pandas.DataFrame(columns)
 
 
 def _columns(frame: Any) -> dict[str, np.ndarray]:
-    """Put the columns of a table together, by name."""
+    """Collect the columns of a table by name."""
     blocks, (columns, rows) = _called(
         _called(frame, "DataFrame").state["_mgr"], "BlockManager"
     ).args
     names, n_rows = _index(columns), len(_index(rows))
     if not all(isinstance(name, str) for name in names) or repeated(names):
-        raise ValueError("columns go by other names than texts, or two by one name")
+        raise ValueError("the names of the columns must be strings, each used once")
     found: dict[int, np.ndarray] = {}
     for block in blocks:
         values, places, _ = _called(block, "_unpickle_block").args
         values = _array(values)
         if values.ndim != 2 or values.shape[1] != n_rows:
-            raise ValueError(f"a block of shape {values.shape} has not {n_rows} rows")
+            raise ValueError(f"a block has shape {values.shape}; expected (n_columns, {n_rows})")
         for place, column in zip(_placement(places, len(names)), values, strict=True):
             if place in found:
                 raise ValueError(f"two blocks hold column {place}")
@@ -267,11 +272,11 @@ def _array(record: Any) -> np.ndarray:
     code, byte_order = dtype.args[0], dtype.state[1]
     if code[0] == "O":
         if not isinstance(data, list) or len(data) != math.prod(shape):
-            raise ValueError(f"an array of shape {shape} has other than so many objects")
+            raise ValueError(f"the number of objects in an array does not match its shape {shape}")
         values = np.empty(len(data), dtype=object)
         values[:] = data
     elif code[0] in "biuf":
         values = np.frombuffer(data, np.dtype(byte_order + code))
     else:
-        raise ValueError(f"an array is of type {code!r}")
+        raise ValueError(f"an array has the unsupported type {code!r}")
     return values.reshape(shape, order=order)

@@ -19,7 +19,7 @@ _FILES = {
     "test": ["data/test-00000-of-00001.parquet"],
 }
 _FIELDS = ("score", "num_input_tokens", "num_output_tokens")
-# USD per million input and output tokens, as the authors' code counts them.
+# Prices in USD per million input and output tokens, from the authors' code.
 _PRICES = {
     "aws-claude-3-5-sonnet-v1": (3, 15),
     "aws-titan-text-premier-v1": (0.8, 3.2),
@@ -36,9 +36,9 @@ _PRICES = {
     "wxai-mixtral-8x7b-instruct-v01": (0.6, 0.6),
 }
 _DESCR = """\
-SPROUT (Somerstep et al., 2025, arXiv 2502.03261): how a judge scored the answers of 13 models to
-prompts of six benchmarks, and how many tokens each call took. The data set is
-CARROT-LLM-Routing/SPROUT on the Hugging Face hub."""
+SPROUT (Somerstep et al., 2025, arXiv 2502.03261): a judge's scores for the answers of 13 models to
+prompts of six benchmarks, and the number of tokens of each call. Source: CARROT-LLM-Routing/SPROUT
+on the Hugging Face hub."""
 
 
 def fetch_sprout(
@@ -51,51 +51,57 @@ def fetch_sprout(
     return_X_y: bool = False,
     as_frame: bool = False,
 ) -> Any:
-    """Fetch the SPROUT data set: 13 models, about 44,000 prompts, the tokens of each call.
+    """Fetch the SPROUT data set: scores and costs of 13 models on about 44,000 prompts.
 
     The files take about 580 MB. They are downloaded from the Hugging Face hub once and read from
-    disk after that; answers are not read.
+    disk afterwards. The texts of the answers are not read.
 
     Parameters
     ----------
     subset : {"all", "train", "validation", "test"}, default="all"
-        Which of the authors' splits to read.
+        Split to load, as defined by the authors.
     prices : mapping of str to (float, float), default=None
-        What a million tokens of input and of output cost, in USD, by model; by default what the
-        authors of the data set count.
+        Prices of a million input tokens and of a million output tokens of each model, in USD. By
+        default, the prices that the authors of the data set use.
     data_home : str or path-like, default=None
-        Where data sets are kept, scikit-learn's folder by default.
+        Folder to store data sets in. By default, the data folder of scikit-learn.
     download_if_missing : bool, default=True
-        Whether to download what is not there; else that is an error.
+        Whether to download missing files. If False, missing files raise an error.
     revision : str, default="main"
         Commit, branch or tag of the data set.
     return_X_y : bool, default=False
-        Whether to return prompts and qualities alone.
+        Whether to return only ``(prompts, y)`` instead of a Bunch.
     as_frame : bool, default=False
-        Whether to return `y`, `costs` and numbers of tokens as DataFrames with the models' names
-        for columns, and `prompts` as a Series.
+        Whether to return `y`, `costs` and numbers of tokens as DataFrames with the names of the
+        models as columns, and `prompts` as a Series.
 
     Returns
     -------
     data : Bunch
-        With `prompts` of shape (n_prompts,), the texts; `y` of shape (n_prompts, n_models), the
-        score, NaN where a model has none; `costs` of the same shape, USD a call, NaN where tokens
-        were not counted (leave such calls out, ``y[np.isnan(costs)] = np.nan``, since routers take
-        a cost for each call); `input_tokens` and `output_tokens` of the same shape; `models` of
-        shape (n_models,); `source` of shape (n_prompts,), the benchmark. The data set has no
-        embeddings, so that `X` is None (see :func:`embed_prompts`).
+        Data with the attributes
+
+        - `prompts` of shape (n_prompts,): texts of the prompts.
+        - `y` of shape (n_prompts, n_models): score of each answer, with NaN where there is none.
+        - `costs` of shape (n_prompts, n_models): cost of each call in USD, with NaN where tokens
+          were not counted. Routers need a cost for each call, so leave such calls out with
+          ``y[np.isnan(costs)] = np.nan``.
+        - `input_tokens` and `output_tokens` of shape (n_prompts, n_models): number of tokens of
+          each call.
+        - `models` of shape (n_models,): names of the models.
+        - `source` of shape (n_prompts,): benchmark of each prompt.
+        - `X`: None, since the data set has no embeddings; see :func:`embed_prompts`.
     (prompts, y) : tuple
-        If `return_X_y` is True.
+        Only returned if `return_X_y` is True.
 
     Raises
     ------
     ValueError
-        If the files have other columns than expected or differ in their models, or a model has no
-        price.
+        If a file lacks an expected column, if the files differ in their models, or if a model has
+        no price.
     OSError
-        If files are missing and may not or cannot be downloaded, or their checksums are wrong.
+        If files are missing and may not or cannot be downloaded, or if their checksums are wrong.
     ImportError
-        If pyarrow is not installed, or huggingface_hub is not and files are missing.
+        If pyarrow is not installed, or if files are missing and huggingface_hub is not installed.
 
     References
     ----------
@@ -129,7 +135,7 @@ def fetch_sprout(
         if part["models"] != models:
             raise ValueError(
                 f"{path.name} has the models {listing(part['models'])}, but {paths[0].name} has "
-                f"{listing(models)}; expected the same ones in all files."
+                f"{listing(models)}; expected the same models in all files."
             )
     arrays = {
         name: np.concatenate([part[name] for part in parts])
@@ -165,7 +171,7 @@ def _read(path: Path) -> dict[str, Any]:
             refuse_missing([f"{column.name}.{field}" for field in sorted(fields)], expected)
     expected = ["prompt", "dataset", *(models or [f"<model>: struct of {', '.join(_FIELDS)}"])]
     refuse_missing(schema.names, expected)
-    # Answers are most of the file; they stay unread.
+    # Answers make up most of the file and are not read.
     columns = ["prompt", "dataset", *(f"{model}.{field}" for model in models for field in _FIELDS)]
     with parquet.ParquetFile(path) as file:
         table = file.read(columns=columns)
@@ -194,17 +200,17 @@ def _numbers(table: Any, model: str, field: str) -> np.ndarray:
 
 
 def _rates(models: list[str], prices: Mapping[str, tuple[float, float]]) -> np.ndarray:
-    """Prices of tokens, of shape (n_models, 2)."""
+    """Get the prices of input and output tokens, of shape (n_models, 2)."""
     missing = [model for model in models if model not in prices]
     if missing:
         raise ValueError(
-            f"`prices` has no entry for {listing(missing)}; give each model what a million tokens "
-            "of input and of output cost."
+            f"`prices` has no entry for {listing(missing)}; pass the prices of a million input and "
+            "a million output tokens for each model."
         )
     rates = np.array([prices[model] for model in models], dtype=np.float64)
     if rates.shape != (len(models), 2) or not (np.isfinite(rates).all() and (rates >= 0).all()):
         raise ValueError(
-            "`prices` must give two finite numbers of at least 0 for each model, what a million "
-            f"tokens of input and of output cost; got {dict(prices)!r}."
+            "`prices` must give two finite numbers of at least 0 for each model, the prices of a "
+            f"million input and a million output tokens; got {dict(prices)!r}."
         )
     return rates

@@ -1,4 +1,4 @@
-"""Checks of tables that were read from files. Messages name the file, the column and the row."""
+"""Checks of tables read from files. Messages name the file, the column and the row."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from sklearn_uniroute.utils._validation import listing
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Let errors of what a file holds name the file."""
+    """Add the name of a file to errors about its content."""
     try:
         yield
     except ValueError as error:
@@ -22,7 +22,7 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def refuse_rows(wrong: Any, column: str, problem: str, values: Any = None) -> None:
-    """Refuse a column with rows that are wrong, and name the first of them."""
+    """Raise an error that names the first wrong row of a column, if there is one."""
     rows = np.flatnonzero(wrong)
     if len(rows):
         value = "" if values is None else f" ({listing([np.asarray(values, object)[rows[0]]])})"
@@ -33,7 +33,7 @@ def refuse_rows(wrong: Any, column: str, problem: str, values: Any = None) -> No
 
 
 def refuse_missing(found: Iterable[str], expected: Iterable[str]) -> None:
-    """Refuse a table of a public data set without the columns that it is known to have."""
+    """Raise an error if a table of a public data set lacks an expected column."""
     found = list(found)
     missing = [name for name in expected if name not in found]
     if missing:
@@ -44,7 +44,7 @@ def refuse_missing(found: Iterable[str], expected: Iterable[str]) -> None:
 
 
 def numbers(table: Any, column: str) -> np.ndarray:
-    """Read a column of numbers, NaN where a cell is empty."""
+    """Read a column of numbers, with NaN for empty cells."""
     values = import_optional("pandas", "pandas").to_numeric(table[column], errors="coerce")
     refuse_rows(values.isna() & table[column].notna(), column, "is not a number", table[column])
     cells: np.ndarray = values.to_numpy(dtype=np.float64)
@@ -52,9 +52,9 @@ def numbers(table: Any, column: str) -> np.ndarray:
 
 
 def texts(values: Iterable[Any], column: str) -> np.ndarray:
-    """Read a column of texts, none of which may be missing."""
+    """Read a column of texts, without missing values."""
     cells = np.array(list(values), dtype=object)
-    refuse_rows([not isinstance(text, str) for text in cells], column, "is no text", cells)
+    refuse_rows([not isinstance(text, str) for text in cells], column, "is not a string", cells)
     return cells
 
 
@@ -71,7 +71,7 @@ def fetched(
     cost_unit: str = "cost",
     **more: np.ndarray,
 ) -> Any:
-    """Arrange a data set as the caller asks for it."""
+    """Return a data set in the form that the caller asks for."""
     data = Bunch(
         X=None,
         y=y,
@@ -89,7 +89,7 @@ def fetched(
 
 
 def as_frames(data: Bunch, *more: str) -> Bunch:
-    """Let arrays with a column for each model be DataFrames with the models' names."""
+    """Convert the arrays of a data set to DataFrames and Series that name the models."""
     pandas = import_optional("pandas", "pandas")
     frames = {}
     for name in ("y", "costs", *more):

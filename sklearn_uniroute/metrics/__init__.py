@@ -1,4 +1,4 @@
-"""Exact deferral curves, the scores read off them, and their picture.
+"""Exact deferral curves, their scores and their plots.
 
 The functions take arrays and need no router: the quality of the models, the errors that a router
 predicts for them, and their costs.

@@ -18,7 +18,7 @@ from sklearn_uniroute.utils._validation import (
 
 
 class CurveInputs(NamedTuple):
-    """Checked arrays that every metric starts from."""
+    """Checked inputs of a metric."""
 
     y_true: np.ndarray
     error_pred: np.ndarray
@@ -28,22 +28,22 @@ class CurveInputs(NamedTuple):
 
 
 def has_range(model_costs: np.ndarray) -> bool:
-    """Whether mean costs differ by more than rounding, so that there is something to trade."""
+    """Whether mean costs differ by more than rounding."""
     differ: bool = np.ptp(model_costs) > ROUNDING * model_costs.max()
     return differ
 
 
 def check_range(model_costs: np.ndarray) -> None:
-    """Refuse mean costs that are all one."""
+    """Refuse mean costs that are all equal."""
     if not has_range(model_costs):
         raise ValueError(
-            f"all models of the pool have one mean cost ({model_costs.min():g}), so the curve has "
-            "no range of costs and no area; compare qualities instead (peak_quality_score)."
+            f"all models of the pool have the same mean cost ({model_costs.min():g}), so the curve "
+            "has no range of costs and no area; use peak_quality_score instead."
         )
 
 
 def is_wide(costs: np.ndarray) -> bool:
-    """Whether costs span so much that they are better looked at on a logarithmic axis."""
+    """Whether the range of costs is so wide that it needs a logarithmic axis."""
     wide: bool = costs.min() > 0 and costs.max() >= 20 * costs.min()
     return wide
 
@@ -55,7 +55,7 @@ def check_curve_inputs(
     routing_costs: Costs | None,
     sample_weight: ArrayLike | None,
 ) -> CurveInputs:
-    """Check the arguments of a metric, and route by mean costs where nothing else is said."""
+    """Check the arguments of a metric. By default, mean costs decide the choices."""
     labels = model_labels(y_true)
     y_true = check_quality(y_true, name="y_true", labels=labels)
     if labels is None:
@@ -79,7 +79,7 @@ def curve_points(
     routing_costs: np.ndarray,
     sample_weight: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Compute the points of the deferral curve: cost, quality and cost weight of each."""
+    """Compute the cost, quality and cost weight of each point of the deferral curve."""
     walk = hull_walk(error_pred, routing_costs)
     points, cost_weight = walk_points(walk)
     costs = np.broadcast_to(costs, y_true.shape)
@@ -89,12 +89,12 @@ def curve_points(
 
 
 def mean_height(cost: np.ndarray, quality: np.ndarray, lowest: float, highest: float) -> float:
-    """Mean quality over a range of costs, by trapezoids, flat beyond the ends of the curve."""
+    """Compute the mean quality over a range of costs; the curve is flat beyond its ends."""
     cost = np.concatenate([[lowest], cost, [highest]])
     quality = np.concatenate([quality[:1], quality, quality[-1:]])
     run, rise = np.diff(cost), np.diff(quality)
     slope = np.divide(rise, run, out=np.zeros_like(run), where=run != 0)
-    # Where calls differ in cost, the curve may begin or end beyond the range.
+    # If calls differ in cost, the curve may begin or end outside the range.
     inside = np.clip(cost, lowest, highest)
     middle = (inside[:-1] + inside[1:]) / 2
     area = np.diff(inside) @ (quality[:-1] + slope * (middle - cost[:-1]))
@@ -102,7 +102,7 @@ def mean_height(cost: np.ndarray, quality: np.ndarray, lowest: float, highest: f
 
 
 def best_single_model(inputs: CurveInputs) -> tuple[float, float, float]:
-    """Highest mean quality of a model, what the cheapest such model costs, and rounding of both."""
+    """Find the highest mean quality, the cost of the cheapest such model, and the rounding."""
     quality = model_means(inputs.y_true, inputs.sample_weight)
     rounding = ROUNDING * np.abs(quality).max()
     costs = model_means(inputs.costs, inputs.sample_weight)
@@ -111,7 +111,7 @@ def best_single_model(inputs: CurveInputs) -> tuple[float, float, float]:
 
 
 def least_cost(cost: np.ndarray, quality: np.ndarray, target: float, near: float) -> float:
-    """Least cost at which a curve is at `target`; of points, those not below `near` are."""
+    """Find the lowest cost at which a curve reaches `target`; points need only reach `near`."""
     reached = quality >= near
     if not reached.any():
         return np.inf
@@ -125,7 +125,7 @@ def least_cost(cost: np.ndarray, quality: np.ndarray, target: float, near: float
 def _averages(
     cells: np.ndarray, walk: HullWalk, sample_weight: np.ndarray, points: np.ndarray, what: str
 ) -> np.ndarray:
-    """Weighted mean, at each point of the walk, of the known cells that are chosen there."""
+    """Average the chosen cells that are known, with weights, at each point of the walk."""
     start, start_weight = _weighted(cells, np.arange(len(cells)), walk.start, sample_weight)
     gained, gained_weight = _weighted(cells, walk.row, walk.target, sample_weight)
     lost, lost_weight = _weighted(cells, walk.row, walk.source, sample_weight)
@@ -134,8 +134,8 @@ def _averages(
     weight = weight[points]
     if np.any(weight <= ROUNDING * sample_weight.sum()):
         raise ValueError(
-            f"at some cost weight no prompt has a known {what} for the model it is routed to; "
-            "score on prompts on which more of the models were run."
+            f"at some cost weight, no prompt has a known {what} for the model that it is routed "
+            "to; score on prompts on which more models were run."
         )
     averages: np.ndarray = total / weight
     return averages
@@ -154,7 +154,7 @@ def _weighted(
 
 
 def model_means(cells: np.ndarray, sample_weight: np.ndarray) -> np.ndarray:
-    """Weighted mean of the known cells of each model; costs of one number a model as they are."""
+    """Average the known cells of each model; costs per model are returned as they are."""
     if cells.ndim == 1:
         return cells.astype(np.float64)
     return np.array([_known_mean(column, sample_weight) for column in cells.T])
@@ -178,6 +178,6 @@ def check_error_pred(error_pred: ArrayLike, shape: tuple[int, ...]) -> np.ndarra
     if checked.shape != shape:
         raise ValueError(
             f"`error_pred` has shape {checked.shape} but the quality has shape {shape}; both "
-            "have one row per prompt and one column per model."
+            "must have one row per prompt and one column per model."
         )
     return checked

@@ -1,4 +1,4 @@
-"""Pictures of deferral curves."""
+"""Plots of deferral curves."""
 
 from collections.abc import Mapping
 from typing import Any, Self
@@ -15,23 +15,23 @@ from sklearn_uniroute.utils._typing import Costs, Pool
 
 
 class DeferralCurveDisplay:
-    """Picture of average quality against average cost.
+    """Plot of average quality against average cost.
 
-    Use :meth:`from_estimator` or :meth:`from_predictions` to create one. All parameters are
-    stored as attributes.
+    Use :meth:`from_estimator`, :meth:`from_predictions` or :meth:`from_cv_results` to create one.
+    All parameters are stored as attributes.
 
     Parameters
     ----------
     cost : ndarray of shape (n_points,)
-        Average costs.
+        Average cost at each point.
     quality : ndarray of shape (n_points,)
-        Average qualities.
+        Average quality at each point.
     model_cost : ndarray of shape (n_models,), default=None
-        Mean cost of each single model, to be drawn as a cross.
+        Mean cost of each single model, drawn as a cross.
     model_quality : ndarray of shape (n_models,), default=None
         Mean quality of each single model.
     quality_low, quality_high : ndarray of shape (n_points,), default=None
-        Ends of intervals around the qualities, to be drawn as a band.
+        Ends of the intervals around the qualities, drawn as a band.
     name : str, default=None
         Name of the curve in the legend.
 
@@ -42,11 +42,11 @@ class DeferralCurveDisplay:
     figure_ : matplotlib Figure
         Figure of the axes.
     line_ : matplotlib Line2D
-        The curve.
+        Deferral curve.
     fill_between_ : matplotlib PolyCollection or None
-        The band.
+        Band of the intervals.
     models_ : matplotlib PathCollection or None
-        The single models.
+        Crosses of the single models.
 
     Examples
     --------
@@ -99,34 +99,36 @@ class DeferralCurveDisplay:
         Parameters
         ----------
         estimator : router or Pipeline
-            A fitted router, or a pipeline that ends in one.
+            Fitted router, or fitted pipeline that ends in one.
         X : array-like of shape (n_prompts, n_features)
-            Prompt embeddings, or what the pipeline takes.
+            Prompt embeddings, or input of the pipeline.
         y : array-like or DataFrame of shape (n_prompts, n_pool)
-            Quality of each model, in the order of `pool`, or by name in a DataFrame.
+            Quality of each model, in the order of `pool` or, in a DataFrame, by name. NaN means
+            that the model was not run.
         costs : array-like of shape (n_pool,) or (n_prompts, n_pool), mapping, Series or \
                 DataFrame, default=None
-            Costs, by default those of the router; as in the router's `score`.
+            Costs that are paid, as in the router's `score`. By default, the mean costs of the
+            router.
         pool : sequence of model names, default=None
-            The models, all that the router knows by default.
+            Models to choose among. By default, all models of the router.
         sample_weight : array-like of shape (n_prompts,), default=None
             Weights of the prompts.
         ax : matplotlib Axes, default=None
-            Axes to draw on; new ones by default.
+            Axes to draw on. By default, new axes.
         name : str, default=None
-            Name of the curve, by default that of the router's class.
+            Name of the curve in the legend. By default, the class name of the router.
         curve_kwargs : dict, default=None
             Keyword arguments for matplotlib's `plot`.
 
         Returns
         -------
         display : DeferralCurveDisplay
-            The picture, with its axes in `ax_`.
+            Plot, with its axes in `ax_`.
 
         Raises
         ------
         ValueError
-            If neither the router nor the call has costs, and for the reasons of
+            If neither the router nor the call has costs, or for the same reasons as
             :func:`sklearn_uniroute.metrics.deferral_curve`.
         """
         estimator, X = last_router(estimator, X)
@@ -166,13 +168,13 @@ class DeferralCurveDisplay:
             Predicted errors.
         costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or \
                 DataFrame
-            Cost of each model, or of each call.
+            Cost of each model, or of each call, in any unit.
         routing_costs : array-like of shape (n_models,), mapping or Series, default=None
-            Costs by which the choice is made; by default the mean cost of each model.
+            Costs that decide the choices. By default, the mean cost of each model.
         sample_weight : array-like of shape (n_prompts,), default=None
             Weights of the prompts.
         ax : matplotlib Axes, default=None
-            Axes to draw on; new ones by default.
+            Axes to draw on. By default, new axes.
         name : str, default=None
             Name of the curve in the legend.
         curve_kwargs : dict, default=None
@@ -181,12 +183,12 @@ class DeferralCurveDisplay:
         Returns
         -------
         display : DeferralCurveDisplay
-            The picture, with its axes in `ax_`.
+            Plot, with its axes in `ax_`.
 
         Raises
         ------
         ValueError
-            For the reasons of :func:`sklearn_uniroute.metrics.deferral_curve`.
+            For the same reasons as :func:`sklearn_uniroute.metrics.deferral_curve`.
         """
         inputs = check_curve_inputs(y_true, error_pred, costs, routing_costs, sample_weight)
         cost, quality, _ = curve_points(*inputs)
@@ -212,12 +214,12 @@ class DeferralCurveDisplay:
         name: str | None = None,
         curve_kwargs: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Draw the mean deferral curve of the routers of a cross-validation.
+        """Draw the mean deferral curve over the folds of a cross-validation.
 
         Parameters
         ----------
         cv_results : dict
-            What :func:`sklearn.model_selection.cross_validate` returns with
+            Result of :func:`sklearn.model_selection.cross_validate` with
             ``return_estimator=True, return_indices=True``.
         X : array-like of shape (n_prompts, n_features)
             Prompts of the cross-validation.
@@ -225,11 +227,12 @@ class DeferralCurveDisplay:
             Quality of each model on each prompt.
         costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or \
                 DataFrame, default=None
-            Costs to account with, by default those that each router was fitted with.
+            Costs that are paid. By default, the mean costs of each router.
         confidence : float, default=0.95
-            Coverage of the pointwise intervals over folds, by Student's t; 0 draws none.
+            Confidence level of the pointwise intervals over folds, from Student's t distribution.
+            0 draws no band.
         ax : matplotlib Axes, default=None
-            Axes to draw on; new ones by default.
+            Axes to draw on. By default, new axes.
         name : str, default=None
             Name of the curve in the legend.
         curve_kwargs : dict, default=None
@@ -238,12 +241,12 @@ class DeferralCurveDisplay:
         Returns
         -------
         display : DeferralCurveDisplay
-            The picture, with its axes in `ax_`.
+            Plot, with its axes in `ax_`.
 
         Raises
         ------
         ValueError
-            If `cv_results` has no estimators or indices, and for the reasons of
+            If `cv_results` has no estimators or indices, or for the same reasons as
             :meth:`from_estimator`.
         """
         check_cv_results(cv_results)
@@ -290,16 +293,16 @@ class DeferralCurveDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Axes to draw on; new ones by default.
+            Axes to draw on. By default, new axes.
         name : str, default=None
-            Name of the curve in the legend, by default the one stored.
+            Name of the curve in the legend. By default, the stored name.
         curve_kwargs : dict, default=None
             Keyword arguments for matplotlib's `plot`.
 
         Returns
         -------
         display : DeferralCurveDisplay
-            The picture, with its axes in `ax_`.
+            Plot, with its axes in `ax_`.
 
         Raises
         ------
@@ -354,6 +357,6 @@ def check_drawable(has_costs: bool) -> None:
     """Refuse a deferral curve without costs."""
     if not has_costs:
         raise ValueError(
-            "a deferral curve needs costs, but this router was fitted without; pass `costs` here "
-            "or to fit."
+            "a deferral curve needs costs, but this router was fitted without costs; pass `costs` "
+            "here or to fit."
         )

@@ -1,4 +1,4 @@
-"""Scorers of routers for scikit-learn's model selection."""
+"""Scorers of routers, for model selection with scikit-learn."""
 
 import copy
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ from sklearn_uniroute.utils._validation import check_pool
 
 
 def last_router(estimator: Any, X: Any) -> tuple[Any, Any]:
-    """Find the router at the end of pipelines and searches, and what it is given for `X`."""
+    """Find the router at the end of pipelines and searches, and transform `X` for it."""
     check_is_fitted(estimator)
     if hasattr(estimator, "best_estimator_"):
         return last_router(estimator.best_estimator_, X)
@@ -42,19 +42,20 @@ def make_deferral_scorer(
     Parameters
     ----------
     metric : callable
-        Called as ``metric(y_true, error_pred, costs, routing_costs=..., sample_weight=...)``; any
-        of :mod:`sklearn_uniroute.metrics`.
+        Metric, called as ``metric(y_true, error_pred, costs, routing_costs=..., sample_weight=...)``,
+        such as the scores in :mod:`sklearn_uniroute.metrics`.
     pool : sequence of model names, default=None
-        Score on a part of the models only.
+        Models to choose among. By default, all models of the router.
     greater_is_better : bool, default=True
-        Whether a high value of the metric is good; if not, the score is its negative.
+        Whether higher values of the metric are better. If False, the score is the negative of the
+        metric.
     **metric_params : dict
         Further parameters of the metric.
 
     Returns
     -------
     scorer : DeferralScorer
-        To be called as ``scorer(estimator, X, y)``.
+        Scorer, called as ``scorer(estimator, X, y)``.
 
     Examples
     --------
@@ -75,11 +76,10 @@ def make_deferral_scorer(
 class DeferralScorer:
     """Score a router, or a pipeline or search that ends in one, by its deferral curve.
 
-    With metadata routing it asks for `costs`. Without, it accounts with the costs that the router
-    was fitted with. Where each call has a cost, those to account with are needed here: enable
-    metadata routing, or score by mean costs.
+    With metadata routing, the scorer requests `costs`. Without it, the scorer uses the mean costs
+    of the router. To score with the cost of each call, enable metadata routing.
 
-    Made by :func:`make_deferral_scorer`.
+    Create a scorer with :func:`make_deferral_scorer`.
     """
 
     __module__ = "sklearn_uniroute.model_selection"
@@ -111,20 +111,19 @@ class DeferralScorer:
         Parameters
         ----------
         estimator : router, Pipeline or search
-            Fitted.
+            Fitted router, or fitted pipeline or search that ends in one.
         X : array-like of shape (n_prompts, n_features)
-            What the estimator takes.
+            Input of the estimator.
         y : array-like or DataFrame of shape (n_prompts, n_models)
-            Quality of each of the router's models; NaN where a model was not run.
+            Quality of each model of the router. NaN means that the model was not run.
         costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or \
                 DataFrame, default=None
-            Costs to account with, by default those of the router.
+            Costs that are paid. By default, the mean costs of the router.
         sample_weight : array-like of shape (n_prompts,), default=None
             Weights of the prompts.
         pool : sequence of model names, default=None
-            The models to score on, by default as constructed. `y` and `costs` have a column for
-            each of the router's models, in its order, or, where the pool is smaller, for each
-            model of the pool.
+            Models to choose among. By default, the pool set at construction. `y` and `costs` have
+            one column per model of the router, in its order, or one column per model of the pool.
 
         Returns
         -------
@@ -157,17 +156,17 @@ class DeferralScorer:
         return f"make_deferral_scorer({', '.join(parameters)})"
 
     def set_score_request(self, **requests: Any) -> Self:
-        """Say whether `costs` and `sample_weight` are asked for by metadata routing.
+        """Set whether metadata routing passes `costs` and `sample_weight`.
 
         Parameters
         ----------
         **requests : dict
-            For each of the two, True, False, None or an alias, as elsewhere in scikit-learn.
+            True, False, None or an alias for each of the two, as elsewhere in scikit-learn.
 
         Returns
         -------
         scorer : DeferralScorer
-            A copy with these requests; the scorer itself, which others may use, stays as it is.
+            Copy of the scorer with these requests. The scorer itself does not change.
         """
         unknown = [name for name in requests if name not in self._requests]
         if unknown:
@@ -177,12 +176,12 @@ class DeferralScorer:
         return scorer
 
     def get_metadata_routing(self) -> MetadataRequest:
-        """Get the requests of this scorer.
+        """Get the metadata requests of the scorer.
 
         Returns
         -------
         request : MetadataRequest
-            The requests, of `score`.
+            Requests of the method `score`.
         """
         request = MetadataRequest(owner=repr(self))
         for name, alias in self._requests.items():
@@ -190,12 +189,12 @@ class DeferralScorer:
         return request
 
     def _accept_sample_weight(self) -> bool:
-        # Searches over several metrics ask for it.
+        # Called by searches over several metrics.
         return True
 
 
 def _of_pool(values: Any, index: np.ndarray, n_models: int) -> Any:
-    """Take the columns of a pool; what goes by name is looked up by name later."""
+    """Take the columns of a pool; columns with names are looked up by name later."""
     if values is None or isinstance(values, Mapping) or hasattr(values, "loc"):
         return values
     values = np.asarray(values)

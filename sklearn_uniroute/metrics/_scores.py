@@ -1,4 +1,4 @@
-"""Exact deferral curves, and the paper's scores, which are read off them."""
+"""Exact deferral curves, and scores computed from them."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -26,48 +26,48 @@ def deferral_curve(
     routing_costs: Costs | None = None,
     sample_weight: ArrayLike | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Compute average quality against average cost over all cost weights.
+    """Compute the average quality and the average cost over all cost weights.
 
-    The curve is exact: as the cost weight falls from infinity to 0, the choice on each prompt
-    walks along the lower convex hull of the points (cost, predicted error) of the models, so that
-    the curve changes at finitely many, known cost weights. No grid is involved.
+    The curve is exact and needs no grid of cost weights. As the cost weight falls from infinity to
+    0, the choice for each prompt moves along the lower convex hull of the points (cost, predicted
+    error) of the models, so the curve changes at finitely many known cost weights.
 
     Parameters
     ----------
     y_true : array-like of shape (n_prompts, n_models)
-        Quality of each model on each prompt; more is better. NaN marks a prompt on which the
-        model was not run: the router may choose that model all the same, and the prompt then
-        counts towards the average cost but not towards the average quality of that point.
+        Quality of each model on each prompt; more is better. NaN means that the model was not run.
+        If the router chooses it all the same, the prompt counts towards the average cost of the
+        point, but not towards its average quality.
     error_pred : array-like of shape (n_prompts, n_models)
         Predicted errors.
     costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or DataFrame
-        Cost of each model, or of each call, in any unit. By name where the columns of a
-        DataFrame `y_true` name the models. Costs of calls may be NaN where `y_true` is NaN; such
-        a prompt does not count towards the average cost of a point where that call is chosen.
+        Cost of each model, or of each call, in any unit. By name if `y_true` is a DataFrame, whose
+        columns name the models. A call may have a cost of NaN only if `y_true` is NaN; if it is
+        chosen, the prompt does not count towards the average cost of the point either.
     routing_costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or \
             DataFrame, default=None
-        Costs by which the choice is made, as predicted before the call, where they differ from
-        those that are paid; by default the mean cost of each model.
+        Costs that decide the choices, such as costs predicted before the call, if they differ from
+        the costs that are paid. By default, the mean cost of each model.
     sample_weight : array-like of shape (n_prompts,), default=None
         Weights of the prompts.
 
     Returns
     -------
     cost : ndarray of shape (n_points,)
-        Average cost at each point, from the cheapest choice to the one of least predicted error.
-        It never falls when each model has one cost and is routed by it.
+        Average cost at each point, from the cheapest choice to the choice of lowest predicted
+        error. It never falls if each model has one cost, which also decides the choices.
     quality : ndarray of shape (n_points,)
         Average quality at each point.
     cost_weight : ndarray of shape (n_points,)
-        A cost weight (in error per unit of cost) at which the router works at the point: twice
-        that of the first move for the first point, 0 for the last one, and in between the middle
-        of the interval that belongs to the point. Falling.
+        Cost weight at which the router is at each point, in error per unit of cost, in falling
+        order. It is twice the cost weight of the first change for the first point, 0 for the last
+        point, and the middle of the interval of the point otherwise.
 
     Raises
     ------
     ValueError
-        If shapes disagree, costs are negative or not finite, a model has no observed quality, or
-        no prompt of a point is scored.
+        If shapes or names disagree, if costs are negative or not finite, if a model has no observed
+        quality, or if no prompt has a known quality or cost at some point.
 
     References
     ----------
@@ -75,7 +75,7 @@ def deferral_curve(
 
     Examples
     --------
-    The second model is dearer and better on the second prompt only.
+    The second model costs more, and is better on the second prompt only.
 
     >>> from sklearn_uniroute.metrics import deferral_curve
     >>> cost, quality, cost_weight = deferral_curve(
@@ -102,9 +102,9 @@ def deferral_area_score(
 ) -> float:
     """Compute the area under the deferral curve, normalised by the pool's range of costs.
 
-    The quality is integrated over the cost by trapezoids, from the mean cost of the cheapest
-    model to that of the dearest, flat beyond the ends of the curve, and divided by that range. So
-    it is an average quality, and a curve of constant quality q has area q.
+    The quality is integrated over the cost with trapezoids, from the mean cost of the cheapest
+    model to the mean cost of the dearest, and divided by this range. The curve is flat beyond its
+    ends. The area is an average quality: a curve of constant quality q has area q.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def deferral_area_score(
         Cost of each model, or of each call, in any unit.
     routing_costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or \
             DataFrame, default=None
-        Costs by which the choice is made; by default the mean cost of each model.
+        Costs that decide the choices. By default, the mean cost of each model.
     sample_weight : array-like of shape (n_prompts,), default=None
         Weights of the prompts.
 
@@ -128,8 +128,8 @@ def deferral_area_score(
     Raises
     ------
     ValueError
-        If all models have one cost, as there is no range to integrate over, and for the reasons
-        of :func:`deferral_curve`.
+        If all models have the same mean cost, so that there is no range to integrate over, or for
+        the same reasons as :func:`deferral_curve`.
 
     References
     ----------
@@ -158,7 +158,7 @@ def curve_score(
     routing_costs: np.ndarray | None = None,
     sample_weight: ArrayLike | None = None,
 ) -> float:
-    """Area under the deferral curve, or quality at a cost weight of 0 if there is no area."""
+    """Compute the area under the deferral curve, or the quality at cost weight 0 if there is none."""
     if costs is None or not has_range(
         model_means(costs, check_sample_weight(sample_weight, len(y)))
     ):
@@ -178,7 +178,7 @@ def quality_neutral_cost(
     routing_costs: Costs | None = None,
     sample_weight: ArrayLike | None = None,
 ) -> float:
-    """Compute the least relative cost at which the curve has the quality of the best model.
+    """Compute the lowest relative cost at which the curve reaches the best model's quality.
 
     Parameters
     ----------
@@ -190,22 +190,22 @@ def quality_neutral_cost(
         Cost of each model, or of each call, in any unit.
     routing_costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or \
             DataFrame, default=None
-        Costs by which the choice is made; by default the mean cost of each model.
+        Costs that decide the choices. By default, the mean cost of each model.
     sample_weight : array-like of shape (n_prompts,), default=None
         Weights of the prompts.
 
     Returns
     -------
     relative_cost : float
-        Cost over the mean cost of the single model of highest mean quality (the cheapest of them
-        if there are several); lower is better. Interpolated between points of the curve;
-        infinity if the curve never gets there. Where that model is free, 1 if the curve gets
-        there at no cost, else infinity.
+        Cost divided by the mean cost of the best model; lower is better. The best model is the
+        single model of highest mean quality, or the cheapest of several. The cost is interpolated
+        between points of the curve, and infinite if the curve never reaches the quality. If the
+        best model is free, 1 if the curve reaches its quality at no cost, else infinity.
 
     Raises
     ------
     ValueError
-        For the reasons of :func:`deferral_curve`.
+        For the same reasons as :func:`deferral_curve`.
 
     References
     ----------
@@ -248,7 +248,7 @@ def peak_quality_score(
         Cost of each model, or of each call, in any unit.
     routing_costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or \
             DataFrame, default=None
-        Costs by which the choice is made; by default the mean cost of each model.
+        Costs that decide the choices. By default, the mean cost of each model.
     sample_weight : array-like of shape (n_prompts,), default=None
         Weights of the prompts.
 
@@ -260,7 +260,7 @@ def peak_quality_score(
     Raises
     ------
     ValueError
-        For the reasons of :func:`deferral_curve`.
+        For the same reasons as :func:`deferral_curve`.
 
     References
     ----------
@@ -288,13 +288,12 @@ def aiq_score(
 ) -> float:
     """Compute the average improvement in quality (AIQ) of RouterBench.
 
-    The area under the non-decreasing concave hull of the points of the deferral curve, between the
-    cheapest and the dearest model, over that range of costs.
+    AIQ is the area under the non-decreasing concave hull of the points of the deferral curve,
+    between the mean costs of the cheapest and the dearest model, divided by this range.
 
-    It differs from :func:`deferral_area_score` by the hull. Quality that falls as more is spent
-    does not count against a router, and neither do dents: between two points of the curve, prompts
-    could be sent at random by one or the other. Where each model has one cost, it is never below
-    the area.
+    It differs from :func:`deferral_area_score` by the hull. The hull forgives quality that falls as
+    the cost rises, and dents in the curve, because a random mix of two points reaches any point
+    between them. If each model has one cost, AIQ is never below the area.
 
     Parameters
     ----------
@@ -306,7 +305,7 @@ def aiq_score(
         Cost of each model, or of each call, in any unit.
     routing_costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or \
             DataFrame, default=None
-        Costs by which the choice is made; by default the mean cost of each model.
+        Costs that decide the choices. By default, the mean cost of each model.
     sample_weight : array-like of shape (n_prompts,), default=None
         Weights of the prompts.
 
@@ -318,7 +317,7 @@ def aiq_score(
     Raises
     ------
     ValueError
-        If all models have one cost, and for the reasons of :func:`deferral_curve`.
+        If all models have the same mean cost, or for the same reasons as :func:`deferral_curve`.
 
     References
     ----------
@@ -337,7 +336,7 @@ def aiq_score(
     model_costs = model_means(inputs.costs, inputs.sample_weight)
     check_range(model_costs)
     cost, quality, _ = curve_points(*inputs)
-    # To the walk over models, points are models of such a cost and error.
+    # The walk treats each point as a model with this cost and error.
     walk = hull_walk(-quality[None], cost)
     hull = np.concatenate([walk.start, walk.target])
     return mean_height(cost[hull], quality[hull], model_costs.min(), model_costs.max())
@@ -353,14 +352,14 @@ def apgr_score(
 ) -> float:
     """Compute the average performance gap recovered (APGR) of RouteLLM.
 
-    Of two models, the dear one is strong and the cheap one weak. The gap recovered is how far the
-    quality of a router is on the way from the weak to the strong one, and is averaged over all
-    shares of calls that go to the strong model.
+    The dearer of two models is the strong one, the other the weak one. The gap recovered is the
+    gain in quality over the weak model, divided by the gap in quality between the two models. It is
+    averaged over all shares of calls to the strong model.
 
-    It differs from :func:`deferral_area_score` by its units, calls instead of costs, and the gap
-    instead of quality; and by going on, in the order of the difference in predicted error, until
-    all calls go to the strong model, also where that is predicted to do worse. So costs only say
-    which of the two models is strong.
+    APGR differs from :func:`deferral_area_score` in three ways. It counts calls instead of costs,
+    so costs only decide which model is strong. It measures the gap recovered instead of quality.
+    The curve continues until all calls go to the strong model, in the order of the difference in
+    predicted error, even where the strong model is predicted to be worse.
 
     Parameters
     ----------
@@ -372,21 +371,21 @@ def apgr_score(
         Cost of each model, or of each call, in any unit.
     routing_costs : array-like of shape (2,) or (n_prompts, 2), mapping, Series or \
             DataFrame, default=None
-        Costs by which the choice is made; by default the mean cost of each model.
+        Costs that decide the choices. By default, the mean cost of each model.
     sample_weight : array-like of shape (n_prompts,), default=None
         Weights of the prompts.
 
     Returns
     -------
     apgr : float
-        Higher is better; 0.5 for choosing at random, 1 is the strong model's quality without a
-        call to it.
+        Higher is better. A random choice has 0.5; the quality of the strong model without a call
+        to it has 1.
 
     Raises
     ------
     ValueError
-        If there are not two models, the dear one is not the better one, and for the reasons of
-        :func:`deferral_curve`.
+        If there are not two models, if the dearer model is not the better one, or for the same
+        reasons as :func:`deferral_curve`.
 
     References
     ----------
@@ -413,12 +412,12 @@ def cpt_score(
 ) -> float:
     """Compute the call-performance threshold (CPT) of RouteLLM.
 
-    The least share of calls to the strong model, the dear one of two, at which a share of the gap
-    in quality between the weak and the strong model is recovered.
+    CPT is the lowest share of calls to the strong model, the dearer of two, that recovers a given
+    share of the gap in quality between the weak and the strong model.
 
-    It differs from :func:`quality_neutral_cost` by counting calls instead of costs, by what is to
-    be reached (with ``recovered=1`` the quality of the strong model), and by going on until all
-    calls go to the strong model, as :func:`apgr_score` does.
+    It differs from :func:`quality_neutral_cost` in three ways. It counts calls instead of costs.
+    Its target is a share of the gap; ``recovered=1`` is the quality of the strong model. The curve
+    continues until all calls go to the strong model, as in :func:`apgr_score`.
 
     Parameters
     ----------
@@ -432,7 +431,7 @@ def cpt_score(
         Share of the gap to recover.
     routing_costs : array-like of shape (2,) or (n_prompts, 2), mapping, Series or \
             DataFrame, default=None
-        Costs by which the choice is made; by default the mean cost of each model.
+        Costs that decide the choices. By default, the mean cost of each model.
     sample_weight : array-like of shape (n_prompts,), default=None
         Weights of the prompts.
 
@@ -444,8 +443,8 @@ def cpt_score(
     Raises
     ------
     ValueError
-        If there are not two models, the dear one is not the better one, `recovered` is not between
-        0 and 1, and for the reasons of :func:`deferral_curve`.
+        If there are not two models, if the dearer model is not the better one, if `recovered` is
+        not between 0 and 1, or for the same reasons as :func:`deferral_curve`.
 
     References
     ----------
@@ -472,11 +471,11 @@ def cost_saving_score(
     routing_costs: Costs | None = None,
     sample_weight: ArrayLike | None = None,
 ) -> float:
-    """Compute the share of the best model's cost that is saved at a share of its quality.
+    """Compute the share of the best model's cost that is saved at a given share of its quality.
 
-    The best model is the single model of highest mean quality, the cheapest of them if there are
-    several. Projects report it at 90 or 95 % of the quality, among others; with
-    ``quality_share=1`` it is one less the :func:`quality_neutral_cost`.
+    The best model is the single model of highest mean quality, or the cheapest of several. Projects
+    report the saving at 90 or 95 % of its quality, among others. With ``quality_share=1``, it is one
+    minus the :func:`quality_neutral_cost`.
 
     Parameters
     ----------
@@ -490,21 +489,21 @@ def cost_saving_score(
         Share of the best model's quality to reach.
     routing_costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or \
             DataFrame, default=None
-        Costs by which the choice is made; by default the mean cost of each model.
+        Costs that decide the choices. By default, the mean cost of each model.
     sample_weight : array-like of shape (n_prompts,), default=None
         Weights of the prompts.
 
     Returns
     -------
     saving : float
-        Higher is better; negative where it takes more than the best model's cost, and minus
-        infinity if the curve never gets there.
+        Higher is better. Negative if the quality costs more than the best model, and minus infinity
+        if the curve never reaches the quality.
 
     Raises
     ------
     ValueError
-        If `quality_share` is not between 0 and 1, the best model is free or its quality not above
-        0, and for the reasons of :func:`deferral_curve`.
+        If `quality_share` is not between 0 and 1, if the best model is free, if its quality is not
+        above 0, or for the same reasons as :func:`deferral_curve`.
 
     Examples
     --------
@@ -529,14 +528,14 @@ def _gap_curve(
     routing_costs: Costs | None,
     sample_weight: ArrayLike | None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Points of the curve: the share of calls to the strong model, and of the gap recovered."""
+    """Compute the share of calls to the strong model, and of the gap recovered, at each point."""
     inputs = check_curve_inputs(y_true, error_pred, costs, routing_costs, sample_weight)
     model_quality = model_means(inputs.y_true, inputs.sample_weight)
     strong = check_two_models(model_means(inputs.costs, inputs.sample_weight), model_quality)
     weak = 1 - strong
     calls = np.zeros(2)
     calls[strong] = 1.0
-    # Such that the strong model is worth a call everywhere, if least where it helps least.
+    # Raise the errors of the weak model so that every prompt is worth a call to the strong one.
     error = inputs.error_pred.astype(np.float64)
     error[:, weak] += 1 + np.max(error[:, strong] - error[:, weak])
     share, quality, _ = curve_points(
@@ -546,11 +545,11 @@ def _gap_curve(
 
 
 def check_two_models(costs: np.ndarray, quality: np.ndarray) -> int:
-    """Position of the strong one of two models, the dearer and better one."""
+    """Find the position of the strong model, the dearer and better of two."""
     if len(costs) != 2:
         raise ValueError(
             f"this score compares a weak and a strong model; got {len(costs)} models. Pass the "
-            "columns of two of them."
+            "columns of two models."
         )
     strong = int(np.argmax(costs))
     if costs[0] == costs[1] or quality[strong] <= quality[1 - strong]:
@@ -562,11 +561,11 @@ def check_two_models(costs: np.ndarray, quality: np.ndarray) -> int:
 
 
 def check_charged(cost: float, quality: float) -> None:
-    """Refuse to save anything of a cost of 0, or to ask for a share of what is not above 0."""
+    """Refuse a best model that is free or has a quality that is not above 0."""
     if cost == 0:
-        raise ValueError("the best model is free, so that none of its cost can be saved.")
+        raise ValueError("the best model is free, so there is no cost to save.")
     if quality <= 0:
         raise ValueError(
-            "a share of the best model's quality makes sense where that is above 0; got "
+            "a share of the best model's quality needs a quality above 0; got a best quality of "
             f"{quality:g}."
         )

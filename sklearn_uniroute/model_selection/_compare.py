@@ -45,7 +45,7 @@ from sklearn_uniroute.utils._statistics import (
     sign_test,
 )
 from sklearn_uniroute.utils._typing import Costs
-from sklearn_uniroute.utils._validation import check_choice, listing, repeated
+from sklearn_uniroute.utils._validation import check_choice, check_count, listing, repeated
 
 BASELINES = ("random", "cheapest", "best", "oracle")
 # Number of costs at which curves are averaged over trials.
@@ -287,6 +287,7 @@ def compare_routers(
     check_names([*estimators, *baselines])
     for estimator in estimators.values():
         final_router(estimator)
+    check_count(n_trials, "n_trials")
     X, y, costs = labelled_data(X, y, costs)
     cv = DynamicPoolSplit(
         n_trials,

@@ -217,8 +217,13 @@ class FewShotCurveDisplay:
         ----------
         estimator : router, Pipeline or search
             Unfitted estimator that ends in a router.
-        X, y, costs
-            As for :func:`sklearn_uniroute.model_selection.few_shot_curve`.
+        X : array-like of shape (n_prompts, n_features), sequence, or mapping
+            Prompts, or a mapping with `X`, `y` and `costs`.
+        y : array-like or DataFrame of shape (n_prompts, n_models), default=None
+            Quality of each model on each prompt.
+        costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or \
+                DataFrame, default=None
+            Cost of each model, or of each call.
         ax : matplotlib Axes, default=None
             Axes to draw on. By default, new ones.
         name : str, default=None

@@ -492,8 +492,17 @@ class BaseRouter(BaseEstimator):
 
         Parameters
         ----------
-        X, y, costs, pool, sample_weight
-            As for :meth:`score`.
+        X : array-like of shape (n_prompts, n_features)
+            Prompt embeddings.
+        y : array-like or DataFrame of shape (n_prompts, n_pool)
+            Quality of each model, as for :meth:`score`.
+        costs : array-like of shape (n_pool,) or (n_prompts, n_pool), mapping, Series or \
+                DataFrame, default=None
+            Costs that are paid, as for :meth:`score`.
+        pool : sequence of model names, default=None
+            Models to choose among. By default, all models of the router.
+        sample_weight : array-like of shape (n_prompts,), default=None
+            Weights of the prompts, which enter the mean costs.
 
         Returns
         -------

@@ -13,12 +13,12 @@ from sklearn_uniroute._numerics._predictors import FeaturePredictor, OperatingPo
 from sklearn_uniroute.utils._optional import import_optional
 from sklearn_uniroute.utils._typing import Label
 
-# Both are old enough for runtimes of 2023.
+# Both work with runtimes from 2023 on.
 _OPSET, _IR_VERSION = 17, 8
 
 
 def table_graph(predictor: Any, operating_point: OperatingPoint, models: Sequence[Label]) -> Any:
-    """Write a routing table as a graph; see `RoutingTable.to_onnx`."""
+    """Convert a routing table to a graph; see `RoutingTable.to_onnx`."""
     onnx = import_optional("onnx", "onnx")
     _check_exportable(predictor, operating_point)
     graph = _Graph(onnx)
@@ -35,7 +35,7 @@ def table_graph(predictor: Any, operating_point: OperatingPoint, models: Sequenc
         error = graph.add("MatMul", features, graph.constant(representation.T))
     prices = graph.constant(operating_point.cost_weight * predictor.prices)
     scores = graph.add("Add", error, prices)
-    # Models stand by rising cost, and the first of the least scores is chosen.
+    # Models are sorted by rising cost, so the first of the lowest scores is the cheapest.
     graph.add("ArgMin", scores, axis=1, keepdims=0, output="model")
     graph.add("Cast", scores, to=onnx.TensorProto.FLOAT, output="scores")
     return graph.model(predictor.n_features, models)
@@ -44,23 +44,24 @@ def table_graph(predictor: Any, operating_point: OperatingPoint, models: Sequenc
 def _check_exportable(predictor: Any, operating_point: OperatingPoint) -> None:
     if not isinstance(predictor, FeaturePredictor):
         raise NotImplementedError(
-            "graphs are written of routers over clusters and of linear ones; use a KMeansRouter, a "
-            "LearnedMapRouter, a HybridRouter, a LinearRouter or a MatrixFactorizationRouter."
+            "only routers over clusters and linear routers can be converted to graphs; use a "
+            "KMeansRouter, LearnedMapRouter, HybridRouter, LinearRouter or "
+            "MatrixFactorizationRouter."
         )
     if predictor.cost_representation is not None or predictor.fallback is not None:
         raise NotImplementedError(
-            "graphs know neither costs by cluster nor a fallback; fit with cost_model='mean' and "
+            "graphs support neither costs by cluster nor a fallback; fit with cost_model='mean' and "
             "fallback=None."
         )
     if operating_point.share > 0:
         raise NotImplementedError(
-            "graphs go by one cost weight; make the table with randomize=False, and of a "
-            "ZeroRouter without a budget."
+            "graphs support one cost weight, but this table mixes two to meet a budget; make the "
+            "table with randomize=False."
         )
 
 
 class _Graph:
-    """Nodes and constants, named one after the other."""
+    """Nodes and constants of a graph, with numbered names."""
 
     def __init__(self, onnx: Any) -> None:
         self.onnx = onnx
@@ -152,7 +153,7 @@ def _affine(graph: _Graph, values: str, coef: np.ndarray, intercept: np.ndarray)
 
 
 def _softmax(graph: _Graph, logits: str, total: float) -> str:
-    """As `normalised_exp`."""
+    """Add the nodes of `normalised_exp`."""
     highest = graph.add("ReduceMax", logits, axes=[1], keepdims=1)
     powers = graph.add("Exp", graph.add("Sub", logits, highest))
     is_trace = graph.add("Less", powers, graph.single(TRACE))

@@ -22,27 +22,27 @@ _NONE: tuple[Label, ...] = ()
 class RoutingTable:
     """A fitted router and a pool, frozen for the request path.
 
-    Made by ``router.routing_table(...)`` or read by :meth:`load`. It holds arrays of its own and
-    never changes, so that threads can share it while the router goes on changing.
+    Create a table with ``router.routing_table(...)`` or :meth:`load`. It has its own arrays and
+    never changes, so threads can share it while the router changes.
 
     Attributes
     ----------
     models : tuple of str or int
-        Names of the models of the pool: by rising mean cost, or in the order in which the router
-        came to know them if costs differ from prompt to prompt.
+        Names of the models of the pool, by rising mean cost. In registration order if costs differ
+        from prompt to prompt.
     costs : ndarray of shape (n_models,) or None
-        Their mean costs; read-only.
+        Mean cost of each model; read-only.
     cost_weight : float
-        Error that a unit of cost is worth. With ``randomize=True``, and from a ZeroRouter with a
-        budget, a share of the prompts goes by another cost weight.
+        Error that one unit of cost is worth. With ``randomize=True``, and by default for a
+        ZeroRouter with a budget, a share of the prompts is routed at a second, lower cost weight.
     n_features : int
         Number of features of an embedding.
     embedder, fingerprint : str or None
-        What the embeddings come from, as it was passed to :meth:`save`.
+        Name and fingerprint of the embedder, as recorded by :meth:`save`.
 
     See Also
     --------
-    KMeansRouter.routing_table : Makes a table.
+    KMeansRouter.routing_table : Creates a table.
 
     Examples
     --------
@@ -69,9 +69,10 @@ class RoutingTable:
     _has_costs: bool
     _predictor: Predictor
     _point: OperatingPoint
-    # Whether prompts go by errors and mean costs at one cost weight, whatever they are.
+    # Whether all prompts are routed by predicted error and mean cost at a single cost weight.
     _plain: bool
-    # The clusters of prompts and the models for them, where that is all there is to it.
+    # Function that finds the cluster of a prompt, and model for each cluster; None if the cluster
+    # alone does not decide.
     _nearest: Callable[[np.ndarray], int]
     _by_cluster: list[Label] | None
     _positions: dict[Label, int]
@@ -140,23 +141,23 @@ class RoutingTable:
         Parameters
         ----------
         x : array-like of shape (n_features,)
-            The prompt's embedding.
+            Embedding of the prompt.
         exclude : iterable of model names, default=()
-            Models not to choose, such as those that are down. Without the model that the router
-            falls back to, prompts unlike those of training are routed as all others.
+            Models not to choose, for example because they are down. If the fallback is excluded,
+            prompts unlike the training prompts are routed like all others.
 
         Returns
         -------
         model : str or int
-            Name of the chosen model. Ties are settled as by the router's `predict`.
+            Name of the chosen model. Ties are broken as in the router's `predict`.
 
         Raises
         ------
         ValueError
-            If `x` is not one finite number per feature, a name is unknown, or all models are
-            excluded.
+            If `x` is not one finite number per feature, if `exclude` has an unknown name, or if all
+            models are excluded.
         TypeError
-            If `exclude` is one name, or no iterable.
+            If `exclude` is a single name or is not iterable.
         """
         x = check_prompt(x, self._shape)
         if exclude is _NONE:
@@ -171,19 +172,19 @@ class RoutingTable:
         scores = self._predictor.row(x) + self._weighted
         if excluded:
             scores[excluded] = np.inf
-        # Models stand by rising cost: the first of the least scores is the cheapest.
+        # Models are sorted by rising cost, so the first of the lowest scores is the cheapest.
         place = scores.argmin()
         if self._may_tie and np.count_nonzero(scores == scores[place]) > 1:
             place = self._choose(x[None], excluded)[0]
         return self.models[place]
 
     def route_many(self, X: ArrayLike, *, exclude: Iterable[Label] = _NONE) -> np.ndarray:
-        """Choose a model for each of many prompts.
+        """Choose a model for each prompt.
 
         Parameters
         ----------
         X : array-like of shape (n_prompts, n_features)
-            Prompt embeddings, features in the order of those that the router was fitted on.
+            Prompt embeddings, with the features in the same order as in `fit`.
         exclude : iterable of model names, default=()
             Models not to choose.
 
@@ -195,7 +196,7 @@ class RoutingTable:
         Raises
         ------
         ValueError
-            As :meth:`route` does.
+            For the same reasons as :meth:`route`.
         """
         prompts: np.ndarray = check_array(X, dtype=FLOATS, input_name="X")
         check_prompt_width(prompts, self.n_features)
@@ -205,23 +206,28 @@ class RoutingTable:
         return chosen
 
     def explain(self, x: ArrayLike) -> Bunch:
-        """Tell why a prompt goes where it goes.
+        """Explain the choice for one prompt.
 
         Parameters
         ----------
         x : array-like of shape (n_features,)
-            The prompt's embedding.
+            Embedding of the prompt.
 
         Returns
         -------
         explanation : Bunch
-            With `model`, the chosen one, and `runner_up`, the one that would be chosen without it,
-            or None; `cost_weight`, by which it was chosen, and `low` and `high`: the choice stays
-            the same between these cost weights; `cluster`, the cluster that the prompt belongs to
-            most, or None; `far`, whether the prompt is so unlike those of training that it went to
-            the fallback; and, in the order of `models`, `error`, `cost` and `score`, the predicted
-            error plus weighted cost, of shape (n_models,), in the dtype of `x`. `cost` is 0 where
-            costs play no part.
+            Dictionary-like object with the following attributes:
+
+            - `model`: name of the chosen model;
+            - `runner_up`: name of the model that would be chosen without it, or None;
+            - `cost_weight`: cost weight of the choice;
+            - `low`, `high`: cost weights between which the choice stays the same;
+            - `cluster`: cluster that the prompt belongs to most, or None;
+            - `far`: whether the prompt is so unlike the training prompts that it went to the
+              fallback;
+            - `models`: names of the models;
+            - `error`, `cost`, `score`: predicted error, predicted cost (0 without costs), and error
+              plus weighted cost of each model, of shape (n_models,), in the dtype of `x`.
 
         Raises
         ------
@@ -258,7 +264,7 @@ class RoutingTable:
         low = float(left[0]) if len(left) else 0.0
         high = float(entered[0]) if len(entered) else math.inf
         if not len(entered) and walk.start[0] != place:
-            # Rounding has made a choice that holds for this cost weight alone.
+            # Rounding decided the choice, which holds at this cost weight only.
             low = high = cost_weight
         costs = np.broadcast_to(costs, error.shape)
         phi = getattr(predictor, "phi", None)
@@ -281,23 +287,25 @@ class RoutingTable:
     ) -> None:
         """Write the table to a file.
 
-        The file is an .npz archive of arrays and a JSON header, and nothing in it is ever run. It
-        is written beside the target and renamed, so that a reader finds the old file or the new.
+        The file is an .npz archive of arrays and a JSON header. Loading it never runs code. The
+        file is written beside the target and renamed, so a reader finds either the old file or the
+        new one.
 
         Parameters
         ----------
         path : str or path-like
-            The file; one that is there is replaced.
+            Path of the file. An existing file is replaced.
         embedder : str, default=None
-            Name of what the embeddings come from, by default the table's own.
+            Name of the embedder that computes the embeddings. By default, the one of the table.
         fingerprint : str, default=None
-            Anything that changes with the embedder, such as its revision or a hash of its weights;
-            by default the table's own.
+            Anything that changes with the embedder, such as its revision or a hash of its weights.
+            By default, the one of the table.
 
         Raises
         ------
         TypeError
-            If `embedder` or `fingerprint` is no string, or the router's metric is a function.
+            If `embedder` or `fingerprint` is not a string, if the metric of the router is a
+            function, or if the router is one of your own.
         """
         write_table(
             path,
@@ -310,30 +318,30 @@ class RoutingTable:
         )
 
     def to_onnx(self) -> Any:
-        """Write the table as an ONNX graph, for gateways that are not in Python.
+        """Convert the table to an ONNX graph, for gateways that are not in Python.
 
-        Its input `embeddings` has shape (n_prompts, n_features), in single precision and any number
-        of prompts; its output `model` has shape (n_prompts,), positions in `models`, and `scores`
-        shape (n_prompts, n_models), predicted errors plus weighted costs. The names of the models
-        stand in its metadata, as JSON under "models".
+        The input `embeddings` has shape (n_prompts, n_features), in single precision, for any
+        number of prompts. The output `model`, of shape (n_prompts,), holds positions in `models`.
+        The output `scores`, of shape (n_prompts, n_models), holds predicted errors plus weighted
+        costs. The metadata holds the names of the models, as JSON under the key "models".
 
         Returns
         -------
         model : onnx.ModelProto
-            Write it with ``onnx.save``.
+            ONNX model. Save it with ``onnx.save``.
 
         Raises
         ------
         ImportError
             If onnx is not installed.
         NotImplementedError
-            For routers by neighbours or with outputs of networks, costs by cluster, fallbacks, and
-            budgets that are spent in full.
+            If the router is neither linear nor over clusters, if it has costs by cluster or a
+            fallback, or if the table mixes two cost weights to meet a budget.
 
         Notes
         -----
-        Features are computed in single precision. Where a cost weight is so high that errors round
-        away beside the cost, the first of two models of one price is chosen.
+        Features are computed in single precision. If the cost weight is so high that differences in
+        error are lost to rounding, the first of several models with the same cost is chosen.
         """
         return table_graph(self._predictor, self._point, self.models)
 
@@ -351,24 +359,24 @@ class RoutingTable:
         Parameters
         ----------
         path : str or path-like
-            The file.
+            Path of the file.
         n_features : int, default=None
-            Number of features of the embeddings to route; not checked by default.
+            Expected number of features of an embedding. By default, it is not checked.
         embedder, fingerprint : str, default=None
-            What the embeddings to route come from; not checked by default.
+            Expected name and fingerprint of the embedder. By default, they are not checked.
 
         Returns
         -------
         table : RoutingTable
-            It chooses as the saved one does.
+            Table that chooses as the saved table does.
 
         Raises
         ------
         FileNotFoundError
-            If there is no such file.
+            If the file does not exist.
         ValueError
-            If the file is damaged, no routing table or of a newer version, or says otherwise than
-            the arguments.
+            If the file is damaged, is not a routing table, was written by a newer version, or
+            disagrees with the arguments.
         """
         content = read_table(path)
         check_recorded(content.predictor.n_features, n_features, "n_features", path)
@@ -393,26 +401,26 @@ def check_prompt(x: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
             f"`x` must be one embedding of shape {shape}; got shape {x.shape}. For many prompts, "
             "call route_many."
         )
-    # Far faster than looking at each number.
+    # Much faster than a check of each number.
     if not math.isfinite(x.dot(x)):
         raise ValueError(
-            "`x` must be finite, and not so large that its squares overflow; it has NaN, infinity "
+            "`x` must be finite, and not so large that its squares overflow; got NaN, infinity "
             "or huge numbers."
         )
     return x
 
 
 def check_prompt_width(X: np.ndarray, n_features: int) -> None:
-    """Check embeddings against those that the router was fitted on."""
+    """Check the number of features of embeddings."""
     if X.shape[1] != n_features:
         raise ValueError(
             f"`X` has {X.shape[1]} features, but this table was made for {n_features}; pass "
-            "embeddings of the same kind as those that the router was fitted on."
+            "embeddings of the same kind as in `fit`."
         )
 
 
 def check_excluded(exclude: Any, positions: dict[Label, int]) -> list[int]:
-    """Positions of models not to choose, which others are left beside."""
+    """Find the positions of excluded models, and check that others are left."""
     if isinstance(exclude, str) or not np.iterable(exclude):
         raise TypeError(f"`exclude` must be an iterable of model names; got {exclude!r}.")
     exclude = list(exclude)
@@ -424,14 +432,14 @@ def check_excluded(exclude: Any, positions: dict[Label, int]) -> list[int]:
         )
     excluded = {positions[name] for name in exclude}
     if len(excluded) == len(positions):
-        raise ValueError(f"`exclude` leaves no model of {listing(positions)}; keep one at least.")
+        raise ValueError(f"`exclude` leaves no model of {listing(positions)}; keep at least one.")
     return list(excluded)
 
 
 def check_recorded(recorded: object, expected: object, argument: str, path: StrPath) -> None:
-    """Compare what a file says of itself with what its reader expects."""
+    """Check that a file records what its reader expects."""
     if expected is not None and recorded != expected:
-        said = "does not say" if recorded is None else f"says {recorded!r}"
+        said = "does not record it" if recorded is None else f"records {recorded!r}"
         raise ValueError(
             f"`{argument}` should be {expected!r}, but {path} {said}; load the table that was made "
             "for these embeddings."

@@ -1,7 +1,7 @@
 """The file format of routing tables: an .npz archive of arrays, a JSON header and a checksum.
 
-Nothing in a file is run, and nothing is read from it before its checksum holds. What the header
-names decides which arrays there must be; their shapes are checked against one another.
+Reading a file never runs code from it, and nothing is used before the checksum is verified. The
+header decides which arrays the file must have; their shapes are checked against one another.
 """
 
 import hashlib
@@ -28,12 +28,12 @@ from sklearn_uniroute._version import __version__
 from sklearn_uniroute.utils._files import write_whole
 from sklearn_uniroute.utils._typing import Label, StrPath
 
-# Raised with every change that older versions cannot read.
+# Incremented with every change that older versions cannot read.
 FORMAT = 1
 _HEADER, _CHECKSUM = "header.json", "sha256"
-# Arrays and numbers of each Phi, as its constructor names them. Letters stand for sizes that must
-# agree: D features, K clusters, M models, F outputs of Phi.
-# Numbers have ranges.
+# Arrays and numbers of each Phi, by the names of its constructor's arguments. Arrays have shapes:
+# the same letter means the same size (D features, K clusters, M models, F outputs of Phi). Numbers
+# have ranges.
 _PHI: dict[str, tuple[type[_phi.Phi], dict[str, str], dict[str, tuple[float, float]]]] = {
     "nearest": (_phi.NearestCluster, {"centers": "KD"}, {}),
     "shares": (_phi.ClusterShares, {"centers": "KD"}, {"temperature": (0, np.inf)}),
@@ -53,7 +53,7 @@ _PHI: dict[str, tuple[type[_phi.Phi], dict[str, str], dict[str, tuple[float, flo
 
 
 class TableContent(NamedTuple):
-    """What a file holds."""
+    """Content of a file."""
 
     predictor: Predictor
     operating_point: OperatingPoint
@@ -86,8 +86,8 @@ def write_table(
         kind, settings = "neighbors", _pack_neighbors(predictor, arrays)
     else:
         raise TypeError(
-            "tables of routers of your own cannot be saved; save the router by save_router, and "
-            "make the table where it is loaded."
+            "tables of routers of your own cannot be saved; save the router with save_router, and "
+            "make the table after loading it."
         )
     header = {
         "format": FORMAT,
@@ -110,7 +110,7 @@ def write_table(
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as file:
         for name, content in members.items():
-            # One date for all: the same table gives the same file.
+            # All members have the same date, so the same table gives the same file.
             file.writestr(zipfile.ZipInfo(name), content)
     write_whole(path, archive.getvalue())
 
@@ -124,23 +124,23 @@ def read_table(path: StrPath) -> TableContent:
         if _whole(header["format"], 1) > FORMAT:
             raise _NewerError(
                 f"{path} was written by version {header['package_version']}, in a format that "
-                f"this version, {__version__}, does not know; upgrade sklearn_uniroute."
+                f"this version ({__version__}) cannot read; upgrade sklearn_uniroute."
             )
         arrays = {name.removesuffix(".npy"): _read_array(part) for name, part in members.items()}
         sizes = {"D": _whole(header["n_features"], 1), "M": len(header["models"])}
         return _unpack(header, _Arrays(arrays, sizes))
     except _NewerError as error:
         raise ValueError(str(error)) from None
-    # Whatever is wrong with a file, its bytes are to blame, and nothing was read from it.
+    # Any other error means that the bytes of the file are wrong.
     except Exception as error:
         raise ValueError(
-            f"{path} is damaged, or no routing table ({type(error).__name__}: {error}); save the "
-            "table again."
+            f"{path} is damaged or is not a routing table ({type(error).__name__}: {error}); save "
+            "the table again."
         ) from error
 
 
 class _NewerError(Exception):
-    """The file is sound, and of a later format."""
+    """The file is intact, but has a newer format."""
 
 
 def _checksum(members: dict[str, bytes]) -> bytes:
@@ -155,11 +155,11 @@ def _read_members(content: bytes) -> dict[str, bytes]:
     with zipfile.ZipFile(io.BytesIO(content)) as file:
         infos = file.infolist()
         if any(info.compress_type != zipfile.ZIP_STORED for info in infos):
-            raise ValueError("parts are compressed")
+            raise ValueError("members are compressed")
         # Reading checks a CRC as well.
         members = {info.filename: file.read(info) for info in infos}
     if len(members) < len(infos) or members.pop(_CHECKSUM) != _checksum(members):
-        raise ValueError("the checksum does not hold")
+        raise ValueError("the checksum does not match")
     return members
 
 
@@ -167,12 +167,12 @@ def _read_array(content: bytes) -> np.ndarray:
     buffer = io.BytesIO(content)
     array = np.lib.format.read_array(buffer, allow_pickle=False)
     if buffer.read(1):
-        raise ValueError("an array is followed by more")
+        raise ValueError("an array is followed by extra bytes")
     return array
 
 
 class _Arrays:
-    """Arrays of a file, taken one by one, with sizes that must agree."""
+    """Arrays of a file, taken one by one, whose sizes must agree."""
 
     def __init__(self, arrays: dict[str, np.ndarray], sizes: dict[str, int]) -> None:
         self.arrays, self.sizes = arrays, sizes
@@ -190,13 +190,13 @@ class _Arrays:
     ) -> np.ndarray:
         array = self.arrays.pop(name)
         if array.dtype.name not in dtypes:
-            raise ValueError(f"{name} is of {array.dtype}")
+            raise ValueError(f"{name} has dtype {array.dtype}")
         if len(letters) != array.ndim:
-            raise ValueError(f"{name} is of shape {array.shape}")
+            raise ValueError(f"{name} has shape {array.shape}")
         for letter, size in zip(letters, array.shape, strict=True):
             if self.sizes.setdefault(letter, size) != size or size == 0:
                 raise ValueError(
-                    f"{name} is of shape {array.shape}, where {self.sizes[letter]} was expected"
+                    f"{name} has shape {array.shape}, but a size of {self.sizes[letter]} was expected"
                 )
         if np.isinf(array).any() or (not missing and np.isnan(array).any()):
             raise ValueError(f"{name} is not finite")
@@ -206,17 +206,17 @@ class _Arrays:
 def _unpack(header: dict[str, Any], arrays: _Arrays) -> TableContent:
     models = _kind_of(header["models"], list)
     if len({type(model) for model in models}) != 1 or len(set(models)) != len(models):
-        raise ValueError("models have no names of one kind")
+        raise ValueError("names of models must be unique and of one type")
     if type(models[0]) not in (str, int):
-        raise ValueError("models are named by neither strings nor integers")
+        raise ValueError("names of models must be strings or integers")
     prices = arrays.take("prices", "M", dtypes=["float64"])
     unpack = {"features": _unpack_features, "networks": _unpack_networks}
     unpack["neighbors"] = _unpack_neighbors
     predictor = unpack[header["kind"]](header["settings"], arrays, prices)
     if arrays.arrays:
-        raise ValueError(f"there are further arrays: {sorted(arrays.arrays)}")
+        raise ValueError(f"unexpected arrays: {sorted(arrays.arrays)}")
     if np.any(prices < 0) or (predictor.shares_costs and np.any(np.diff(prices) < 0)):
-        raise ValueError("models do not stand by rising cost")
+        raise ValueError("prices are negative or models are not sorted by rising cost")
     point = header["operating_point"]
     return TableContent(
         predictor,
@@ -306,11 +306,11 @@ def _unpack_networks(
         members = arrays.take(f"{prefix}members", [f"{prefix}models"], dtypes=["int64"])
         output = arrays.take(f"{prefix}output", [f"{prefix}models", f"{prefix}outputs"])
         if output.shape[1] != 1 + n_hidden:
-            raise ValueError(f"{prefix}output is of shape {output.shape}")
+            raise ValueError(f"{prefix}output has shape {output.shape}")
         networks.append(NetworkOutputs(coefs, intercepts, output, _kind_of(squared, bool), members))
     known = np.concatenate([network.members for network in networks])
     if sorted(known) != list(range(len(prices))):
-        raise ValueError("networks do not give one output for each model")
+        raise ValueError("networks must have one output for each model")
     return NetworkPredictor(means, networks, prices)
 
 
@@ -328,7 +328,7 @@ def _pack_layers(
 def _unpack_layers(
     prefix: str, arrays: _Arrays, last: str | None = None
 ) -> tuple[list[np.ndarray], list[np.ndarray], int]:
-    """Layers as far as there are any, and the width of the last; it has the size of a letter."""
+    """Take all layers, and the width of the last one; `last` is the letter of its size."""
     coefs: list[np.ndarray] = []
     intercepts, inputs = [], "D"
     while f"{prefix}coef{len(coefs)}" in arrays:
@@ -349,8 +349,8 @@ def _unpack_layers(
 def _pack_neighbors(predictor: Any, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     if not isinstance(predictor.metric, str):
         raise TypeError(
-            f"`metric` is the function {predictor.metric!r}, which no file can hold; fit with one "
-            "of scikit-learn's metrics, by name."
+            f"`metric` is the function {predictor.metric!r}, which cannot be saved; fit with the "
+            "name of a scikit-learn metric."
         )
     arrays["prompts"], arrays["errors"] = predictor.prompts, predictor.known
     return {
@@ -368,7 +368,7 @@ def _unpack_neighbors(
     if np.isnan(errors).all(axis=1).any():
         raise ValueError("errors has a model that was never run")
     if settings["weights"] not in ("uniform", "distance"):
-        raise ValueError("weights are unknown")
+        raise ValueError("weights must be 'uniform' or 'distance'")
     return NeighborPredictor(
         prompts,
         errors,
@@ -396,7 +396,7 @@ def _whole(value: int, low: float, high: float = np.inf) -> int:
 
 
 def _kind_of(value: Any, kind: Any) -> Any:
-    # True is an int to Python.
+    # bool is a subclass of int.
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise ValueError(f"{value!r} is no {kind}")
+        raise ValueError(f"{value!r} is not of type {kind}")
     return value

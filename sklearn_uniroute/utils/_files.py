@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Atomic writes of files."""
 
 import os
 import stat
@@ -11,11 +11,11 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 
 
 def write_whole(path: StrPath, content: bytes) -> None:
-    """Write bytes to a file beside the target, then rename it.
+    """Write a file atomically: write a temporary file beside it, then rename that file.
 
-    A reader, or a crash at any moment, finds the old file or the new one.
+    Readers find either the old file or the new one, even after a crash.
     """
-    # What a link points to is replaced, not the link; by a file of the same mode.
+    # Replace the target of a link, not the link itself, and keep the file mode.
     path = Path(path).resolve()
     mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else None
     temporary = path.with_name(f".{uuid4().hex}")

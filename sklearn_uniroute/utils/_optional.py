@@ -1,27 +1,28 @@
-"""Import of packages that not every user needs."""
+"""Imports of optional dependencies."""
 
 from importlib import import_module
 from typing import Any
 
 
 def import_optional(module: str, extra: str) -> Any:
-    """Import a module that one of the package's extras installs.
+    """Import a module that an extra of this package installs.
 
     Parameters
     ----------
     module : str
         Full name of the module.
     extra : str
-        The extra that installs it.
+        Name of the extra that installs the module.
 
     Returns
     -------
     module : module
+        Imported module.
 
     Raises
     ------
     ImportError
-        If it is not installed.
+        If the module is not installed.
     """
     try:
         return import_module(module)
@@ -33,6 +34,6 @@ def import_optional(module: str, extra: str) -> Any:
 
 
 def import_training() -> None:
-    """Import what networks are trained with, so that what is missing shows before the work."""
+    """Import torch and skorch, so that a missing package shows before training starts."""
     import_optional("torch", "torch")
     import_optional("skorch", "torch")

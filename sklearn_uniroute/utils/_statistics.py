@@ -9,7 +9,7 @@ from scipy.stats import t as student_t
 
 
 def mean_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """Mean over trials and half the width of its Student t interval; NaN for a single trial."""
+    """Compute the mean over trials and the half-width of its t interval (NaN for one trial)."""
     mean = values.mean(axis=0)
     if len(values) == 1:
         return mean, np.full_like(mean, np.nan)
@@ -18,7 +18,7 @@ def mean_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[np.ndar
 
 
 def bootstrap_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, float]:
-    """Percentile bootstrap interval of a mean over trials; NaN for a single trial."""
+    """Compute the percentile bootstrap interval of a mean over trials (NaN for one trial)."""
     if len(values) == 1:
         return np.nan, np.nan
     rng = np.random.default_rng(0)
@@ -29,13 +29,13 @@ def bootstrap_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[fl
 
 
 def sign_test(differences: np.ndarray) -> float:
-    """Two-sided exact p-value that differences are as often above 0 as below; ties are left out."""
+    """Compute the exact two-sided p-value of the sign test, leaving out ties."""
     above, below = int(np.sum(differences > 0)), int(np.sum(differences < 0))
     return float(binomtest(above, above + below).pvalue) if above + below else 1.0
 
 
 def holm(p_values: ArrayLike) -> np.ndarray:
-    """Adjust p-values for their number, step by step from the smallest (Holm)."""
+    """Adjust p-values for multiple tests by Holm's step-down method."""
     p_values = np.asarray(p_values, dtype=float)
     order = np.argsort(p_values)
     factors = np.arange(len(p_values), 0, -1)
@@ -47,9 +47,9 @@ def holm(p_values: ArrayLike) -> np.ndarray:
 def pointwise_interval(
     curves: np.ndarray, confidence: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean curve over trials and its interval at each cost, over the trials that have one there."""
+    """Compute the mean curve and its interval at each cost, over the trials with a value there."""
     with warnings.catch_warnings():
-        # Costs below all models of all trials have no mean, and are not shown.
+        # Costs below all models in all trials have no mean and are not shown.
         warnings.filterwarnings("ignore", "Mean of empty slice", RuntimeWarning)
         warnings.filterwarnings("ignore", "Degrees of freedom <= 0", RuntimeWarning)
         mean, spread = np.nanmean(curves, axis=0), np.nanstd(curves, axis=0, ddof=1)

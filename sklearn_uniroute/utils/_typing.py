@@ -1,4 +1,4 @@
-"""Types of what the package is given: arguments that are not checked yet."""
+"""Types of arguments before they are checked."""
 
 from collections.abc import Mapping, Sequence
 from os import PathLike
@@ -7,11 +7,11 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-# The name of a model.
+# Name of a model.
 Label: TypeAlias = str | int
 # Names of the models to choose among.
 Pool: TypeAlias = Sequence[Label] | np.ndarray
-# By model or by call; a Series or a DataFrame is array-like.
+# Costs per model or per call; a Series or a DataFrame is array-like.
 Costs: TypeAlias = ArrayLike | Mapping[Any, float]
 RandomState: TypeAlias = int | np.random.RandomState | None
 StrPath: TypeAlias = str | PathLike[str]

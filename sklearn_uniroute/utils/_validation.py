@@ -1,7 +1,7 @@
-"""Checks of everything that users pass, and the words of every error about it.
+"""Checks of arguments that several folders share.
 
-Each check returns the value in the form the package works with, or raises an error that says what
-was expected, what was got, in which argument, and what to do.
+A check returns the argument in the form that the package uses, or raises an error that names the
+argument, the expected value, the value passed, and the remedy.
 """
 
 import numbers
@@ -17,12 +17,6 @@ from sklearn_uniroute.utils._typing import Label, Pool
 FLOATS = [np.float64, np.float32]
 
 
-# Attributes of prompts
-
-
-# Quality and error
-
-
 def check_quality(
     y: Any,
     *,
@@ -32,7 +26,7 @@ def check_quality(
     labels: np.ndarray | None = None,
     every_model: bool = True,
 ) -> np.ndarray:
-    """Check a table of quality, one column a model; NaN marks prompts that were not run."""
+    """Check the quality of each model on each prompt; NaN means that the model was not run."""
     if not hasattr(y, "columns"):
         y = np.asarray(y)
     if y.ndim != 2:
@@ -66,22 +60,22 @@ def check_quality(
 
 
 def is_dask(X: object) -> TypeGuard[Any]:
-    """Whether this is a dask array or DataFrame; without importing dask."""
+    """Tell whether `X` is a dask array or DataFrame, without importing dask."""
     return type(X).__module__.startswith("dask.")
 
 
 def check_prompts(router: Any, X: Any) -> np.ndarray:
-    """Check prompts against those that the router was fitted on."""
+    """Check prompts against the features seen during `fit`."""
     if is_dask(X):
         raise TypeError(
-            "dask arrays are for `fit`, `predict` and `predict_error`; pass X.compute() here."
+            "only `fit`, `predict` and `predict_error` accept dask arrays; pass X.compute() here."
         )
     return _embeddings(router, X, "no_validation", reset=False)
 
 
 def check_training_prompts(estimator: Any, X: Any, y: Any) -> np.ndarray:
-    """Check prompts to fit on."""
-    # Without y, this raises what scikit-learn says of a missing y.
+    """Check training prompts, and record their features."""
+    # Without y, scikit-learn raises its own error about a missing y.
     target = None if y is None else "no_validation"
     return _embeddings(estimator, X, target, reset=True)
 
@@ -101,7 +95,7 @@ def _embeddings(estimator: Any, X: Any, target: str | None, *, reset: bool) -> n
 
 
 def check_validation_prompts(router: Any, X_val: Any) -> np.ndarray:
-    """Check prompts that the user brings, against those that the router was fitted on."""
+    """Check validation prompts from the user against the features seen during `fit`."""
     try:
         return check_prompts(router, X_val)
     except ValueError as error:
@@ -109,7 +103,7 @@ def check_validation_prompts(router: Any, X_val: Any) -> np.ndarray:
 
 
 def check_sample_weight(sample_weight: Any, n_prompts: int) -> np.ndarray:
-    """Check weights of prompts; all 1 for None."""
+    """Check the weights of prompts; None gives all prompts a weight of 1."""
     if sample_weight is None:
         return np.ones(n_prompts)
     checked: np.ndarray = check_array(
@@ -128,21 +122,15 @@ def check_sample_weight(sample_weight: Any, n_prompts: int) -> np.ndarray:
     return checked
 
 
-# Preferences
-
-
-# Training of a map
-
-
 def listing(labels: Iterable[Any], limit: int = 20) -> str:
-    """Write labels out for a message, the first `limit` of them."""
+    """Format the first `limit` labels for a message."""
     labels = [label.item() if isinstance(label, np.generic) else label for label in labels]
     more = f", and {len(labels) - limit} more" if len(labels) > limit else ""
     return ", ".join(repr(label) for label in labels[:limit]) + more
 
 
 def model_labels(y: Any) -> np.ndarray | None:
-    """Names of the models in the columns of a DataFrame; None for any other `y`."""
+    """Get the names of the models from the columns of a DataFrame; None for any other `y`."""
     if not hasattr(y, "columns"):
         return None
     labels = list(y.columns)
@@ -162,7 +150,7 @@ def model_labels(y: Any) -> np.ndarray | None:
 
 
 def check_new_name(name: Any, models: np.ndarray) -> Label:
-    """Check the name of an added model; models that go by number get the next one by default."""
+    """Check the name of a new model. By default, a numbered model gets the next number."""
     numbered = models.dtype.kind in "iu"
     if name is None:
         if not numbered:
@@ -175,19 +163,19 @@ def check_new_name(name: Any, models: np.ndarray) -> Label:
         kind = "integers" if numbered else "strings"
         raise TypeError(
             f"`name` must be of one kind with the router's models, which go by {kind} "
-            f"({listing(models.tolist())}); got {name!r}. They go by name "
-            "where the `y` of fit is a DataFrame, by number where it is an array."
+            f"({listing(models.tolist())}); got {name!r}. Models go by the names "
+            "of the columns if the `y` of fit is a DataFrame, and by number if it is an array."
         )
     return int(name) if numbered else str(name)
 
 
 def find_model(name: Any, models: np.ndarray) -> int:
-    """Position of a known model."""
+    """Find the position of a known model."""
     return int(check_pool([name], models, argument="name")[0])
 
 
 def check_pool(pool: Pool | None, models: np.ndarray, *, argument: str = "pool") -> np.ndarray:
-    """Positions of the models of a pool, in the pool's order; all models for None."""
+    """Find the positions of the models of a pool, in its order; None means all models."""
     if pool is None:
         return np.arange(len(models))
     known = {label: position for position, label in enumerate(models.tolist())}
@@ -222,7 +210,7 @@ def check_pool(pool: Pool | None, models: np.ndarray, *, argument: str = "pool")
 
 
 def _is_integer(label: Any) -> bool:
-    # Names are kept in an array of 64-bit integers.
+    # Integer names are stored in an array of 64-bit integers.
     number = isinstance(label, numbers.Integral) and not isinstance(label, bool)
     return number and -(2**63) <= label < 2**63
 
@@ -232,7 +220,7 @@ def is_hashable(label: object) -> bool:
 
 
 def repeated(labels: Iterable[Any]) -> list[Any]:
-    """Labels that occur more than once, each once."""
+    """List each label that occurs more than once."""
     seen, twice = set(), []
     for label in labels:
         if label in seen and label not in twice:
@@ -242,7 +230,7 @@ def repeated(labels: Iterable[Any]) -> list[Any]:
 
 
 def select_columns(y: Any, labels: np.ndarray, *, name: str) -> Any:
-    """Columns of the given models from a DataFrame; anything else is returned as it is."""
+    """Select the columns of models from a DataFrame; return any other `y` unchanged."""
     if not hasattr(y, "columns"):
         return y
     missing = [label for label in labels.tolist() if label not in set(y.columns)]
@@ -273,7 +261,7 @@ def check_nonnegative(value: Any, name: str) -> None:
 
 
 def check_enough(value: int, name: str, available: int, of_what: str) -> None:
-    """Check that there are as many of something as a parameter asks for."""
+    """Check that a parameter does not ask for more than there is."""
     if value > available:
         raise ValueError(
             f"`{name}`={value} asks for more than there are: n_samples={available} {of_what}; "
@@ -295,14 +283,14 @@ def check_share(value: Any, name: str) -> None:
 
 
 def check_open_share(value: Any, name: str) -> None:
-    """Check a constructor parameter that is a number between 0 and 1, and neither."""
+    """Check a constructor parameter that is a number strictly between 0 and 1."""
     check_scalar(value, name, numbers.Real)
     if not 0 < value < 1:
         raise ValueError(f"`{name}` must lie between 0 and 1; got {value}.")
 
 
 def check_sizes(value: Any, name: str) -> None:
-    """Check a constructor parameter that holds several sizes, or none."""
+    """Check a constructor parameter that is a sequence of sizes, which may be empty."""
     try:
         sizes = list(value)
     except TypeError:
@@ -321,10 +309,11 @@ def check_costs(
     complete: bool = False,
     name: str = "costs",
 ) -> np.ndarray:
-    """Bring costs into an array of shape (n_models,) or (n_prompts, n_models).
+    """Check costs, and return them in shape (n_models,) or (n_prompts, n_models).
 
-    `labels` are the models in the order of the result. Costs given per call may be NaN where the
-    quality is NaN too, unless they are to be `complete`: a call that was not made has no cost.
+    `labels` are the names of the models, in the order of the result. Costs per call may be NaN
+    where the quality is NaN, since a call that was not made has no cost. If `complete` is True, no
+    cost may be NaN.
     """
     if isinstance(costs, Mapping):
         _check_named(costs, labels, name)

@@ -68,7 +68,7 @@ def test_batches_are_kept_and_a_broken_run_goes_on(tmp_path):
 @pytest.mark.parametrize(
     ("texts", "encoder", "options", "error", "message"),
     [
-        ([], Encoder(), {}, ValueError, "at least one string; got an empty one"),
+        ([], Encoder(), {}, ValueError, "at least one string; got an empty sequence"),
         ("one prompt", Encoder(), {}, ValueError, "got one string, 'one prompt'"),
         (["a", None], Encoder(), {}, ValueError, "got None at position 1"),
         (TEXTS, "minilm", {}, TypeError, "`encoder` must be a callable"),

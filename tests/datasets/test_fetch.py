@@ -110,7 +110,7 @@ def test_fetched_data_goes_through_the_readers_that_frames_go_through(fetch):
         (csv([]), "train.csv: this table has no rows"),
         (
             csv(["1,0,1,1,one,a,b", "1,1,1,1,two,c,b"]),
-            "prompt_id '1' of category 'b' stands for several texts",
+            "prompt_id '1' of category 'b' has several texts",
         ),
         (csv(["1,0,1,1,t,a,b", "1,1,1,,t,c,b"]), "'label' is not 0 or 1 in row 1 .''."),
     ],
@@ -175,21 +175,21 @@ class Evil:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (pickle.dumps(Evil()), "holds builtins.print, which is no part of a table"),
-        (pickle.dumps([Evil()], protocol=0), "which is no part of a table"),
+        (pickle.dumps(Evil()), "holds builtins.print, which does not belong in a table"),
+        (pickle.dumps([Evil()], protocol=0), "which does not belong in a table"),
         (pickle.dumps({"prompt": [1]}), "expected a DataFrame, got a dict"),
-        (b"prompt,m\n", "no pickled table that can be read"),
-        (ROUTERBENCH[:-200], "no pickled table that can be read"),
+        (b"prompt,m\n", "cannot be read as a pickled table"),
+        (ROUTERBENCH[:-200], "cannot be read as a pickled table"),
         (pickled(eval_name=None), "has no column.*'eval_name'"),
         (pickled(m=None), "has no column.*'m'"),
         (pickled(**{"m|total_cost": None}), r"has no column.*'<model>\|total_cost'"),
         (pickled(m=[1, "right", 0]), "0shot.pkl: column 'm' is not a number in row 1 .'right'."),
-        (pickled(prompt=["a", None, "b"]), "column 'prompt' is no text in row 1 .nan."),
-        (pickled(prompt=[slice(1), "a", "b"]), "column 'prompt' is no text in row 0"),
+        (pickled(prompt=["a", None, "b"]), "column 'prompt' is not a string in row 1 .nan."),
+        (pickled(prompt=[slice(1), "a", "b"]), "column 'prompt' is not a string in row 0"),
         (pickled(**{"m|total_cost": [1, -1, 0]}), "'m.total_cost' is below 0 in row 1 .-1"),
         (pickled(**{"m|total_cost": None}, **{"3": 1}), "has no column"),
-        (pickle.dumps(pd.DataFrame({1: [1.0]})), "columns go by other names than texts"),
-        (pickled(m=[1, 0, None]), "'m' is no finite number in row 2 .nan."),
+        (pickle.dumps(pd.DataFrame({1: [1.0]})), "names of the columns must be strings"),
+        (pickled(m=[1, 0, None]), "'m' is not a finite number in row 2 .nan."),
     ],
 )
 def test_routerbench_refuses_other_files(fetch, content, message, capsys):
@@ -281,7 +281,7 @@ def test_sprout_at_other_prices(fetch):
 @pytest.mark.parametrize(
     ("second", "message"),
     [
-        (sprout(models=("openai-gpt-4o",)), "expected the same ones in all files"),
+        (sprout(models=("openai-gpt-4o",)), "expected the same models in all files"),
         (
             sprout(score=[[1.0], [2.0]]),
             "00003.parquet: column 'openai-gpt-4o.score' must hold",
@@ -290,7 +290,7 @@ def test_sprout_at_other_prices(fetch):
             sprout(num_input_tokens=[1, -2]),
             "gpt-4o.num_input_tokens' is below 0 in row 1 .-2",
         ),
-        (sprout(prompts=("one", None)), "column 'prompt' is no text in row 1 .None."),
+        (sprout(prompts=("one", None)), "column 'prompt' is not a string in row 1 .None."),
         (
             sprout(score=["good", "bad"]),
             "00003.parquet: column 'openai-gpt-4o.score' must hold",
@@ -379,10 +379,10 @@ def test_leaderboard_from_disk(fetch, monkeypatch, tmp_path):
         (lines({"doc_id": 0, "doc": {}, "acc_norm": 1}), "line 0 must be a JSON object"),
         (b"[1]\n", "line 0 must be a JSON object"),
         (b"nothing", "line 0 must be a JSON object"),
-        (lines(asked(3, acc_norm=1), asked(3, acc_norm=1)), "doc_id 3 stand in it more than once"),
+        (lines(asked(3, acc_norm=1), asked(3, acc_norm=1)), "the file repeats doc_id 3"),
         (
             lines({"doc_id": 0, "doc": {"input": "something else"}, "acc_norm": 1}),
-            "org/b was asked another question than the models before it at doc_id 0",
+            "org/b has a different question than the models before it for doc_id 0",
         ),
     ],
 )
@@ -398,16 +398,16 @@ def test_leaderboard_refuses_other_files(fetch, content, message):
     [
         ([], ["leaderboard_bbh"], "at least one model, each once; got none"),
         (["org/a", "org/a"], ["leaderboard_bbh"], "each once; got 'org/a'"),
-        (["org/a"], ["bbh"], "`tasks` must be tasks.* got 'bbh'"),
+        (["org/a"], ["bbh"], "`tasks` must be names of tasks.* got 'bbh'"),
         (["org/a"], [], "got none"),
         ("org/a", ["leaderboard_bbh"], "must be sequences of names; got 'org/a'"),
         (["org/a"], "leaderboard_bbh", "must be sequences of names"),
         (
             ["org/a"],
             ["leaderboard_bbh_navigate", "leaderboard_bbh_navigat0r"],
-            "none of the models has a file of the task.*'leaderboard_bbh_navigat0r'",
+            "none of the models has a file for the task.*'leaderboard_bbh_navigat0r'",
         ),
-        (["org/a"], ["leaderboard_ifeval"], "has no file of 'leaderboard_ifeval'"),
+        (["org/a"], ["leaderboard_ifeval"], "has no file for 'leaderboard_ifeval'"),
     ],
 )
 def test_leaderboard_refuses_unknown_names(fetch, models, tasks, message):

@@ -118,9 +118,9 @@ def test_embeddings_in_lists(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"y": None}, r"data.npz: array\(s\) 'y' missing; it has 'X'"),
+        ({"y": None}, r"data.npz: it has no array\(s\) 'y'; it has 'X'"),
         ({"models": np.array(["a", "a"])}, "`models` names 'a' more than once"),
-        ({"models": np.array([1, 2])}, "`models` must be a list of names; got int64"),
+        ({"models": np.array([1, 2])}, "`models` must be an array of strings .*; got dtype int64"),
         ({"models": np.array(["a"])}, "`y` has 2 columns but `models` has 1 names"),
         ({"models": np.array([None, "a"])}, "array 'models' cannot be read; expected numbers or"),
         ({"X": ARRAYS["X"][:3]}, "`X` has shape .3, 2. but `y` has 4 rows"),
@@ -147,11 +147,14 @@ def test_wrong_npz(tmp_path, changes, message):
         (LONG.assign(cost=[1, -9, 8, 2, 7]), "'cost' is missing or negative in row 1 "),
         (LONG.assign(cost=[1, 9, 8, np.nan, 7]), "'cost' is missing or negative in row 3 "),
         (LONG.assign(cost=[1, 9, 8, np.inf, 7]), "`costs` must be finite .* 'small' in row 2"),
-        (LONG.assign(embedding="[1, 2]"), "column 'embedding' holds text; lists need a Parquet"),
+        (
+            LONG.assign(embedding="[1, 2]"),
+            "column 'embedding' holds text; expected lists, which need",
+        ),
         (LONG.assign(x0=1, x2=2), "must be x0 to x1 without a gap; missing: 'x1'"),
         (
             LONG.rename(columns={"prompt_id": "id"}),
-            "'model' name no model; a long table has",
+            "'model' cannot be models; a long table needs",
         ),
         (LONG.iloc[[0, 1, 1]], "column 'model' repeats a model on the same prompt in row 2"),
         (LONG.assign(model=["a", None, "b", "a", "b"]), "column 'model' is empty in row 1"),
@@ -163,16 +166,16 @@ def test_wrong_npz(tmp_path, changes, message):
             WIDE.assign(large="right"),
             r"column 'large' is not a number in row 0 \('right'\), and in 2",
         ),
-        (WIDE.drop(columns="large|cost"), r"column\(s\) 'large', taken for models, have no column"),
+        (WIDE.drop(columns="large|cost"), r"column\(s\) 'large', read as models, have no cost"),
         (
             WIDE.assign(latency=1),
-            r"column\(s\) 'latency', taken for models, have no column of costs",
+            r"column\(s\) 'latency', read as models, have no cost column",
         ),
-        (WIDE.assign(**{"Unnamed: 0": 1}), "'Unnamed: 0' name no model; .* without its index"),
-        (LONG.rename(columns={"quality": "score"}), "'model' name no model; a long table has"),
+        (WIDE.assign(**{"Unnamed: 0": 1}), "'Unnamed: 0' cannot be models; .* without its index"),
+        (LONG.rename(columns={"quality": "score"}), "'model' cannot be models; a long table needs"),
         (
             WIDE.drop(columns="large"),
-            r"column\(s\) 'large.cost' have no column of the model itself",
+            r"column\(s\) 'large.cost' hold costs of models that have no quality",
         ),
         (WIDE[["prompt_id", "prompt"]], "no column names a model; .* 'prompt_id', 'prompt'"),
         (WIDE.assign(small=np.nan), r"no observed quality for model\(s\) 'small'"),
@@ -192,10 +195,10 @@ def test_lists_of_different_length(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("data.npz", b"no archive", "no .npz file that NumPy can read"),
-        ("data.parquet", b"no table", "no table that pandas can read"),
+        ("data.npz", b"no archive", "NumPy cannot read this .npz file"),
+        ("data.parquet", b"no table", "pandas cannot read this table"),
         ("data.csv", b"", "this table is empty"),
-        ("data.csv", b"\xff\xfe\x00", "no table that pandas can read"),
+        ("data.csv", b"\xff\xfe\x00", "pandas cannot read this table"),
         ("data.txt", b"", "expected a file that ends in .npz, .csv, .csv.gz or .parquet"),
     ],
 )
@@ -209,7 +212,7 @@ def test_foreign_files(tmp_path, name, content, message):
 def test_a_single_array_is_refused(tmp_path):
     with open(tmp_path / "data.npz", "wb") as file:
         np.save(file, ARRAYS["y"])
-    with pytest.raises(ValueError, match="this holds one array"):
+    with pytest.raises(ValueError, match="this file holds a single array"):
         load_routing_data(tmp_path / "data.npz")
 
 
@@ -244,7 +247,7 @@ def test_missing_texts_are_empty(tmp_path):
 
 def test_a_repeated_column_is_refused(tmp_path):
     (tmp_path / "wide.csv").write_text("a,b,a\n1,0,1\n")
-    with pytest.raises(ValueError, match=r"wide.csv: .*columns 'a' stand in the header twice"):
+    with pytest.raises(ValueError, match=r"wide.csv: .*the header repeats column\(s\) 'a'"):
         load_routing_data(tmp_path / "wide.csv")
 
 
@@ -252,7 +255,7 @@ def test_a_repeated_column_is_refused(tmp_path):
 def test_wrong_texts_beside_the_arrays(tmp_path, content):
     path = save(tmp_path)
     (tmp_path / "data.prompts.jsonl.gz").write_bytes(content)
-    with pytest.raises(ValueError, match=r"data.prompts.jsonl.gz beside it must hold one JSON"):
+    with pytest.raises(ValueError, match=r"data.prompts.jsonl.gz beside it must hold a JSON"):
         load_routing_data(path)
 
 

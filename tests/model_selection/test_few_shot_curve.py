@@ -20,7 +20,7 @@ def test_a_split_by_hand(data, per_call):
     )
     np.testing.assert_array_equal(curve.n_validation, [10, 40])
     seed = np.random.SeedSequence(3).generate_state(2)[1]
-    split = draw_split(np.random.RandomState(seed), 400, data.costs, 1, 5)
+    split = draw_split(np.random.RandomState(seed), 400, data.costs, 0, 5)
     known, unseen = split.training_models, split.unseen_models
     X, y, paid = data.X[split.training], data.y[split.training], calls[split.training]
     router = clone(ROUTER).set_params(n_validation=40, random_state=int(seed % 2**31))
@@ -67,7 +67,7 @@ def test_routers_share_their_splits(data):
         ({"n_validation": [10, 241]}, "`n_validation`=241 asks for more.*240 training prompts"),
         ({"n_splits": 0}, "n_splits == 0, must be >= 1"),
         ({"model_share": 2}, "`model_share` must lie between 0 and 1"),
-        ({"costs": np.ones(8)}, "not all of one cost"),
+        ({"costs": np.ones(8)}, "not all of the same cost"),
         ({"costs": np.ones(5)}, "`costs` has 5 entries but there are 8 models"),
         ({"y": np.ones(400)}, "`y` must be of shape"),
     ],

@@ -187,9 +187,9 @@ def test_splits_that_are_none(data):
     [
         (DynamicPoolSplit(0), {}, "n_splits == 0, must be >= 1"),
         (DynamicPoolSplit(test_size=1.0), {}, "`test_size` must lie between 0 and 1; got 1.0"),
-        (DynamicPoolSplit(test_size=0.001), {}, "leaves 400 training prompts and 0 test prompts"),
+        (DynamicPoolSplit(test_size=0.001), {}, "leave 400 training prompts and 0 test prompts"),
         (DynamicPoolSplit(model_share=0.9), {}, "2 unseen models.*got 8 models, 7 of them"),
-        (CV, {"costs": np.ones(8)}, "not all of one cost"),
+        (CV, {"costs": np.ones(8)}, "not all of the same cost"),
         (CV, {"costs": np.ones(5)}, "`costs` has 5 entries but there are 8 models"),
         (CV, {"X": np.ones((3, 2))}, "inconsistent numbers of samples"),
         (CV, {"n_validation": 0}, "n_validation == 0, must be >= 1"),

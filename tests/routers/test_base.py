@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import DataConversionWarning, NotFittedError
 
 from sklearn_uniroute import DeferralCurveDisplay, KMeansRouter, KNeighborsRouter
 from tests.all_routers import ROUTERS
@@ -28,10 +28,19 @@ def with_columns(columns):
     return pd.DataFrame(Y.to_numpy(), columns=columns)
 
 
+def one_dimension(router):
+    with pytest.warns(DataConversionWarning, match=r"pass y\.reshape\(-1, 1\) to silence"):
+        fit(router, y=Y["a"].to_numpy(), costs=[1.0, 2.0, 3.0])
+
+
 FIT = {
-    "y of one dimension": (
-        lambda r: fit(r, y=Y["a"].to_numpy()),
-        r"`y` must be of shape \(n_prompts, n_models\).*got 1 dimension.*reshape\(-1, 1\)",
+    "y of three dimensions": (
+        lambda r: fit(r, y=np.ones((70, 3, 1))),
+        r"`y` must be of shape \(n_prompts, n_models\).*got 3 dimension",
+    ),
+    "y of one dimension for three costs": (
+        lambda r: one_dimension(r),
+        "`costs` has 3 entries but there are 1 models",
     ),
     "y without models": (
         lambda r: fit(r, y=Y[[]]),
@@ -258,7 +267,7 @@ WITHOUT_COSTS = {
     "set_cost": (lambda r: r.set_cost("a", 1), "fitted without costs"),
     "set_cost to nothing": (
         lambda r: r.set_cost("a", None),
-        "without costs, so that model 'a' has",
+        "model 'a' has no cost to change, because this router was fitted without costs",
     ),
     "a curve": (
         lambda r: DeferralCurveDisplay.from_estimator(r, X, Y),
@@ -272,7 +281,8 @@ def cases(table):
 
 
 def state(router):
-    return {name: value for name, value in vars(router).items() if name.endswith("_")}
+    """What is fitted: attributes that begin or end with an underscore."""
+    return {name: value for name, value in vars(router).items() if "_" in (name[0], name[-1])}
 
 
 @pytest.fixture(params=ROUTERS, ids=str)

@@ -98,5 +98,5 @@ def test_bad_parameters(data, n_components):
 
 
 def test_one_prompt_is_not_enough(data):
-    with pytest.raises(ValueError, match="at least 2 prompts"):
+    with pytest.raises(ValueError, match="at least 2 training prompts"):
         HybridRouter(1).fit(data.X[:1], data.y[:1])

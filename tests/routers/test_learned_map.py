@@ -311,7 +311,7 @@ def test_a_line_an_epoch_if_verbose(router, data, capsys):
 
 def test_a_last_batch_of_one_prompt_is_left_for_the_next_epoch(router, data):
     router.fit(data.X[:65], data.y[:65])
-    with pytest.raises(ValueError, match="at least 2 prompts; got n_samples=1"):
+    with pytest.raises(ValueError, match="at least 2 training prompts; got n_samples=1"):
         router.set_params(n_clusters=1).fit(data.X[:1], data.y[:1])
 
 

@@ -20,7 +20,7 @@ PRICES = {"small": 1.0, "poet": 2.0, "large": 10.0}
 @pytest.fixture(scope="module")
 def gateway():
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(Path(__file__).parents[2] / "docs" / "recipes")
+        patch.syspath_prepend(Path(__file__).parents[1] / "docs" / "recipes")
         import gateway
 
         yield gateway
