@@ -87,7 +87,7 @@ class AttributeEncoder(TransformerMixin, BaseEstimator):
         X : array-like of shape (n_prompts, n_features)
             Prompt embeddings.
         y : array-like or DataFrame of shape (n_prompts, n_attributes) or (n_prompts,)
-            Whether each prompt has each attribute. Each column takes two values, and the higher value
+            Whether each prompt has each attribute. Each column takes two values; the higher one
             means yes. Ignored if `attributes` is given.
         attributes : array-like or DataFrame of shape (n_prompts, n_attributes), default=None
             Annotations to use instead of `y`, within a pipeline whose `y` is correctness.

@@ -142,6 +142,7 @@ def _trusted(further: Iterable[str]) -> set[str]:
 
 
 def _subclasses(kind: type) -> Iterator[type]:
+    one: type
     for one in kind.__subclasses__():
         yield one
         yield from _subclasses(one)

@@ -2,8 +2,8 @@
 Add tomorrow's model
 ====================
 
-A new model comes out. It is run on 50 prompts that the router chose, and joins the pool without
-any retraining.
+Run a new model on 50 prompts that the router has chosen, and add it to the pool without any
+retraining.
 """
 
 import matplotlib.pyplot as plt
@@ -25,7 +25,7 @@ router = KMeansRouter(10, n_validation=50, random_state=0)
 router.fit(data.X[train], y[today][train], costs=costs[today])
 
 # %%
-# The prompts to run the new model on, the model's errors on them, and its price: that is all.
+# Adding a model takes its errors on the validation prompts of the router, and its price.
 
 rows = router.validation_indices_
 val_errors = 1 - y[tomorrow].to_numpy()[rows]
@@ -33,7 +33,8 @@ router.add_model(val_errors, name=tomorrow, cost=costs[tomorrow])
 router.pool_frame().tail(3)
 
 # %%
-# Its estimated errors by cluster, with standard errors, beside those of all prompts.
+# The plot compares the estimated errors by cluster, with standard errors, to the mean errors on all
+# prompts.
 
 estimate = router.representation_[-1]
 std = router.representation_std_[-1]
@@ -47,8 +48,8 @@ ax.set(xlabel="cluster", ylabel="error", title=f"What {tomorrow} gets wrong")
 ax.legend()
 
 # %%
-# With the new model in the pool, quality goes further up; where it is too expensive, nothing
-# changes.
+# With the new model in the pool, the router reaches a higher quality. At low costs, where the new
+# model is too expensive, nothing changes.
 
 fig, ax = plt.subplots(layout="constrained")
 for name, pool in {"without it": today, "with it": [*today, tomorrow]}.items():

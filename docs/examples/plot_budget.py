@@ -2,8 +2,8 @@
 Keep to a budget
 ================
 
-What may be spent per prompt is known more often than what a unit of error is worth. A budget is
-never exceeded on the training prompts; on others the mean cost differs as the prompts do.
+A budget, the mean cost per prompt, is easier to choose than a cost weight. On the training prompts,
+the mean cost never exceeds the budget; on new prompts, it may deviate.
 """
 
 import matplotlib.pyplot as plt
@@ -17,16 +17,16 @@ train, test = slice(None, 4000), slice(4000, None)
 router = KMeansRouter(random_state=0).fit(data.X[train], data.y[train], costs=data.costs)
 
 # %%
-# The cost weight that a budget comes to, and what is spent on new prompts.
+# The router converts a budget to a cost weight. Compare the mean cost on new prompts to the budget.
 
 chosen = router.predict(data.X[test], budget=10)
 print(f"cost weight {router.cost_weight_for_budget(10):.5f}")
 print(f"spent {data.costs[chosen].mean():.2f} of 10 per prompt")
 
 # %%
-# Choices are few where there are few models, so that a budget may leave money over. `randomize`
-# spends it all, in expectation: which prompts get the dearer of two choices is settled by a hash
-# of the prompt, so that the same prompt always goes to the same model.
+# Few models offer few choices, so part of a budget may not be spent. `randomize` spends the budget
+# in full, in expectation: some prompts get the dearer of two choices. A hash of the prompt picks
+# them, so the same prompt always goes to the same model.
 
 budgets = np.linspace(2, 90, 23)
 fig, ax = plt.subplots(layout="constrained")
@@ -41,7 +41,7 @@ ax.set(xlabel="budget", ylabel="mean cost on the training prompts")
 ax.legend()
 
 # %%
-# The other way round: the least that is to be paid for a quality, with a confidence of 95 %.
+# Conversely, find the lowest cost that reaches a quality with a confidence of 95 %.
 
 weight = router.cost_weight_for_quality(0.9, confidence=0.95)
 chosen = router.predict(data.X[test], cost_weight=weight)

@@ -1,9 +1,9 @@
 """
-What a call costs depends on the prompt
-=======================================
+Learn costs that depend on the prompt
+=====================================
 
-A model that is cheap per token may be long-winded. With the cost of each call, a router learns
-what models cost in each cluster of prompts.
+A model that is cheap per token may give long answers. From the cost of each call, a router learns
+the cost of each model in each cluster of prompts.
 """
 
 import matplotlib.pyplot as plt
@@ -16,16 +16,16 @@ data = make_routing_data(n_prompts=4000, n_models=6, random_state=0)
 rng = np.random.RandomState(0)
 
 # %%
-# Each model takes more tokens in some clusters than in others, and a little more or less each
-# time.
+# Each model uses more tokens in some clusters than in others, with some variation from call to
+# call.
 
 wordiness = rng.lognormal(sigma=0.7, size=(8, 6))[data.source]
 calls = data.costs * wordiness * rng.lognormal(sigma=0.2, size=data.y.shape)
 train, test = slice(None, 3000), slice(3000, None)
 
 # %%
-# Both routers are charged what the calls cost in the end. One chooses by the models' mean costs,
-# the other by their costs in the prompt's clusters.
+# One router chooses by the mean costs of the models, the other by their costs in the clusters of
+# the prompt. Both are charged the actual costs of the calls.
 
 fig, ax = plt.subplots(layout="constrained")
 for cost_model in ("mean", "cluster"):

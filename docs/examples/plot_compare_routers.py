@@ -2,8 +2,8 @@
 Compare routers
 ===============
 
-Over repeated random splits of prompts and models, which router makes most of models that it has
-not seen? Differences are paired, and tested.
+Compare routers on unseen models, over repeated random splits of prompts and models. Differences are
+paired and tested.
 """
 
 import matplotlib.pyplot as plt
@@ -25,7 +25,8 @@ comparison = compare_routers(
 print(comparison)
 
 # %%
-# The curves, averaged over trials. What chooses in hindsight shows how much there is to gain.
+# The plot shows the curves, averaged over trials. The oracle chooses in hindsight: its curve is the
+# upper limit.
 
 _, ax = plt.subplots(figsize=(8, 5), layout="constrained")
 comparison.plot(ax, confidence=0)

@@ -1,9 +1,9 @@
 """
-Notice that the traffic has changed
-===================================
+Detect drift of the traffic
+===========================
 
-A router knows models by their errors on prompts like those of training. It can say when new
-prompts are unlike them, and fall back to one model for those.
+A router estimates errors from prompts like the training prompts. It can detect that new prompts are
+unlike them, and send these prompts to a fallback model.
 """
 
 import matplotlib.pyplot as plt
@@ -18,8 +18,8 @@ router = KMeansRouter(fallback="dearest", random_state=0)
 router.fit(data.X[:2000], data.y[:2000], costs=data.costs)
 
 # %%
-# Last week's prompts are like those of training. This week some kinds of prompts have become rare,
-# and a new kind has come.
+# Last week's prompts are like the training prompts. This week, some kinds of prompts are rare, and
+# there is a new kind.
 
 rng = np.random.RandomState(0)
 last_week = data.X[2000:3000]
@@ -40,7 +40,7 @@ for ax, (week, X) in zip(
 axes[0].legend()
 
 # %%
-# The new kind goes to the dearest model, whatever the cost weight.
+# The new kind goes to the dearest model at any cost weight.
 
 print(np.unique(router.predict(new_kind, cost_weight=1), return_counts=True))
 plt.show()

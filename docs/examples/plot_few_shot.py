@@ -3,8 +3,8 @@ How many prompts does a new model need?
 =======================================
 
 A pool of small classifiers stands in for language models. Two thirds of them train the router; the
-others are added from their errors on a few prompts. The posterior representation borrows from the
-training models what a few prompts cannot tell.
+others are added from their errors on a few prompts. The posterior representation combines these few
+errors with a prior learned from the training models.
 """
 
 import matplotlib.pyplot as plt
@@ -16,8 +16,8 @@ data = make_classifier_pool()
 settings = {"n_validation": [25, 50, 100, 200, 400], "n_splits": 10, "n_jobs": -1}
 
 # %%
-# Three routers on the same splits: one that ignores the prompt, mean errors per cluster, and the
-# posterior, with prompts chosen by what they tell.
+# Compare three routers on the same splits: one that ignores the prompt, one with mean errors per
+# cluster, and one with the posterior, which chooses the most informative prompts.
 
 _, ax = plt.subplots()
 for name, router in {
@@ -30,8 +30,8 @@ for name, router in {
     )
 
 # %%
-# Adding a model takes the prompts that the router chose, the model's errors on them, and its
-# price. The estimates come with standard errors.
+# Adding a model takes its errors on the prompts that the router has chosen, and its price. The
+# estimates have standard errors.
 
 router = KMeansRouter(n_validation=50, random_state=0)
 router.fit(data.X, data.y[:, :-1], costs=data.costs[:-1])
@@ -41,7 +41,7 @@ error, std = router.predict_error(data.X[:3], pool=[len(data.models) - 1], retur
 print(error.ravel().round(2), "±", std.ravel().round(2))
 
 # %%
-# Not sure enough? Ask which prompts to run next.
+# To reduce the standard errors, ask the router which prompts to run next.
 
 print(router.suggest_prompts(len(data.models) - 1, 5, data.X))
 

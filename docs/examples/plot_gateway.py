@@ -2,8 +2,8 @@
 Route requests in a gateway
 ===========================
 
-A gateway needs an answer in microseconds, from a file that another process writes. A routing table
-is such a file: a snapshot of the router, without pickles, that threads can share.
+A gateway has to choose a model in microseconds, while another process updates the router. A routing
+table is a snapshot of the router in a file without pickles. Threads can share it.
 """
 
 import tempfile
@@ -22,28 +22,30 @@ y = pd.DataFrame(data.y, columns=names)
 router = KMeansRouter(random_state=0).fit(data.X, y, costs=dict(zip(names, data.costs)))
 
 # %%
-# The router's side: publish a table at today's trade-off. It is written whole or not at all.
+# The process of the router publishes a table for one cost weight. The file is written completely or
+# not at all.
 
 path = Path(tempfile.mkdtemp()) / "table.npz"
 router.routing_table(cost_weight=0.002).save(path, embedder="my-embedder")
 
 # %%
-# The gateway's side: load it, with a check that the embeddings are the right ones, and route.
+# The gateway loads the table, checks that it is for the same embeddings, and routes.
 
 table = RoutingTable.load(path, embedder="my-embedder", n_features=data.X.shape[1])
 x = data.X[0]
 print(table.route(x), table.route(x, exclude={table.route(x)}))
 
 # %%
-# Why? The errors, costs and scores of all models, the runner-up, and the cost weights between
-# which the choice holds.
+# `explain` returns the errors, costs and scores of all models, the runner-up, and the range of cost
+# weights for which the choice stays the same.
 
 why = table.explain(x)
 print(why.model, why.runner_up, f"holds up to a cost weight of {why.high:.4f}")
 pd.DataFrame({"error": why.error, "cost": why.cost, "score": why.score}, index=why.models)
 
 # %%
-# The same prompt at other cost weights: each model has a line, and the lowest one wins.
+# The plot shows the same prompt at other cost weights. Each model has a line, and the lowest one
+# wins.
 
 weights = np.linspace(0, 0.02, 50)
 error = router.predict_error(x[None])[0]

@@ -2,8 +2,8 @@
 Choose the number of clusters
 =============================
 
-Routers go into scikit-learn's searches like any estimator. For models to come, hold out models as
-well as prompts.
+Routers work in the searches of scikit-learn like any other estimator. To choose settings for future
+models, hold out models as well as prompts.
 """
 
 import matplotlib.pyplot as plt
@@ -21,7 +21,7 @@ data = make_classifier_pool()
 n_clusters = [2, 4, 8, 16]
 
 # %%
-# `GridSearchCV` scores models that the router was fitted on.
+# `GridSearchCV` scores the models that the router was fitted on.
 
 search = GridSearchCV(
     KMeansRouter(random_state=0), {"n_clusters": n_clusters}, scoring=deferral_area_scorer
@@ -30,8 +30,8 @@ search.fit(data.X, data.y, costs=data.costs)
 print("best for models at hand:", search.best_params_)
 
 # %%
-# `dynamic_cross_validate` adds models that were held out, from 50 prompts each, and scores both.
-# What is best for the one kind of models need not be best for the other.
+# `dynamic_cross_validate` adds held-out models from 50 prompts each, and scores both kinds of
+# models. The best setting for one kind need not be the best for the other.
 
 fig, axes = plt.subplots(1, 2, sharey=True, figsize=(9, 4), layout="constrained")
 for ax, representation in zip(axes, ("mean", "posterior"), strict=True):

@@ -1,9 +1,9 @@
 """
-Models known from battles
-=========================
+Add models from battles
+=======================
 
-Nobody labelled the new models' answers, but somebody said which of two was better. That is enough
-to add them, where some of the models in the battles are known by their errors.
+In a battle, two models answer the same prompt and somebody says which answer is better. Battles are
+enough to add new models, if the errors of some models in the battles are known.
 """
 
 import matplotlib.pyplot as plt
@@ -19,8 +19,8 @@ router = KMeansRouter(random_state=0)
 router.fit(data.X[:3000], data.y[:3000, known], costs=data.costs[known])
 
 # %%
-# In each battle two models of the whole pool meet on a prompt. The one that is right wins; where
-# both are or neither is, it is a tie.
+# In each battle, two models of the whole pool meet on a prompt. The one that is right wins. If both
+# are right or both are wrong, it is a tie.
 
 rng = np.random.RandomState(0)
 X, y = data.X[3000:8000], data.y[3000:8000]
@@ -32,8 +32,8 @@ print(pd.Series(winner).value_counts().to_dict())
 router.add_models_from_preferences(X, *pairs.T, winner, costs=dict(zip(new, data.costs[new])))
 
 # %%
-# Where the errors of the new models are in truth, and where battles put them. The bars are one
-# standard error.
+# The plot compares the errors of the new models, as estimated from battles, to the true errors. The
+# bars are one standard error.
 
 test = slice(8000, None)
 error, std = router.predict_error(data.X[test], pool=new, return_std=True)

@@ -1,9 +1,9 @@
 """
-From texts to models
-====================
+Route texts in a pipeline
+=========================
 
-Any transformer that turns texts into arrays makes a pipeline with a router. Here it is TF-IDF, so
-that nothing has to be downloaded; in earnest, take sentence embeddings.
+A pipeline combines a router with any transformer that turns texts into arrays. This example uses
+TF-IDF, which needs no download; in practice, use sentence embeddings.
 """
 
 import matplotlib.pyplot as plt
@@ -16,7 +16,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn_uniroute import KMeansRouter
 
 # %%
-# Prompts of three kinds, and three models: one for code, one for all but code, and a large one.
+# There are three kinds of prompts, and three models: one for code, one for stories, and a large
+# one.
 
 rng = np.random.RandomState(0)
 words = {
@@ -40,7 +41,7 @@ y = pd.DataFrame(
 costs = {"coder": 1, "writer": 1, "large": 20}
 
 # %%
-# In a pipeline, `fit` takes the costs by the name of the last step.
+# In a pipeline, prefix `costs` with the name of the last step.
 
 embed = make_pipeline(TfidfVectorizer(), TruncatedSVD(8, random_state=0))
 pipeline = make_pipeline(embed, KMeansRouter(3, random_state=0))
@@ -50,13 +51,15 @@ table = pd.crosstab(kind[600:], chosen)
 print(table)
 
 # %%
-# Maths goes to the large model, the rest to those that do it as well for a twentieth of the price.
+# Maths goes to the large model. The rest goes to models that are almost as good at a twentieth of
+# the price.
 
 fig, ax = plt.subplots(layout="constrained")
 table.plot.bar(stacked=True, ax=ax, rot=0, xlabel="kind of prompt", ylabel="prompts")
 
 # %%
-# Models are added to the last step, and single texts are routed as they come.
+# Change the pool through the last step, here the price of a model. `predict` also routes single
+# texts.
 
 pipeline[-1].set_cost("coder", 2)
 print(pipeline.predict(["prove that the sum of the angles"], cost_weight=0.01))

@@ -1,4 +1,4 @@
-"""A gateway in three functions: publish a routing table, keep up with it, and answer prompts."""
+"""A gateway: publish a routing table, reload it when it changes, and answer prompts."""
 
 import logging
 import os
@@ -7,17 +7,17 @@ from sklearn_uniroute import RoutingTable
 
 
 def publish(router, prices, path, *, cost_weight, embedder):
-    """Write the table that gateways read, at today's prices: a mapping from model to price."""
+    """Write the table that gateways read, at the given prices: a mapping from model to price."""
     for model, price in prices.items():
         router.set_cost(model, price)
     router.routing_table(cost_weight=cost_weight).save(path, embedder=embedder)
 
 
 class CurrentTable:
-    """The routing table of a file, read again once the file changes.
+    """The routing table of a file, read again when the file changes.
 
-    Threads may share it. Should a new file be damaged, made for other embeddings or be gone, the
-    table before it stays in use.
+    Threads may share it. If the new file is damaged, missing, or made for other embeddings, the
+    previous table stays in use.
     """
 
     def __init__(self, path, embedder):
@@ -25,7 +25,7 @@ class CurrentTable:
         self._current = self._version(), RoutingTable.load(path, embedder=embedder)
 
     def get(self):
-        """Return the table to route by now."""
+        """Return the current table."""
         version, table = self._current
         try:
             now = self._version()
@@ -43,10 +43,10 @@ class CurrentTable:
 
 
 def answer(prompt, table, embed, call, down=()):
-    """Ask the model that suits the prompt; where it does not answer, the best of the others.
+    """Ask the model chosen for the prompt; if it does not answer, ask the best of the others.
 
-    `embed` maps a prompt to its embedding, `call` a model and a prompt to an answer, `down` are
-    models known to be down. Returns the model and its answer.
+    `embed` maps a prompt to its embedding, and `call` maps a model and a prompt to an answer.
+    `down` are models known to be down. Returns the model and its answer.
     """
     x = embed(prompt)
     failed = set(down) & set(table.models)

@@ -1,22 +1,22 @@
-"""A custom routing strategy for LiteLLM: a routing table picks the deployment of each request."""
+"""A custom routing strategy for LiteLLM: a routing table chooses the deployment of a request."""
 
 from litellm.types.router import CustomRoutingStrategyBase
 
 
 class RoutingTableStrategy(CustomRoutingStrategyBase):
-    """Pick the deployment whose id is the model that the table chooses for the last message.
+    """Choose the deployment whose id is the model that the table chooses for the last message.
 
-    Deployments that failed a request already are left out when LiteLLM tries it again.
+    When LiteLLM retries a request, deployments that failed are left out.
 
     Parameters
     ----------
     router : litellm.Router
-        All deployments share one model name, and have the names of models as
-        ``model_info["id"]``. Models of the table without a deployment are left out.
+        Router whose deployments share one model name and have the names of models as
+        ``model_info["id"]``. Models of the table without a deployment are never chosen.
     current : CurrentTable
-        The table.
+        Routing table.
     embed : callable
-        Maps a text to its embedding.
+        Function that maps a text to its embedding.
     """
 
     def __init__(self, router, current, embed):
@@ -34,5 +34,5 @@ class RoutingTableStrategy(CustomRoutingStrategyBase):
         return deployments[table.route(self.embed(messages[-1]["content"]), exclude=exclude)]
 
     async def async_get_available_deployment(self, *args, **kwargs):
-        """Return an entry of the router's model list; nothing here waits."""
+        """Return an entry of the router's model list, without waiting."""
         return self.get_available_deployment(*args, **kwargs)

@@ -5,14 +5,14 @@ from scipy.spatial.distance import cdist
 
 from sklearn_uniroute._numerics._features import NearestCluster, row_blocks
 
-# Relative size of what single precision may get wrong about a distance.
+# Relative rounding error of a distance in single precision.
 _SINGLE_ROUNDING = 1e-6
-# How far means of the same rows may be apart, in units of the precision.
+# Largest distance between means of the same rows, in units of the precision.
 _CENTER_ROUNDING = 8
 
 
 def squared_distances(X: np.ndarray, centers: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Compute the squared distance of each row to the centre of its cluster."""
+    """Compute the squared distance from each row to the centre of its cluster."""
     distances = np.empty(len(X))
     for rows in row_blocks(len(X)):
         deviation = (X[rows] - centers[labels[rows]]).astype(np.float64)
@@ -21,7 +21,7 @@ def squared_distances(X: np.ndarray, centers: np.ndarray, labels: np.ndarray) ->
 
 
 def center_distances(X: np.ndarray, nearest: NearestCluster) -> tuple[np.ndarray, np.ndarray]:
-    """Compute the distance of each row to its nearest centre, and which that is.
+    """Compute the distance from each row to its nearest centre, and the cluster of that centre.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def center_distances(X: np.ndarray, nearest: NearestCluster) -> tuple[np.ndarray
 
 
 def distinct_centers(centers: np.ndarray) -> np.ndarray:
-    """Leave out centres that coincide with earlier ones but for rounding.
+    """Drop centres that equal an earlier centre up to rounding.
 
     Rounding would decide which of them is the nearest.
     """
@@ -49,9 +49,9 @@ def distinct_centers(centers: np.ndarray) -> np.ndarray:
 
 
 def far_distance(X: np.ndarray, quantiles: np.ndarray, far_share: float) -> float:
-    """Distance beyond which a share `far_share` of rows lies, from quantiles of their distances.
+    """Find the distance that a share `far_share` of rows exceeds, from quantiles of distances.
 
-    It is never below what rounding in single precision makes of rows like `X`.
+    The result is at least the rounding error of distances in single precision for rows like `X`.
     """
     distance = np.interp(1 - far_share, np.linspace(0, 1, len(quantiles)), quantiles)
     length = np.sqrt(np.mean(np.einsum("nd,nd->n", X, X, dtype=np.float64)))
@@ -75,7 +75,7 @@ def cluster_sums(
     -------
     sums : ndarray of shape (n_models, n_clusters), dtype float64
     counts : ndarray of shape (n_models, n_clusters), dtype float64
-        Numbers of observed errors.
+        Number of observed errors.
     """
     sums = np.empty((errors.shape[1], n_clusters))
     counts = np.empty((errors.shape[1], n_clusters))
@@ -88,7 +88,7 @@ def cluster_sums(
 
 
 def squared_deviations(labels: np.ndarray, errors: np.ndarray, means: np.ndarray) -> np.ndarray:
-    """Sum the squared deviations of the observed errors from their cluster's mean.
+    """Sum the squared deviations of the observed errors from the mean of their cluster.
 
     Parameters
     ----------
@@ -109,18 +109,18 @@ def squared_deviations(labels: np.ndarray, errors: np.ndarray, means: np.ndarray
 
 
 def mean_errors(sums: np.ndarray, counts: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Per-cluster mean errors (eq. 12 of the paper).
+    """Compute per-cluster mean errors (eq. 12 of the paper).
 
-    A cluster without an observation gets the model's overall error: the mean over the other
-    clusters, weighted by their shares of the prompts, so that it does not depend on how many
-    prompts were run in each.
+    A cluster without an observation gets the overall error of the model: the mean over the other
+    clusters, weighted by their shares of the prompts. This mean does not depend on the number of
+    prompts that were run in each cluster.
 
     Parameters
     ----------
     sums : ndarray of shape (..., n_clusters)
     counts : ndarray of shape (..., n_clusters)
     shares : ndarray of shape (n_clusters,)
-        Share of each cluster in the training prompts.
+        Share of the training prompts in each cluster.
 
     Returns
     -------
@@ -136,7 +136,7 @@ def mean_errors(sums: np.ndarray, counts: np.ndarray, shares: np.ndarray) -> np.
 def in_proportion(
     cost: float, means: np.ndarray, features: np.ndarray, weights: np.ndarray
 ) -> np.ndarray:
-    """Scale costs by cluster to a mean cost; the same cost in all clusters if they are all 0.
+    """Scale costs by cluster to a mean cost; if all are 0, give all clusters the mean cost.
 
     Parameters
     ----------
@@ -145,9 +145,9 @@ def in_proportion(
     means : ndarray of shape (n_clusters,)
         Costs by cluster, up to a factor.
     features : ndarray of shape (n_prompts,) or (n_prompts, n_features)
-        Cluster of each prompt, or its features, of which the first are responsibilities.
+        Cluster of each prompt, or its features, which begin with the responsibilities.
     weights : ndarray of shape (n_prompts,)
-        Weights of the prompts, which sum to 1.
+        Weights of the prompts; they sum to 1.
 
     Returns
     -------

@@ -1,8 +1,8 @@
 """Features of prompts, Phi of the paper, from arrays alone.
 
-A Phi keeps its arrays in the form that single prompts need, once for each dtype of prompts, so
-that one that is kept is fast. ``block(X)`` computes in one go, be it rows or a single prompt of
-shape (n_features,), and ``features(X)`` block by block.
+A Phi caches its arrays for each dtype of prompts, in the layout that is fastest for single prompts.
+``block(X)`` computes the features of some rows, or of a single prompt of shape (n_features,), in
+one step. ``features(X)`` computes them block by block.
 """
 
 from abc import ABC, abstractmethod
@@ -11,18 +11,18 @@ from typing import Any
 
 import numpy as np
 
-# Responsibilities below this share of the largest count for nothing, so that clusters far away
-# decide no tie.
+# Traces: responsibilities below this share of the largest. They are set to 0, so that distant
+# clusters decide no tie.
 TRACE = 1e-7
 
-# Rows of one block: its product with the centres stays in cache, its matrix product efficient.
+# Rows per block: small enough for the cache, large enough for efficient matrix products.
 _BLOCK_ROWS = 2048
-# Representations of at least this length are faster multiplied one by one.
+# From this length on, representations are multiplied one by one, which is faster.
 _LONG = 64
 
 
 class Phi(ABC):
-    """Base class. A subclass that meets prompts with arrays overrides ``_cast(dtype)``."""
+    """Base class of features. A subclass that has arrays overrides ``_cast(dtype)``."""
 
     n_features: int
     n_outputs: int
@@ -32,7 +32,7 @@ class Phi(ABC):
         self._arrays = _ByDtype(self._cast)
 
     def _cast(self, dtype: np.dtype) -> tuple[Any, ...]:
-        """Prepare the arrays that meet prompts of this dtype."""
+        """Prepare the arrays for prompts of this dtype."""
         return ()
 
     @abstractmethod
@@ -40,7 +40,7 @@ class Phi(ABC):
         """Compute the features of some prompts."""
 
     def features(self, X: np.ndarray) -> np.ndarray:
-        """Compute the features of all rows, in the dtype of `X`; or their clusters."""
+        """Compute the features of all rows, in the dtype of `X`, or their clusters."""
         features = None
         for rows in row_blocks(len(X)):
             block = self.block(X[rows])
@@ -58,7 +58,7 @@ class Phi(ABC):
 
 
 class _ByDtype(dict[np.dtype, tuple[Any, ...]]):
-    """Arrays of a Phi by dtype, cast when they are first asked for."""
+    """Arrays of a Phi by dtype, cast on first use."""
 
     def __init__(self, cast: Callable[[np.dtype], tuple[Any, ...]]) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class _ByDtype(dict[np.dtype, tuple[Any, ...]]):
 
 
 class NearestCluster(Phi):
-    """The cluster of the nearest centre, in Euclidean distance, and the first among equals."""
+    """Cluster of the nearest centre, in Euclidean distance; ties go to the first centre."""
 
     def __init__(self, centers: np.ndarray) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ class NearestCluster(Phi):
 
     def block(self, X: np.ndarray) -> np.ndarray:
         projection, offset = self._arrays[X.dtype]
-        # For a single prompt, dot takes less time than the operator.
+        # For a single prompt, `dot` is faster than `@`.
         distances = X.dot(projection)
         distances += offset
         labels: np.ndarray = distances.argmin(axis=-1)
@@ -94,7 +94,7 @@ class NearestCluster(Phi):
 class ClusterShares(Phi):
     """Responsibilities of clusters: ``softmax(-distance ** 2 / temperature)``, without traces.
 
-    A temperature of 0 is the nearest centre alone.
+    A temperature of 0 assigns each prompt to its nearest centre alone.
     """
 
     def __init__(self, centers: np.ndarray, temperature: float) -> None:
@@ -106,7 +106,7 @@ class ClusterShares(Phi):
         self.n_clusters = self.n_outputs
 
     def _cast(self, dtype: np.dtype) -> tuple[Any, ...]:
-        # What the log odds of the clusters are, but for a constant.
+        # Logits of the clusters, up to a constant.
         projection, offset = self.nearest._cast(np.dtype(np.float64))
         scale = -1 / self.temperature
         return (scale * projection).astype(dtype), (scale * offset).astype(dtype)
@@ -180,7 +180,7 @@ class SharesAndComponents(Phi):
 
 
 class Affine(Phi):
-    """One, then the embedding less a centre."""
+    """The constant 1, then the embedding minus a centre."""
 
     def __init__(self, center: np.ndarray) -> None:
         super().__init__()
@@ -196,7 +196,7 @@ class Affine(Phi):
 
 
 class AffineProjection(Phi):
-    """One, then a projection of the embedding less a centre."""
+    """The constant 1, then a projection of the embedding minus a centre."""
 
     def __init__(self, center: np.ndarray, projection: np.ndarray) -> None:
         super().__init__()
@@ -212,7 +212,7 @@ class AffineProjection(Phi):
 
 
 def row_blocks(n_rows: int) -> Iterator[slice]:
-    """Cut rows into blocks; as scikit-learn's `gen_batches`, but in no time for a single row."""
+    """Cut rows into blocks, like scikit-learn's `gen_batches` but faster for a single row."""
     for start in range(0, n_rows, _BLOCK_ROWS):
         yield slice(start, start + _BLOCK_ROWS)
 
@@ -220,15 +220,15 @@ def row_blocks(n_rows: int) -> Iterator[slice]:
 def estimate_errors(features: np.ndarray, representation: np.ndarray) -> np.ndarray:
     """Multiply features of prompts by representations of models.
 
-    Each product is summed up on its own, so that it does not depend on which other models and
-    prompts there are, and equal models have equal errors.
+    Each product is summed on its own, so it does not depend on the other models and prompts, and
+    equal models have equal errors.
 
     Parameters
     ----------
     features : ndarray of shape (n_prompts,) or (n_prompts, n_features)
-        The features Phi of each prompt; where they are all 0 but one that is 1, its position.
+        Features Phi of each prompt, or the position of the 1 if they are one-hot.
     representation : ndarray of shape (n_models, n_features)
-        Psi.
+        Representation Psi of each model.
 
     Returns
     -------
@@ -238,7 +238,7 @@ def estimate_errors(features: np.ndarray, representation: np.ndarray) -> np.ndar
         by_cluster: np.ndarray = representation.T[features]
         return by_cluster
     error = np.empty((len(features), len(representation)))
-    # The order of a sum depends on the layout.
+    # The order of summation depends on the memory layout.
     representation = np.ascontiguousarray(representation)
     for rows in row_blocks(len(features)):
         _products(features[rows].astype(np.float64), representation, out=error[rows])
@@ -246,9 +246,9 @@ def estimate_errors(features: np.ndarray, representation: np.ndarray) -> np.ndar
 
 
 def column_products(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Multiply each column of values with each column of weights, each product on its own.
+    """Multiply each column of `values` by each column of `weights`, each product on its own.
 
-    Equal columns have equal products, wherever they stand.
+    Equal columns have equal products at any position.
 
     Parameters
     ----------
@@ -265,13 +265,13 @@ def column_products(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def estimate_row(features: np.ndarray, representation: np.ndarray) -> np.ndarray:
-    """As :func:`estimate_errors`, for one prompt and a representation in one piece.
+    """Multiply the features of one prompt by representations, as :func:`estimate_errors` does.
 
     Parameters
     ----------
     features : ndarray of shape (n_features,) or ()
     representation : ndarray of shape (n_models, n_features)
-        In C order.
+        Representation Psi of each model, in C order.
 
     Returns
     -------
@@ -293,7 +293,7 @@ def _products(
 
 
 def normalised_exp(logits: np.ndarray, total: float = 1.0) -> np.ndarray:
-    """Take the softmax, times a total, of each row, without traces. In place."""
+    """Compute ``total * softmax`` of each row in place, without traces."""
     logits -= np.maximum.reduce(logits, axis=-1, keepdims=True)
     np.exp(logits, out=logits)
     logits *= logits >= TRACE
@@ -304,15 +304,15 @@ def normalised_exp(logits: np.ndarray, total: float = 1.0) -> np.ndarray:
 def hidden_features(
     X: np.ndarray, means: np.ndarray, coefs: list[np.ndarray], intercepts: list[np.ndarray]
 ) -> np.ndarray:
-    """Pass embeddings through layers of ReLU.
+    """Pass embeddings through ReLU layers.
 
     Parameters
     ----------
     X : ndarray of shape (n_prompts, n_features)
     means : ndarray of shape (n_features,)
-        What is taken off the embeddings first.
+        Means to subtract from the embeddings.
     coefs : list of ndarray of shape (n_inputs, n_outputs)
-        Weights of the layers, with all scaling of the embeddings multiplied in.
+        Weights of the layers, with the scaling of the embeddings multiplied in.
     intercepts : list of ndarray of shape (n_outputs,)
 
     Returns
@@ -335,23 +335,23 @@ def softmax_map(
     intercepts: list[np.ndarray],
     total: float = 1.0,
 ) -> np.ndarray:
-    """Map embeddings to responsibilities: eq. 21 of the paper.
+    """Map embeddings to responsibilities (eq. 21 of the paper).
 
     Parameters
     ----------
     X : ndarray of shape (n_prompts, n_features)
     means : ndarray of shape (n_features,)
-        What is taken off the embeddings first.
+        Means to subtract from the embeddings.
     coefs : list of ndarray of shape (n_inputs, n_outputs)
         Weights of the layers, with scaling and batch normalisation multiplied in.
     intercepts : list of ndarray of shape (n_outputs,)
     total : float, default=1.0
-        What the responsibilities of a prompt sum up to.
+        Sum of the responsibilities of a prompt.
 
     Returns
     -------
     responsibilities : ndarray of shape (n_prompts, n_clusters)
-        In the dtype of `X`, with zeros for traces.
+        In the dtype of `X`, without traces.
     """
     logits = hidden_features(X, means, coefs[:-1], intercepts[:-1]).dot(coefs[-1])
     logits += intercepts[-1]

@@ -1,9 +1,9 @@
-"""Numerics of the posterior representation: what a few errors say of all clusters.
+"""Numerics of the posterior representation: errors in all clusters from a few observed errors.
 
-The per-cluster errors of a model are taken as a Gaussian vector whose mean and covariance are
-those of the training models, and its observed errors as that vector plus noise. Conditioning on
-them is linear regression with a Gaussian prior, in closed form. Without observations it gives the
-prior mean, with many of them eq. 12 of the paper.
+The per-cluster errors of a model are modelled as a Gaussian vector with the mean and covariance of
+the training models. The observed errors are this vector plus noise. Conditioning on them is linear
+regression with a Gaussian prior, in closed form. Without observations, the result is the prior
+mean; with many, it approaches eq. 12 of the paper.
 """
 
 from typing import Any, NamedTuple
@@ -17,27 +17,27 @@ from sklearn_uniroute._numerics._clusters import cluster_sums
 from sklearn_uniroute._numerics._features import NearestCluster, Phi, column_products
 from sklearn_uniroute._numerics._routing import HullWalk
 
-# Rows of one block of features.
+# Rows per block of features.
 _BLOCK_ROWS = 8192
 
-# The weak prior, in units of the noise variance: of the level that all clusters share, and of each
-# cluster on its own.
+# Variances of the weak prior, in units of the noise variance: of the level that all clusters share,
+# and of each cluster on its own.
 _LEVEL_VARIANCE = 1 / 4
 _CLUSTER_VARIANCE = 1 / 16
-# The weak prior counts like this many training models.
+# The weak prior counts as much as this many training models.
 _WEAK_MODELS = 0.5
-# The share by which the noise of a cluster is drawn to that of all: models to come may fail where
-# all training models are right.
+# Weight of the overall noise in the noise of each cluster: new models may fail where all training
+# models are right.
 _SHARED_NOISE = 0.1
-# Least noise, as a share of the prior variance: below it, conditioning loses all digits.
+# Minimum noise, as a share of the prior variance. Below it, conditioning loses all precision.
 _LEAST_NOISE = 1e-9
 
-# Share by which the variances of the prior are raised, for its decomposition to succeed.
+# Relative increase of the variances of the prior, so that its Cholesky decomposition succeeds.
 _RIDGE = 1e-10
 
 
 class Prior(NamedTuple):
-    """What the training models say of a model before it is run on any prompt.
+    """Prior for a model that was not run on any prompt, learned from the training models.
 
     `mean` and `noise` (the variance of a single error) have shape (n_clusters,), `covariance` has
     shape (n_clusters, n_clusters).
@@ -53,11 +53,11 @@ def fit_prior(
 ) -> Prior:
     """Learn the prior from the training models.
 
-    The covariance of few models over many clusters is drawn towards one in which all clusters
-    share one variance and one correlation, since models differ first of all in their level. How far
-    is what OAS finds for the deviations from the level. A weak prior, worth half a model, stands in
-    where training models are very few or very much alike. All this happens in units of the noise:
-    rates of error near 0 or 1 vary less from model to model, as `p (1 - p)` does.
+    With few models and many clusters, the covariance is shrunk towards one in which all clusters
+    share one variance and one correlation, because models differ mainly in their level. OAS on the
+    deviations from the level sets the amount of shrinkage. A weak prior, worth half a model, helps
+    if there are very few training models or if they are very similar. All of this is computed in
+    units of the noise: error rates near 0 or 1 vary less from model to model, as `p (1 - p)` does.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def fit_prior(
         Per-cluster mean errors of each training model, sums of squared deviations from them, and
         numbers of errors.
     shares : ndarray of shape (n_clusters,)
-        Share of each cluster in the training prompts.
+        Share of the training prompts in each cluster.
 
     Returns
     -------
@@ -77,7 +77,7 @@ def fit_prior(
 
 
 def prior_of_noise(means: np.ndarray, noise: np.ndarray, shares: np.ndarray) -> Prior:
-    """Learn the prior from the training models, where the noise is known already."""
+    """Learn the prior from the training models, given the noise."""
     mean, covariance = _mean_and_covariance(means, noise, shares)
     return Prior(mean, covariance, noise)
 
@@ -85,22 +85,22 @@ def prior_of_noise(means: np.ndarray, noise: np.ndarray, shares: np.ndarray) -> 
 def refine_prior(
     prior: Prior, posteriors: list[tuple[np.ndarray, np.ndarray]], shares: np.ndarray
 ) -> Prior:
-    """Learn the prior again from what it has made of the training models, by a step of EM.
+    """Refine the prior from the posteriors of the training models, by one step of EM.
 
-    Where prompts lie between clusters, errors of the clusters themselves are further apart than
-    the means observed in them, from which the first prior was learned.
+    The first prior is learned from the mean errors observed in the clusters. If prompts are between
+    clusters, the errors of the clusters themselves are further apart than these means.
 
     Parameters
     ----------
     prior : Prior
     posteriors : list of (ndarray of shape (n_clusters,), ndarray of shape (n_clusters, n_clusters))
-        Mean and covariance of each training model by that prior.
+        Posterior mean and covariance of each training model under this prior.
     shares : ndarray of shape (n_clusters,)
 
     Returns
     -------
     Prior
-        With the noise as it was.
+        Refined prior, with the same noise.
     """
     means, covariances = map(np.array, zip(*posteriors, strict=True))
     mean, covariance = _mean_and_covariance(means, prior.noise, shares, covariances.sum(axis=0))
@@ -110,7 +110,10 @@ def refine_prior(
 def _mean_and_covariance(
     means: np.ndarray, noise: np.ndarray, shares: np.ndarray, uncertainty: np.ndarray | float = 0.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean over models, and shrunk covariance, of errors that are known but for some covariance."""
+    """Compute the mean and the shrunk covariance of errors over models.
+
+    `uncertainty` is the sum of the covariances with which the errors of each model are known.
+    """
     n_models, n_clusters = means.shape
     scale = np.sqrt(noise)
     covariance = _WEAK_MODELS * (_LEVEL_VARIANCE + _CLUSTER_VARIANCE * np.eye(n_clusters))
@@ -125,19 +128,19 @@ def _mean_and_covariance(
     covariance /= n_models - 1 + _WEAK_MODELS
     # The mean of the training models is itself uncertain.
     covariance *= (1 + 1 / n_models) * np.outer(scale, scale)
-    # Rounding must leave it positive definite.
+    # Keep the covariance positive definite despite rounding.
     covariance[np.diag_indices(n_clusters)] *= 1 + _RIDGE
     return mean, covariance
 
 
 def _noise(means: np.ndarray, squares: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Variance of one error of one model in each cluster, pooled over the models."""
+    """Estimate the variance of a single error in each cluster, pooled over the models."""
     freedom = np.maximum(counts - 1, 0).sum(axis=0)
     overall = squares.sum() / max(freedom.sum(), 1)
     rounding = 1e-9 * np.abs(means).max()
     if overall <= rounding**2:
-        # Errors that are constant in every cluster tell nothing of the noise: take that of a coin
-        # between the least and the highest error, or between 0 and 1.
+        # Errors that are constant in every cluster give no estimate of the noise. Use the variance
+        # of a fair coin between the lowest and the highest error, or between 0 and 1.
         spread = np.ptp(means)
         return np.full(means.shape[1], 0.25 * (spread**2 if spread > rounding else 1.0))
     by_cluster = np.where(freedom > 0, squares.sum(axis=0) / np.maximum(freedom, 1), overall)
@@ -146,7 +149,7 @@ def _noise(means: np.ndarray, squares: np.ndarray, counts: np.ndarray) -> np.nda
 
 
 def _exchangeable(covariance: np.ndarray) -> np.ndarray:
-    """Average a covariance to one variance and one covariance, of at least 0, for all clusters."""
+    """Average a covariance to one variance and one covariance (at least 0) for all clusters."""
     n_clusters = len(covariance)
     trace = np.trace(covariance)
     pairs = max(n_clusters * (n_clusters - 1), 1)
@@ -159,25 +162,25 @@ def _exchangeable(covariance: np.ndarray) -> np.ndarray:
 def evidence(
     features: np.ndarray, errors: np.ndarray, noise: np.ndarray
 ) -> tuple[list[np.ndarray], np.ndarray]:
-    """Sum up what errors on prompts say of a model's per-cluster errors.
+    """Sum up the evidence of errors on prompts about the per-cluster errors of models.
 
-    Sums of different prompts add up.
+    The sums over different prompts add up.
 
     Parameters
     ----------
     features : ndarray of shape (n_prompts,) or (n_prompts, n_clusters)
-        The cluster of each prompt, or its responsibilities.
+        Cluster of each prompt, or its responsibilities.
     errors : ndarray of shape (n_prompts, n_models)
         NaN where a model was not run.
     noise : ndarray of shape (n_clusters,)
-        Variance of a single error in each cluster; of a prompt between clusters, it is their mean
-        by responsibility.
+        Variance of a single error in each cluster. For a prompt between clusters, the mean weighted
+        by responsibility is used.
 
     Returns
     -------
     information : list of ndarray of shape (n_clusters, n_clusters)
-        For each model, the sum over its prompts of ``phi phi' / variance``; one and the same array
-        for models that were run on all prompts.
+        For each model, the sum over its prompts of ``phi phi' / variance``. Models that were run on
+        all prompts share one array.
     moments : ndarray of shape (n_models, n_clusters)
         For each model, the sum of ``phi error / variance``.
     """
@@ -204,24 +207,24 @@ def evidence(
 def condition(
     prior: Prior, information: np.ndarray, moment: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Update the prior by the errors of one model.
+    """Update the prior with the errors of one model.
 
     Parameters
     ----------
     prior : Prior
     information : ndarray of shape (n_clusters, n_clusters)
     moment : ndarray of shape (n_clusters,)
-        What :func:`evidence` makes of the errors.
+        Evidence of the errors, from :func:`evidence`.
 
     Returns
     -------
     mean : ndarray of shape (n_clusters,)
         Per-cluster errors.
     covariance : ndarray of shape (n_clusters, n_clusters)
-        Their covariance.
+        Covariance of the per-cluster errors.
     """
-    # With S = L L' and information A, the covariance is L (I + L' A L)^-1 L': the matrix to factor
-    # has eigenvalues of at least 1 whatever the prior.
+    # With prior covariance S = L L' and information A, the posterior covariance is
+    # L (I + L' A L)^-1 L'. The matrix to factor has eigenvalues of at least 1 for any prior.
     root = cholesky(prior.covariance, lower=True)
     inner = root.T @ information @ root
     inner[np.diag_indices(len(inner))] += 1
@@ -231,7 +234,7 @@ def condition(
 
 
 def standard_errors(covariance: np.ndarray) -> np.ndarray:
-    """Take standard deviations."""
+    """Compute standard errors from a covariance."""
     deviations: np.ndarray = np.sqrt(np.diagonal(covariance))
     return deviations
 
@@ -241,8 +244,8 @@ def mean_error_std(
 ) -> np.ndarray:
     """Compute the standard error of the mean error of the choices along a walk.
 
-    What is not known of a model's errors is common to all prompts that go to it, and independent of
-    the other models.
+    The uncertainty about a model is common to all prompts that go to it, and independent of the
+    other models.
 
     Parameters
     ----------
@@ -251,12 +254,12 @@ def mean_error_std(
         Phi of each prompt, as for `estimate_errors`.
     weights : ndarray of shape (n_prompts,)
     covariances : list of ndarray of shape (n_features, n_features)
-        Of the representation of each model.
+        Covariance of the representation of each model.
 
     Returns
     -------
     std : ndarray of shape (n_moves + 1,)
-        After each number of moves.
+        Standard error after each number of moves.
     """
     if features.ndim == 1:
         features = np.eye(len(covariances[0]))[features]
@@ -276,11 +279,11 @@ def mean_error_std(
 
 
 class ClusterSums(NamedTuple):
-    """What prompts and the models' errors and costs on them sum up to.
+    """Sums over prompts, by cluster, of the errors and costs of models.
 
-    `sizes` has shape (n_clusters,). Sums and numbers of errors and of costs, the latter None
-    without costs of calls, have shape (n_models, n_clusters). `information` and `moments` are what
-    :func:`evidence` gives, None without a posterior.
+    `sizes` has shape (n_clusters,). Sums and counts have shape (n_models, n_clusters); those of
+    costs are None without a cost per call. `information` and `moments` come from :func:`evidence`
+    and are None without a posterior.
     """
 
     sizes: np.ndarray
@@ -300,7 +303,7 @@ def sum_up(
     phi: Phi,
     noise: np.ndarray | None,
 ) -> ClusterSums:
-    """Sum up over prompts.
+    """Compute the sums over prompts.
 
     Parameters
     ----------
@@ -308,10 +311,10 @@ def sum_up(
     errors : ndarray of shape (n_prompts, n_models)
         NaN where a model was not run.
     costs : ndarray of shape (n_prompts, n_models) or None
-        Costs of calls.
+        Cost of each call.
     nearest : NearestCluster
     phi : Phi
-        The features by which errors count for the posterior.
+        Features by which errors count for the posterior.
     noise : ndarray of shape (n_outputs,) or None
         Variance of a single error by feature; None without a posterior.
 
@@ -336,7 +339,7 @@ def sum_up(
 def sum_evidence(
     X: np.ndarray, errors: np.ndarray, phi: Phi, noise: np.ndarray
 ) -> tuple[list[np.ndarray], np.ndarray]:
-    """Sum up :func:`evidence`, block by block; arguments as of :func:`sum_up`."""
+    """Sum up :func:`evidence` block by block, with the arguments of :func:`sum_up`."""
     blocks = (
         evidence(phi.features(X[rows]), errors[rows], noise)
         for rows in gen_batches(len(X), _BLOCK_ROWS)

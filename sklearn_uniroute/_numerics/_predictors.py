@@ -1,7 +1,7 @@
-"""What the models of a pool get wrong and cost on prompts, from arrays alone.
+"""Predicted errors and costs of the models of a pool on prompts, from arrays alone.
 
-A predictor stands for a fitted router and a pool: routers predict by one, and routing tables keep
-one. The last of all ties go to the model that stands first.
+A predictor represents a fitted router and a pool. Routers predict with it, and routing tables keep
+it. Ties of equal cost and error go to the first model.
 """
 
 from abc import ABC, abstractmethod
@@ -28,22 +28,22 @@ from sklearn_uniroute._numerics._features import (
 )
 from sklearn_uniroute._numerics._routing import choose, choose_by_product, leave_one_choice
 
-# Cells of one (prompts, models) block of predicted errors while choices are made.
+# Cells per (prompts, models) block of predicted errors while models are chosen.
 _BLOCK_CELLS = 2**20
-# Prompts looked at beyond the k-th neighbour, among which there may be others at its distance.
+# Number of prompts to find beyond the k-th neighbour, in case some have the same distance.
 _TIES = 16
 
 
 @cache
 def _thread_pools() -> ThreadpoolController:
-    """Look for thread pools once: it takes longer than a search."""
+    """Find the thread pools once, because it takes longer than a search."""
     return ThreadpoolController()
 
 
 class Predictor(ABC):
-    """Base class.
+    """Base class of predictors.
 
-    `prices` of shape (n_models,) are the models' mean costs, 0 where costs play no part.
+    `prices` of shape (n_models,) holds the mean cost of each model, or 0 without costs.
     """
 
     prices: np.ndarray
@@ -56,34 +56,34 @@ class Predictor(ABC):
 
     @abstractmethod
     def block(self, X: np.ndarray) -> np.ndarray:
-        """Predicted errors of shape (n_prompts, n_models), in double precision, in one go."""
+        """Predict errors of shape (n_prompts, n_models), in double precision, in one step."""
 
     def errors(self, X: np.ndarray) -> np.ndarray:
-        """Predicted errors, block by block."""
+        """Predict errors, block by block."""
         error = np.empty((len(X), len(self.prices)))
         for rows in row_blocks(len(X)):
             error[rows] = self.block(X[rows])
         return error
 
     def row(self, x: np.ndarray) -> np.ndarray:
-        """Predicted errors of shape (n_models,) of one prompt."""
+        """Predict the errors of one prompt, of shape (n_models,)."""
         row: np.ndarray = self.block(x[None])[0]
         return row
 
     def costs(self, X: np.ndarray) -> np.ndarray:
-        """Costs by model, or by prompt and model where prompts are told apart."""
+        """Predict costs of shape (n_models,), or (n_prompts, n_models) if prompts differ in cost."""
         return self.prices
 
     def terms(
         self, X: np.ndarray, costs: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Errors and costs to choose by; other costs than the predictor's own may be given."""
+        """Compute the errors and costs that decide the choices; `costs` replaces the predicted ones."""
         return self.errors(X), self.costs(X) if costs is None else costs
 
     def choose(
         self, X: np.ndarray, cost_weight: float, among: np.ndarray | None = None
     ) -> np.ndarray:
-        """Positions of the chosen models, among some or all, prompt by prompt, in blocks."""
+        """Choose a model for each prompt, among some positions or all, block by block."""
         chosen = np.empty(len(X), dtype=np.intp)
         for rows in gen_batches(len(X), max(1, _BLOCK_CELLS // len(self.prices))):
             if among is None:
@@ -95,12 +95,12 @@ class Predictor(ABC):
         return chosen
 
     def _terms_without(self, X: np.ndarray, among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Errors and costs to choose by while only some models are there."""
+        """Compute the errors and costs that decide the choices among some models."""
         return self.terms(X)
 
 
 class Fallback(NamedTuple):
-    """The model at a position is chosen for prompts farther than this from all centres."""
+    """Model, by position, that is chosen for prompts farther than `distance` from all centres."""
 
     nearest: NearestCluster
     distance: float
@@ -111,7 +111,7 @@ class Fallback(NamedTuple):
 
 
 class FeaturePredictor(Predictor):
-    """Errors that are products of features of prompts and representations of models (eq. 9)."""
+    """Errors as products of features of prompts and representations of models (eq. 9)."""
 
     def __init__(
         self,
@@ -122,7 +122,7 @@ class FeaturePredictor(Predictor):
         fallback: Fallback | None = None,
     ) -> None:
         self.phi: Phi = phi
-        # The order of a sum depends on the layout.
+        # The order of summation depends on the memory layout.
         self.representation = np.ascontiguousarray(representation)
         self.prices = prices
         self.cost_representation = cost_representation
@@ -155,7 +155,7 @@ class FeaturePredictor(Predictor):
     def terms_at(
         self, features: np.ndarray, far: Any = None, costs: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Errors and costs to choose by, of prompts of such features, some of them far off."""
+        """Compute the errors and costs that decide the choices, from features; `far` marks fallbacks."""
         error = estimate_errors(features, self.representation)
         if costs is None:
             costs = self._costs_at(features)
@@ -188,7 +188,7 @@ class FeaturePredictor(Predictor):
         return chosen
 
     def choices_by_cluster(self, cost_weight: float) -> np.ndarray | None:
-        """Position of the model for each cluster, where all prompts of one go to one model."""
+        """Choose a model for each cluster; None if the cluster of a prompt alone does not decide."""
         if not isinstance(self.phi, NearestCluster) or self.fallback is not None:
             return None
         error, costs = self.terms_at(np.arange(self.phi.n_outputs))
@@ -204,7 +204,7 @@ class FeaturePredictor(Predictor):
 
 
 class OwnPredictor(Predictor):
-    """Errors by a function of prompts and representations, for routers of one's own."""
+    """Errors from a function of prompts and representations, for routers of your own."""
 
     def __init__(
         self,
@@ -225,14 +225,14 @@ class OwnPredictor(Predictor):
                 "error for each prompt and model."
             )
         if not np.isfinite(error).all():
-            raise ValueError("`_estimate` returned errors that are NaN or infinite.")
+            raise ValueError("`_estimate` returned errors that are NaN or infinite; return finite errors.")
         return error
 
 
 class NetworkOutputs(NamedTuple):
-    """A trained network, the positions of its models, and their rows of the output layer.
+    """Trained network, with the positions of its models and their rows of the output layer.
 
-    `output` has shape (n_models, 1 + n_hidden); these are log odds unless `squared`.
+    `output` has shape (n_models, 1 + n_hidden). The outputs are log odds unless `squared` is True.
     """
 
     coefs: list[np.ndarray]
@@ -243,7 +243,7 @@ class NetworkOutputs(NamedTuple):
 
 
 class NetworkPredictor(Predictor):
-    """Errors that are outputs of networks."""
+    """Errors as outputs of networks."""
 
     def __init__(
         self, means: np.ndarray, networks: list[NetworkOutputs], prices: np.ndarray
@@ -262,7 +262,7 @@ class NetworkPredictor(Predictor):
 
 
 class NeighborPredictor(Predictor):
-    """Errors that are means over the nearest of the prompts that each model was run on."""
+    """Errors as means over the nearest of the prompts that each model was run on."""
 
     def __init__(
         self,
@@ -307,13 +307,13 @@ class NeighborPredictor(Predictor):
         candidates: np.ndarray,
         search: NearestNeighbors,
     ) -> np.ndarray:
-        """Mean over the neighbours of the `errors` of each model on them."""
+        """Average the `errors` of each model over the neighbours."""
         k = search.n_neighbors
         n_found = min(k + _TIES, search.n_samples_fit_)
-        # Several threads would settle equal distances differently from batch to batch.
+        # Several threads would order equal distances differently from batch to batch.
         with _thread_pools().limit(limits=1, user_api="openmp"):
             distance, neighbor = search.kneighbors(X, n_found)
-        # Distances that differ by rounding are equal, and equal ones go to the first prompts.
+        # Distances that differ only by rounding are ties, and ties go to the first prompts.
         distance = distance.astype(np.float32)
         order = np.lexsort((neighbor, distance))[:, :k]
         distance = np.take_along_axis(distance, order, axis=1).astype(np.float64)
@@ -326,7 +326,7 @@ class NeighborPredictor(Predictor):
             same = distance == 0
             with np.errstate(divide="ignore"):
                 weight = np.where(same.any(axis=1, keepdims=True), same, 1 / distance)
-        # Summed one neighbour after the other and divided last: equal evidence gives equal errors.
+        # Sum one neighbour at a time and divide last, so that equal evidence gives equal errors.
         total = np.zeros((len(errors), len(X)))
         for place in range(k):
             total += errors[:, neighbor[:, place]] * weight[:, place]
@@ -338,16 +338,16 @@ def exact_distances(
 ) -> np.ndarray:
     """Compute the distances of prompts to their neighbours from differences.
 
-    A search computes them from products, in which equal prompts may be apart by rounding.
+    A search computes distances from products, where rounding may separate equal prompts.
 
     Parameters
     ----------
     X : ndarray of shape (n_prompts, n_features)
     candidates : ndarray of shape (n_candidates, n_features)
     neighbor : ndarray of shape (n_prompts, n_neighbors)
-        Rows of the candidates.
+        Row of each neighbour in `candidates`.
     metric : str
-        One of scikit-learn's paired distances.
+        Name of one of scikit-learn's paired distances.
 
     Returns
     -------
@@ -355,7 +355,7 @@ def exact_distances(
     """
     distance = np.empty(neighbor.shape)
     for rows in row_blocks(len(X)):
-        # Sums depend on the layout: equal prompts must be laid out alike.
+        # Sums depend on the memory layout, so equal prompts need the same layout.
         block = np.ascontiguousarray(X[rows])
         for place in range(neighbor.shape[1]):
             near = np.ascontiguousarray(candidates[neighbor[rows, place]])
@@ -366,8 +366,8 @@ def exact_distances(
 def row_uniform(X: np.ndarray, seed: int) -> np.ndarray:
     """Hash each row to a number that is uniform on [0, 1).
 
-    Rows are compared in single precision, so that the same embedding in double precision gives
-    the same number.
+    Rows are hashed in single precision, so that the same embedding in double precision gives the
+    same number.
 
     Parameters
     ----------
@@ -383,12 +383,12 @@ def row_uniform(X: np.ndarray, seed: int) -> np.ndarray:
     # Adding zero turns a negative zero into a positive one.
     rows = np.ascontiguousarray(X, dtype="<f4") + np.float32(0)
     digests = b"".join(blake2b(row, digest_size=8, key=key).digest() for row in rows)
-    # 53 bits, what a double holds: all 64 could round up to 1.
+    # Keep 53 bits, as many as a double holds; all 64 could round up to 1.
     return (np.frombuffer(digests, dtype="<u8") >> 11) * 2.0**-53
 
 
 class OperatingPoint(NamedTuple):
-    """A share of the prompts, picked by a hash of the prompt, goes by the cost weight `beyond`."""
+    """Cost weight, and a second one, `beyond`, for a `share` of the prompts, picked by a hash."""
 
     cost_weight: float
     beyond: float = 0.0
@@ -406,5 +406,5 @@ class OperatingPoint(NamedTuple):
         return chosen
 
     def goes_beyond(self, X: np.ndarray) -> np.ndarray | None:
-        """Which prompts go by `beyond`; None if none ever do."""
+        """Mark the prompts that are routed at `beyond`; None if `share` is 0."""
         return row_uniform(X, self.seed) < self.share if self.share > 0 else None

@@ -1,8 +1,9 @@
-"""Numerics of pairwise preferences: what battles between models say of their errors.
+"""Numerics of pairwise preferences: errors of models from battles between them.
 
-The chance that a model wins over another at a prompt is that of Bradley and Terry, the logistic
-function of ``scale * (error of the other - its own error)``. Known models enter by their errors, so
-that those of new ones come out on the same scale. A tie is half a win and half a loss.
+Battles follow the model of Bradley and Terry: a model beats another on a prompt with a probability
+that is the logistic function of ``scale * (error of the other - its own error)``. The errors of
+known models are given, so the errors of new models are on the same scale. A tie counts as half a
+win and half a loss.
 """
 
 from typing import Any, NamedTuple
@@ -17,19 +18,19 @@ from sklearn_uniroute._numerics._posterior import Prior
 from sklearn_uniroute.utils._typing import Label
 from sklearn_uniroute.utils._validation import check_new_name, is_hashable, listing
 
-# Standard deviation of what the scale may be, far above what it is.
+# Prior standard deviation of the scale, far above actual scales.
 _WIDEST_SCALE = 100.0
-# The variance of what is penalised is that of the scale found, after so many rounds at most.
+# Maximum number of rounds until the penalty matches the scale that is found.
 _MOST_ROUNDS = 10
-# The dispersion is drawn to 1 as by so many battles.
+# Number of battles that shrink the dispersion towards 1.
 _WEAK_BATTLES = 10
 
 
 class Battles(NamedTuple):
-    """Prompts at which two models met.
+    """Battles between two models on prompts.
 
     `features` has shape (n_battles, n_features); `first` and `second` are positions of models;
-    `outcome` is 1 where the first won, 0 where the second did, and 1/2 for a tie.
+    `outcome` is 1 if the first model won, 0 if the second won, and 1/2 for a tie.
     """
 
     features: np.ndarray
@@ -39,7 +40,7 @@ class Battles(NamedTuple):
 
 
 def preference_scale(battles: Battles, representation: np.ndarray) -> tuple[float, float]:
-    """Fit how much the errors of known models decide their battles.
+    """Fit the scale on which the errors of known models decide their battles.
 
     Parameters
     ----------
@@ -51,8 +52,8 @@ def preference_scale(battles: Battles, representation: np.ndarray) -> tuple[floa
     scale : float
         Log odds of a win per unit of error.
     dispersion : float
-        Variance of the outcomes, relative to that of wins and losses by these odds. Ties make it
-        less than 1.
+        Variance of the outcomes, relative to the variance of wins and losses at these odds. Ties
+        make it less than 1.
     """
     edge = _edge(battles, representation)
     design = sparse.csr_array(edge[:, None])
@@ -70,37 +71,38 @@ def preference_evidence(
     scale: float,
     dispersion: float,
 ) -> tuple[list[np.ndarray], np.ndarray]:
-    """Sum up what battles tell of new models, given the errors of their opponents.
+    """Sum up the evidence of battles about new models, given the errors of their opponents.
 
-    The errors of all new models at once are those most likely by the battles and the prior, found
-    by logistic regression. The prior draws what few battles tell of a cluster towards the overall
-    level of the model. Around these errors, the battles are worth so many direct observations.
+    A logistic regression finds the most probable errors of all new models at once, given the
+    battles and the prior. In clusters with few battles, the prior pulls the errors towards the
+    overall level of the model. The evidence is the number of direct observations that the battles
+    are worth around these errors.
 
     Parameters
     ----------
     battles : Battles
     representation : ndarray of shape (n_models, n_features)
-        Of all models; what stands for the new ones is not looked at.
+        Representation of all models. The rows of new models are ignored.
     prior : Prior
-        Of the representation of a new model.
+        Prior of the representation of a new model.
     new : ndarray of shape (n_new,)
         Positions of the new models.
     scale, dispersion : float
-        First guesses, as :func:`preference_scale` returns them.
+        Results of :func:`preference_scale`. The scale is refined.
 
     Returns
     -------
     information : list of ndarray of shape (n_features, n_features)
     moments : ndarray of shape (n_new, n_features)
-        For each new model, as `condition` takes them.
+        Evidence about each new model, for `condition`.
     """
     features, first, second, outcome = battles
     representation = np.array(representation)
     representation[new] = prior.mean
     edge = _edge(battles, representation)
     root = cholesky(prior.covariance, lower=True)
-    # In units of the prior, deviations from its mean have a variance of 1; times the scale, of its
-    # square. A wide feature leaves the scale itself free.
+    # In units of the prior, deviations from its mean have a variance of 1. Times the scale, they
+    # have a variance of scale ** 2. The first feature is wide, so the scale itself is free.
     signs = [(second == model) * 1.0 - (first == model) for model in new]
     whitened = features @ root
     by_model = [sparse.csr_array(sign[:, None] * whitened) for sign in signs]
@@ -126,7 +128,7 @@ def preference_evidence(
 
 
 def _edge(battles: Battles, representation: np.ndarray) -> np.ndarray:
-    """By how much the first model of each battle errs less than the second."""
+    """Compute the error of the second model of each battle minus the error of the first."""
     difference = representation[battles.second] - representation[battles.first]
     edge: np.ndarray = np.einsum("nk,nk->n", battles.features, difference)
     return edge
@@ -145,13 +147,13 @@ def _logistic_coefficients(design: Any, outcome: np.ndarray, C: float) -> np.nda
 
 
 def check_preference_scale(n_battles: int, scale: float) -> None:
-    """Refuse battles that do not tell how far errors decide them."""
+    """Refuse battles that do not determine the scale."""
     if n_battles == 0 or scale <= 1e-6:
-        found = "there are none" if n_battles == 0 else "there they do not win more often"
+        found = "there are none" if n_battles == 0 else "in these they do not win more often"
         raise ValueError(
-            "battles between models that the router knows must show how much more often models of "
-            f"less error win; {found}. Add such battles (as few as a hundred will do), or run the "
-            "new models on validation prompts and use `add_model`."
+            "battles between known models set the scale, and models of lower error must win more "
+            f"often in them; {found}. Add such battles (a hundred can be enough), or run the new "
+            "models on validation prompts and use `add_model`."
         )
 
 
@@ -161,15 +163,15 @@ _OUTCOMES = {"model_a": 1.0, "model_b": 0.0, "tie": 0.5}
 def check_battles(
     model_a: Any, model_b: Any, winner: Any, n_prompts: int, models: np.ndarray
 ) -> tuple[list[Label], np.ndarray, np.ndarray, np.ndarray]:
-    """Check battles; returns names of new models, positions of both sides, and outcomes.
+    """Check battles, and return the names of new models, positions of both sides, and outcomes.
 
-    New models stand after the known ones, in the order in which the battles name them.
+    The positions of new models follow the known models, in the order of the battles.
     """
     sides = {"model_a": model_a, "model_b": model_b, "winner": winner}
     for argument, values in sides.items():
         if isinstance(values, str) or np.ndim(values) != 1 or len(values) != n_prompts:
             raise ValueError(
-                f"`{argument}` must name one for each of the {n_prompts} prompts; got shape "
+                f"`{argument}` must have one entry for each of the {n_prompts} prompts; got shape "
                 f"{np.shape(values)}."
             )
     known = {label: position for position, label in enumerate(models.tolist())}
@@ -182,13 +184,13 @@ def check_battles(
             new.append(label)
     if not new:
         raise ValueError(
-            f"all models of these battles are known: {listing(known)}; battles add new models, and "
-            "say nothing of those that are known by their errors."
+            f"all models of these battles are known: {listing(known)}; battles only add new "
+            "models. Include battles of a new model."
         )
     first, second = np.array([position[label] for label in met]).reshape(2, -1)
     if np.any(first == second):
         raise ValueError(
-            f"battle {np.flatnonzero(first == second)[0]} is of a model with itself; leave it out."
+            f"battle {np.flatnonzero(first == second)[0]} is between a model and itself; leave it out."
         )
     unknown = [label for label in winner if not (is_hashable(label) and label in _OUTCOMES)]
     if unknown:

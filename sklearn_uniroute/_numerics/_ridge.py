@@ -1,4 +1,4 @@
-"""Numerics of ridge regression of errors on features, from sums that add up over prompts."""
+"""Numerics of ridge regression of errors on features, from sums over prompts."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,16 +9,16 @@ from sklearn.utils import gen_batches
 
 from sklearn_uniroute._numerics._features import column_products
 
-# Rows of one block of features while sums are taken.
+# Rows per block of features in sums.
 _BLOCK_ROWS = 8192
 
 
 def gram_sums(
     X: np.ndarray, errors: np.ndarray, features: Callable[[np.ndarray], np.ndarray]
 ) -> tuple[list[np.ndarray], np.ndarray]:
-    """Sum up what errors on prompts tell of the coefficients of features.
+    """Sum up the evidence of errors on prompts about the coefficients of features.
 
-    Sums of different prompts add up.
+    The sums over different prompts add up.
 
     Parameters
     ----------
@@ -31,8 +31,8 @@ def gram_sums(
     Returns
     -------
     grams : list of ndarray of shape (n_features, n_features)
-        For each model, the sum of ``phi phi'`` over the prompts that it was run on; one and the
-        same array for models that were run on the same prompts.
+        For each model, the sum of ``phi phi'`` over the prompts that it was run on. Models that
+        were run on the same prompts share one array.
     moments : ndarray of shape (n_models, n_features)
         For each model, the sum of ``phi error``.
     """
@@ -62,7 +62,7 @@ def ridge_coefficients(
     ----------
     grams : list of ndarray of shape (n_features, n_features)
     moments : ndarray of shape (n_models, n_features)
-        As :func:`gram_sums` returns them.
+        Sums from :func:`gram_sums`.
     penalty : ndarray of shape (n_features, n_features)
 
     Returns
@@ -73,18 +73,18 @@ def ridge_coefficients(
     for gram in {id(one): one for one in grams}.values():
         members = [model for model, one in enumerate(grams) if one is gram]
         factor = cho_factor(gram + penalty)
-        # One by one: models that do the same have the same coefficients.
+        # Solve one by one, so that models with the same errors have the same coefficients.
         for model in members:
             coefficients[model] = cho_solve(factor, moments[model])
     return coefficients
 
 
 def low_rank_factors(coefficients: np.ndarray, metric: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Factor the coefficients of all models, the most telling features first.
+    """Factor the coefficients of all models, the most informative factors first.
 
-    With as many features as there are models, the factors lose nothing. With fewer, they lose
-    least of what the coefficients predict where the metric is ``sum phi phi' + penalty``: where
-    all models were run on all prompts, that is reduced-rank ridge regression.
+    With as many factors as models, the factors lose nothing. With fewer, and the metric
+    ``sum phi phi' + penalty``, they lose as little as possible of the predictions. If all models
+    were run on all prompts, this is reduced-rank ridge regression.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """The routing rule, argmin of error + cost_weight * cost, and its walk over all cost weights.
 
-Pure functions of arrays. All follow one tie rule: the lower cost wins, then the lower error,
-then the model that stands first.
+Pure functions of arrays. In all of them, ties go to the lower cost, then to the lower error, then
+to the first model.
 """
 
 from typing import NamedTuple
@@ -9,19 +9,19 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.utils import gen_batches
 
-# Cells of one (prompts, models) block of the walk: its few work arrays stay near 50 MB.
+# Cells per (prompts, models) block of the walk, so that its work arrays take about 50 MB.
 _WALK_CELLS = 2**20
-# Averages of the same cells, summed in another order, differ by about this share at most.
+# Relative rounding error: averages of the same cells in another order differ by less, roughly.
 ROUNDING = 1e-12
-# Relative distance that the cost weight of a budget keeps from where a choice changes.
+# Relative distance between the cost weight of a budget and a change of a choice.
 _CLEARANCE = 1e-6
 
 
 def choose(error: np.ndarray, costs: np.ndarray, cost_weight: float) -> np.ndarray:
-    """Pick for each row the column of least ``error + cost_weight * cost`` (eq. 8 of the paper).
+    """Pick the column of lowest ``error + cost_weight * cost`` in each row (eq. 8 of the paper).
 
-    Scores are computed in double precision whatever the dtype of `error`, since costs come in
-    any unit.
+    Scores are computed in double precision for any dtype of `error`, because costs come in any
+    unit.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def choose(error: np.ndarray, costs: np.ndarray, cost_weight: float) -> np.ndarr
     """
     if costs.ndim == 2:
         scores = error + cost_weight * costs.astype(np.float64)
-        # Among the least scores, the lower cost wins, then the lower error.
+        # Among the lowest scores, the lower cost wins, then the lower error.
         for tie_break in (costs, error):
             scores = np.where(scores == scores.min(axis=1, keepdims=True), tie_break, np.inf)
         least: np.ndarray = scores.argmin(axis=1)
@@ -45,10 +45,10 @@ def choose(error: np.ndarray, costs: np.ndarray, cost_weight: float) -> np.ndarr
     costs = costs[order]
     error = error[:, order]
     scores = error + cost_weight * costs.astype(np.float64)
-    # Columns stand by rising cost and argmin takes the first minimum: the lower cost wins.
+    # Columns are sorted by rising cost, and argmin takes the first minimum: the lower cost wins.
     chosen = scores.argmin(axis=1)
     if np.any(np.diff(costs) == 0):
-        # A huge cost term can round differences in error away between models of one cost.
+        # Beside a huge cost term, rounding can hide differences in error at the same cost.
         best = np.take_along_axis(scores, chosen[:, None], axis=1)
         tied = (scores == best) & (costs == costs[chosen][:, None])
         chosen = np.where(tied, error, np.inf).argmin(axis=1)
@@ -59,10 +59,10 @@ def choose(error: np.ndarray, costs: np.ndarray, cost_weight: float) -> np.ndarr
 def choose_by_product(
     features: np.ndarray, representation: np.ndarray, weighted: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pick the column of least ``features @ representation.T + weighted``, by one matrix product.
+    """Pick the column of lowest ``features @ representation.T + weighted``, by one matrix product.
 
-    The product is many times faster than sums of each entry on its own, but how it rounds depends
-    on the other rows and columns.
+    The product is many times faster than a separate sum for each entry, but its rounding depends on
+    the other rows and columns.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def choose_by_product(
     chosen : ndarray of shape (n_rows,), dtype intp
         Column positions.
     is_close : ndarray of shape (n_rows,), dtype bool
-        Where another column may be as good, but for rounding: to be decided otherwise.
+        Whether another column is as good up to rounding, so that an exact choice is needed.
     """
     scores = features @ representation.T
     scores += weighted
@@ -88,11 +88,11 @@ def choose_by_product(
 
 
 class HullWalk(NamedTuple):
-    """How the choice on each prompt moves as the cost weight falls from infinity to 0.
+    """Moves of the choice for each prompt as the cost weight falls from infinity to 0.
 
-    `start` holds the choice at infinity. Move j takes prompt `row[j]` from model `source[j]` to the
-    dearer `target[j]` as soon as the cost weight is below `cost_weight[j]`; moves stand by falling
-    cost weight, and those of one prompt in the order in which it makes them.
+    `start` holds the choices at infinity. Move j takes prompt `row[j]` from model `source[j]` to
+    the dearer model `target[j]` as soon as the cost weight is below `cost_weight[j]`. Moves are
+    sorted by falling cost weight; the moves of one prompt keep their order.
     """
 
     start: np.ndarray
@@ -103,11 +103,11 @@ class HullWalk(NamedTuple):
 
 
 def hull_walk(error: np.ndarray, costs: np.ndarray) -> HullWalk:
-    """Follow each prompt's choice over all cost weights.
+    """Follow the choice for each prompt over all cost weights.
 
-    For one prompt the choices are the vertices of the lower convex hull of its points
-    (cost, error), from the cheapest model to the one of least error, and
-    the slopes between them are the cost weights at which the choice moves.
+    The choices for a prompt are the vertices of the lower convex hull of its points (cost, error),
+    from the cheapest model to the model of lowest error. The slopes between them are the cost
+    weights at which the choice moves.
 
     Parameters
     ----------
@@ -131,9 +131,9 @@ def hull_walk(error: np.ndarray, costs: np.ndarray) -> HullWalk:
 def weight_within_budget(
     budget: float, error: np.ndarray, costs: np.ndarray, weights: np.ndarray
 ) -> float:
-    """Find the least cost weight at which the mean cost is within a budget.
+    """Find the lowest cost weight that keeps the mean cost within a budget.
 
-    It lies a millionth above the step of the mean cost that goes beyond the budget.
+    The result is one millionth above the step at which the mean cost exceeds the budget.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ def weight_within_budget(
     Raises
     ------
     ValueError
-        If the budget is below the least mean cost.
+        If the budget is below the lowest mean cost.
     """
     walk = hull_walk(error, costs)
     spent = _spent(walk, costs, weights, error.shape)
@@ -160,8 +160,8 @@ def weight_within_budget(
     unaffordable = np.flatnonzero(spent[1:] > limit)
     if not len(unaffordable):
         return 0.0
-    # There the score of the move not to be made ties, and rounding may make it: stay clear of
-    # it, and of others that differ from it by no more than rounding does.
+    # At this cost weight, the first move beyond the budget is a tie, which rounding may decide. Stay
+    # clear of it, and of other moves that differ from it only by rounding.
     cost_weight = walk.cost_weight[unaffordable[0]]
     step = max(_CLEARANCE * cost_weight, np.spacing(cost_weight))
     cost_weight += step
@@ -173,7 +173,7 @@ def weight_within_budget(
 
 
 def walk_points(walk: HullWalk) -> tuple[np.ndarray, np.ndarray]:
-    """Find where a walk stands between moves that happen at different cost weights.
+    """Find the points of a walk between moves at different cost weights.
 
     Parameters
     ----------
@@ -182,16 +182,16 @@ def walk_points(walk: HullWalk) -> tuple[np.ndarray, np.ndarray]:
     Returns
     -------
     points : ndarray of shape (n_points,), dtype intp
-        Numbers of moves made.
+        Number of moves made before each point.
     cost_weight : ndarray of shape (n_points,)
-        A cost weight at which just these are made.
+        Cost weight at which exactly these moves are made.
     """
-    # Moves at one cost weight, but for rounding, happen together: a point is what the last of them
-    # leads to.
+    # Moves at the same cost weight, up to rounding, happen together: a point follows the last of
+    # them.
     fall = -np.diff(walk.cost_weight)
     last = np.append(np.flatnonzero(fall > ROUNDING * walk.cost_weight[:-1]), len(walk.row) - 1)
     last = last[: len(walk.row)]
-    # In the middle between the moves before and after a point, no rounding can undo or make one.
+    # Halfway between the moves before and after a point, rounding cannot undo or make a move.
     moves = walk.cost_weight[last]
     cost_weight = np.append((moves + np.concatenate([3 * moves[:1], moves[:-1]])) / 2, 0.0)
     return np.concatenate([[0], last + 1]), cost_weight
@@ -200,7 +200,7 @@ def walk_points(walk: HullWalk) -> tuple[np.ndarray, np.ndarray]:
 def mix_for_budget(
     budget: float, error: np.ndarray, costs: np.ndarray, weights: np.ndarray
 ) -> tuple[float, float, float]:
-    """Find how to spend a budget in full, by choosing now by one cost weight and now by another.
+    """Find two cost weights, and their shares of the prompts, that spend a budget in full.
 
     Parameters
     ----------
@@ -212,12 +212,13 @@ def mix_for_budget(
     within, beyond : float
         Cost weights with a mean cost within and beyond the budget.
     share : float
-        Share of the prompts to choose for by the latter; 0 where all can be paid for.
+        Share of the prompts to route at `beyond`; 0 if the budget pays for the model of lowest
+        error on every prompt.
 
     Raises
     ------
     ValueError
-        If the budget is below the least mean cost.
+        If the budget is below the lowest mean cost.
     """
     walk = hull_walk(error, costs)
     points, cost_weight = walk_points(walk)
@@ -233,7 +234,7 @@ def mix_for_budget(
 def _spent(
     walk: HullWalk, costs: np.ndarray, weights: np.ndarray, shape: tuple[int, ...]
 ) -> np.ndarray:
-    """Mean cost after each number of moves."""
+    """Compute the mean cost after each number of moves."""
     costs = np.broadcast_to(costs, shape)
     rise = costs[walk.row, walk.target] - costs[walk.row, walk.source]
     spent: np.ndarray = weights @ costs.min(axis=1) + np.append(
@@ -245,20 +246,21 @@ def _spent(
 def leave_one_choice(
     error: np.ndarray, costs: np.ndarray, rows: np.ndarray, model: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Set errors and costs of some prompts such that one model is their choice at all cost weights.
+    """Set errors and costs of some prompts so that one model is chosen at all cost weights.
 
     Parameters
     ----------
     error : ndarray of shape (n_prompts, n_models)
     costs : ndarray of shape (n_models,) or (n_prompts, n_models)
     rows : ndarray of shape (n_prompts,), dtype bool
-        The prompts.
+        Whether to change each prompt.
     model : int
+        Position of the model.
 
     Returns
     -------
     error, costs : ndarray of shape (n_prompts, n_models)
-        On these prompts all models cost what the one does, and it alone makes no error.
+        On these prompts, all models have the cost of `model`, and `model` alone has an error of 0.
     """
     error = error.copy()
     error[rows] = np.arange(error.shape[1]) != model
@@ -270,29 +272,30 @@ def leave_one_choice(
 def _walk_block(
     error: np.ndarray, costs: np.ndarray, first_row: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Monotone-chain hulls of all prompts of a block at once, one model after the other."""
+    """Build the hulls of all prompts of a block at once, model by model (monotone chain)."""
     n_prompts, n_models = error.shape
-    # By rising cost: one order for all prompts where they share costs, else one for each.
+    # Sort by rising cost: one order for all prompts if they share costs, else one per prompt.
     order = np.argsort(costs.T, axis=0, kind="stable")
     costs = np.take_along_axis(costs.T, order, axis=0).astype(np.float64)
     if order.ndim == 1:
         by_model = np.ascontiguousarray(error.T[order], dtype=np.float64)
     else:
         by_model = np.take_along_axis(error.T, order, axis=0).astype(np.float64)
-    # A stack of hull vertices per prompt. slopes[s] is the cost weight at which vertex s takes
-    # over from vertex s - 1; the first is taken at infinity.
+    # A stack of hull vertices per prompt. slopes[s] is the cost weight at which vertex s replaces
+    # vertex s - 1; it is infinite for the first vertex.
     vertices = np.zeros((n_models, n_prompts), dtype=np.intp)
     slopes = np.full((n_models, n_prompts), np.inf)
     top = np.zeros(n_prompts, dtype=np.intp)
     top_error = by_model[0].copy()
     for model in range(1, n_models):
-        # The topmost vertex has the least error so far: all others are dominated.
+        # The top vertex has the lowest error so far; a model without a lower error is dominated.
         rows = np.flatnonzero(by_model[model] < top_error)
         new_error = by_model[model, rows]
         position = top[rows]
         slope = _slopes(vertices, position, rows, by_model, costs, model, new_error)
-        # A vertex not strictly below the line from its predecessor to the new model goes. One of
-        # the new model's own cost has an infinite slope, so that even the first one is replaced.
+        # Remove a vertex that is not strictly below the line from its predecessor to the new model.
+        # If it has the same cost as the new model, the slope is infinite, and even the first vertex
+        # is removed.
         hidden = np.flatnonzero(slope >= slopes[position, rows])
         while len(hidden):
             position[hidden] -= 1
@@ -325,7 +328,7 @@ def _slopes(
     model: int,
     new_error: np.ndarray,
 ) -> np.ndarray:
-    """Cost weights at which `model` scores the same as the vertices at `position`."""
+    """Compute the cost weights at which `model` scores the same as the vertices at `position`."""
     vertex = vertices[position, rows]
     with np.errstate(divide="ignore", over="ignore"):
         rise = _at(costs, model, rows) - _at(costs, vertex, rows)
@@ -334,7 +337,7 @@ def _slopes(
 
 
 def _at(values: np.ndarray, model: int | np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Entries of models, which prompts share or have each of their own."""
+    """Take the entries of models, which are the same for all prompts or differ by prompt."""
     entries: np.ndarray = values[model] if values.ndim == 1 else values[model, rows]
     return entries
 

@@ -19,11 +19,11 @@ def select_validation_prompts(
     shares: ArrayLike | None = None,
     random_state: RandomState = None,
 ) -> np.ndarray:
-    """Choose prompts that tell most of a model's per-cluster errors.
+    """Choose the prompts that are most informative about the per-cluster errors of a model.
 
-    One after the other, the prompt is taken that cuts the posterior variance of the errors most,
-    weighted by the clusters' shares of the traffic. Prompts of one cluster are worth the same, and
-    are taken in random order. The effort is of order ``n_prompts * n_clusters ** 2``, whatever the
+    Prompts are chosen greedily: each one reduces the posterior variance of the errors most, weighted
+    by the share of each cluster in the traffic. Prompts of one cluster are equally informative and
+    are taken in random order. The complexity is of order ``n_prompts * n_clusters ** 2`` for any
     number of candidates.
 
     Parameters
@@ -31,31 +31,31 @@ def select_validation_prompts(
     clusters : array-like of shape (n_candidates,)
         Cluster of each candidate, from 0.
     covariance : array-like of shape (n_clusters, n_clusters)
-        Covariance of the per-cluster errors as far as they are known, such as the
+        Covariance of the per-cluster errors, given what is known of the model so far, such as the
         `prior_covariance_` of a router.
     noise : array-like of shape (n_clusters,)
         Variance of a single error in each cluster, such as the `noise_` of a router.
     n_prompts : int
-        How many to choose.
+        Number of prompts to choose.
     shares : array-like of shape (n_clusters,), default=None
-        Share of each cluster in the traffic; by default that in the candidates.
+        Share of each cluster in the traffic. By default, its share of the candidates.
     random_state : int, RandomState instance or None, default=None
-        Seeds the order within clusters.
+        Seed for the order within clusters.
 
     Returns
     -------
     indices : ndarray of shape (n_prompts,)
-        Positions of the chosen candidates, the most telling first.
+        Positions of the chosen candidates, the most informative first.
 
     Raises
     ------
     ValueError
-        If shapes disagree, a cluster is out of range, or there are fewer candidates than
+        If shapes disagree, if a cluster is out of range, or if there are fewer candidates than
         `n_prompts`.
 
     Examples
     --------
-    The errors in the first two clusters go together, so that one prompt tells of both.
+    The errors in the first two clusters are perfectly correlated, so one prompt informs about both.
 
     >>> from sklearn_uniroute import select_validation_prompts
     >>> covariance = [[0.04, 0.04, 0.0], [0.04, 0.04, 0.0], [0.0, 0.0, 0.04]]
@@ -83,7 +83,7 @@ def select_validation_prompts(
 def check_selection(
     clusters: Any, covariance: Any, noise: Any, shares: Any
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Check what prompts are selected by."""
+    """Check the arguments of :func:`select_validation_prompts`."""
     noise = check_array(noise, ensure_2d=False, dtype=np.float64, input_name="noise")
     covariance = check_array(covariance, dtype=np.float64, input_name="covariance")
     n_clusters = len(noise)
@@ -96,7 +96,7 @@ def check_selection(
         )
     clusters = check_array(clusters, ensure_2d=False, dtype=None, input_name="clusters")
     if clusters.ndim != 1 or clusters.dtype.kind not in "iu" or clusters.min() < 0:
-        raise ValueError("`clusters` must be the number of a cluster, from 0, for each candidate.")
+        raise ValueError("`clusters` must hold one cluster number, from 0, for each candidate.")
     if clusters.max() >= n_clusters:
         raise ValueError(
             f"`clusters` names cluster {clusters.max()}, but `noise` has {n_clusters} clusters."
@@ -118,24 +118,24 @@ def greedy_order(
     available: np.ndarray,
     n_prompts: int,
 ) -> np.ndarray:
-    """Order clusters by what a further prompt of each tells of a model.
+    """Choose the clusters from which to take the most informative prompts about a model.
 
-    One after the other, the prompt is taken that cuts the variance of the per-cluster errors most,
-    weighted by the clusters' shares of the traffic.
+    Each prompt is chosen to reduce the variance of the per-cluster errors most, weighted by the
+    share of each cluster in the traffic.
 
     Parameters
     ----------
     covariance : ndarray of shape (n_clusters, n_clusters)
-        What is known of the model so far.
+        Covariance of the per-cluster errors, given what is known of the model so far.
     noise, shares : ndarray of shape (n_clusters,)
     available : ndarray of shape (n_clusters,)
-        Numbers of prompts to choose from.
+        Number of prompts to choose from in each cluster.
     n_prompts : int
 
     Returns
     -------
     order : ndarray of shape (n_prompts,), dtype intp
-        Clusters, in the order in which to take a prompt from them.
+        Cluster of each prompt, in the order in which to take them.
     """
     covariance = covariance.copy()
     available = available.copy()

@@ -111,7 +111,8 @@ def fetch_embedllm(
     twice = texts.index[texts.index.duplicated()]
     if len(twice):
         raise ValueError(
-            f"prompt_id {twice[0][0]!r} of category {twice[0][1]!r} has several texts; expected one."
+            f"prompt_id {twice[0][0]!r} of category {twice[0][1]!r} has several texts; expected "
+            "one."
         )
     quality = pandas.concat(tables).groupby([*_KEY, "model_name"], sort=False)["label"].mean()
     quality = quality.unstack("model_name").reindex(texts.index).sort_index(axis=1)

@@ -216,8 +216,8 @@ def _from_wide(table: Any) -> dict[str, Any]:
         y = np.column_stack([numbers(table, name) for name in models])
     except ValueError as error:
         raise ValueError(
-            f"{error}. In a wide table, all columns except {listing(_RESERVED)} and x0, x1, ... are "
-            f"models; a long table needs columns {listing(_LONG)}; a CSV file needs commas as "
+            f"{error}. In a wide table, all columns except {listing(_RESERVED)} and x0, x1, ... "
+            f"are models; a long table needs columns {listing(_LONG)}; a CSV file needs commas as "
             "separators"
         ) from error
     data = {"models": np.array(models), "y": y}

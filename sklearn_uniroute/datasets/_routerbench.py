@@ -65,9 +65,9 @@ def fetch_routerbench(
 ) -> Any:
     """Fetch the RouterBench data set: quality and cost of 11 models on about 36,000 prompts.
 
-    The file is a pickled table of 100 MB (171 MB with five shots). It is downloaded from the Hugging
-    Face hub once and read from disk afterwards. No code in the pickle is run: if the file holds
-    more than a table of numbers and texts, an error is raised.
+    The file is a pickled table of 100 MB (171 MB with five shots). It is downloaded from the
+    Hugging Face hub once and read from disk afterwards. No code in the pickle is run: a file that
+    holds more than a table of numbers and texts raises an error.
 
     Parameters
     ----------

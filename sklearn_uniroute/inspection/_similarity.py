@@ -70,10 +70,9 @@ def model_similarity(
         widths = (middle, distances.max(initial=0.0), 1.0)
         bandwidth = next(width for width in widths if width > _ROUNDING)
     check_positive(bandwidth, "bandwidth")
-    similarity: np.ndarray = squareform(np.exp(-((distances / bandwidth) ** 2) / 2)) + np.eye(
+    return (squareform(np.exp(-((distances / bandwidth) ** 2) / 2)) + np.eye(
         len(index)
-    )
-    return similarity
+    ))
 
 
 class ModelSimilarityDisplay:

@@ -42,8 +42,8 @@ def make_deferral_scorer(
     Parameters
     ----------
     metric : callable
-        Metric, called as ``metric(y_true, error_pred, costs, routing_costs=..., sample_weight=...)``,
-        such as the scores in :mod:`sklearn_uniroute.metrics`.
+        Metric, such as a score of :mod:`sklearn_uniroute.metrics`. Called as
+        ``metric(y_true, error_pred, costs, routing_costs=..., sample_weight=...)``.
     pool : sequence of model names, default=None
         Models to choose among. By default, all models of the router.
     greater_is_better : bool, default=True

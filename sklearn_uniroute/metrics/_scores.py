@@ -158,7 +158,7 @@ def curve_score(
     routing_costs: np.ndarray | None = None,
     sample_weight: ArrayLike | None = None,
 ) -> float:
-    """Compute the area under the deferral curve, or the quality at cost weight 0 if there is none."""
+    """Compute the area under the deferral curve, or the quality at cost weight 0 without one."""
     if costs is None or not has_range(
         model_means(costs, check_sample_weight(sample_weight, len(y)))
     ):
@@ -474,8 +474,8 @@ def cost_saving_score(
     """Compute the share of the best model's cost that is saved at a given share of its quality.
 
     The best model is the single model of highest mean quality, or the cheapest of several. Projects
-    report the saving at 90 or 95 % of its quality, among others. With ``quality_share=1``, it is one
-    minus the :func:`quality_neutral_cost`.
+    report the saving at 90 or 95 % of its quality, among others. With ``quality_share=1``, the
+    saving is one minus the :func:`quality_neutral_cost`.
 
     Parameters
     ----------

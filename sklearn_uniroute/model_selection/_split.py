@@ -40,14 +40,15 @@ class PoolFold(NamedTuple):
         Number of draws of models that were discarded because all unseen models had the same cost.
     """
 
-    __module__ = "sklearn_uniroute.model_selection"
-
     training: np.ndarray
     test: np.ndarray
     training_models: np.ndarray
     unseen_models: np.ndarray
-    validation: np.ndarray | None = None
+    validation: Any = None
     n_redrawn: int = 0
+
+
+PoolFold.__module__ = "sklearn_uniroute.model_selection"
 
 
 class DynamicPoolSplit:
@@ -167,9 +168,10 @@ class DynamicPoolSplit:
 
 def split_seeds(random_state: RandomState, n_splits: int) -> np.ndarray:
     """Draw a seed for each split, so that no split depends on those before it."""
-    if random_state is None or isinstance(random_state, np.random.RandomState):
-        random_state = check_random_state(random_state).randint(2**31)
-    return np.random.SeedSequence(random_state).generate_state(n_splits)
+    seed: Any = random_state
+    if seed is None or isinstance(seed, np.random.RandomState):
+        seed = check_random_state(seed).randint(2**31)
+    return np.random.SeedSequence(seed).generate_state(n_splits)
 
 
 def draw_split(
@@ -193,7 +195,7 @@ def draw_split(
 
 def draw_models(
     rng: np.random.RandomState, model_costs: np.ndarray, n_training_models: int
-) -> tuple[np.ndarray, np.ndarray, int]:
+) -> tuple[Any, Any, int]:
     """Draw training and unseen models, until the unseen ones differ in cost.
 
     Returns positions of both, in order, and the number of discarded draws.

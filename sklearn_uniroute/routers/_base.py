@@ -753,7 +753,7 @@ class BaseRouter(BaseEstimator):
         has_costs = self.costs_ is not None
         cost = check_cost(cost, name, has_costs=has_costs, val_errors=val_errors)
         rows = self._model_rows(val_errors, X_val, position=None)
-        known = self.models_.tolist()
+        known: Any = self.models_.tolist()
         position = known.index(name) if name in known else len(known)
         put_rows(self, {**rows, **self._cost_rows(cost, X_val), "models_": name}, position)
         return self
@@ -993,7 +993,7 @@ class BaseRouter(BaseEstimator):
             cost = model_means(cost[:, None], weights)[0]
         return {} if cost is None else {"costs_": cost}
 
-    def _repriced_rows(self, cost: float | None, position: int) -> dict[str, Any]:
+    def _repriced_rows(self, cost: Any, position: int) -> dict[str, Any]:
         """Rows for the model at `position` once its mean cost is `cost`."""
         return {"costs_": cost}
 

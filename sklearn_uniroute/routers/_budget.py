@@ -55,8 +55,7 @@ def terms_to_keep(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Errors and costs that decide the choices on some prompts, and the weights of the prompts."""
     if X is None:
-        terms: tuple[np.ndarray, np.ndarray, np.ndarray] = router._calibration(index)
-        return terms
+        return router._calibration(index)
     return *router._predictor(index).terms(X), np.full(len(X), 1 / len(X))
 
 

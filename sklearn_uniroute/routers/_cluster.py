@@ -45,7 +45,8 @@ class ClusterRouter(BaseRouter):
     _calibration_prompts: dict[str, Any]
     _selection_seed = 0
     _fallback: Label | None = None
-    fallback_distance_: float | None = None
+    costs_: Any
+    fallback_distance_: Any = None
 
     def _fit_clusters(self, X: np.ndarray, rng: np.random.RandomState) -> None:
         raise NotImplementedError

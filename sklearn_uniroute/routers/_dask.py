@@ -1,4 +1,4 @@
-"""Prompts that lie in blocks, as dask arrays, in memory or on the workers of a cluster."""
+"""Prompts in blocks: dask arrays, in memory or on the workers of a cluster."""
 
 from collections.abc import Callable, Sequence
 from copy import copy
@@ -24,9 +24,9 @@ from sklearn_uniroute.utils._validation import (
     select_columns,
 )
 
-# Prompts that are gathered for what is no sum.
+# Number of prompts in the sample that fits everything except sums.
 _SAMPLE = 10_000
-# Blocks whose sums are added in one step.
+# Number of blocks whose sums are added in one step.
 _FAN_IN = 8
 
 
@@ -37,11 +37,12 @@ def map_rows(
     dtype: Any,
     n_columns: int | None = None,
 ) -> Any:
-    """Apply a function to rows, block by block, as a dask array to be computed."""
+    """Apply a function to rows, block by block, and return a lazy dask array."""
     X = _as_blocks(X)
     if X.shape[1] != n_features:
         raise ValueError(
-            f"`X` has {X.shape[1]} features, but the router was fitted on {n_features}."
+            f"`X` has {X.shape[1]} features, but the router was fitted on {n_features}; pass "
+            "embeddings of the same kind as in `fit`."
         )
     function = partial(_of_rows, function, dtype, n_columns)
     if n_columns is None:
@@ -50,9 +51,9 @@ def map_rows(
 
 
 def predict_error_blocks(router: Any, X: Any, pool: list[Label], return_std: bool) -> Any:
-    """Predict errors, and their standard errors if asked for, as dask arrays."""
+    """Predict errors, and optionally standard errors, as dask arrays."""
     dtype = np.float32 if X.dtype == np.float32 else np.float64
-    # Changes of the router make new arrays, so that the copy stays what the router is now.
+    # Changes of the router replace its arrays, so a shallow copy does not change with it.
     blocks = [
         map_rows(
             partial(_predicted_part, copy(router), pool, return_std, part),
@@ -69,7 +70,7 @@ def predict_error_blocks(router: Any, X: Any, pool: list[Label], return_std: boo
 def _predicted_part(
     router: Any, pool: list[Label], return_std: bool, part: int, X: np.ndarray
 ) -> np.ndarray:
-    """Errors or their standard errors, of one block."""
+    """Predict the errors or the standard errors of one block."""
     predicted = router.predict_error(X, pool, return_std=return_std)
     block: np.ndarray = predicted[part] if return_std else predicted
     return block
@@ -84,10 +85,10 @@ def _of_rows(
 
 
 def fit_blocks(router: Any, X: Any, y: Any, costs: Any, X_val: ArrayLike | None) -> None:
-    """Fit a router on a sample, then set its sums to those of all blocks."""
+    """Fit a router on a sample, then replace its sums by the sums over all blocks."""
     array, dask = import_optional("dask.array", "dask"), import_optional("dask", "dask")
     if not is_dask(X):
-        raise TypeError("`y` is a dask array and `X` is none; pass both in blocks, or neither.")
+        raise TypeError("`y` is a dask array, but `X` is not; pass both in blocks, or neither.")
     X = _as_blocks(X)
     _check_lengths_known(X, "X")
     names = model_labels(y)
@@ -130,7 +131,7 @@ def fit_blocks(router: Any, X: Any, y: Any, costs: Any, X_val: ArrayLike | None)
 
 
 def _as_blocks(X: Any) -> Any:
-    """Bring a dask array or DataFrame of prompts into blocks of rows."""
+    """Convert a dask array or DataFrame of prompts to blocks of rows."""
     if hasattr(X, "to_dask_array"):
         X = X.to_dask_array(lengths=True)
     if X.ndim != 2:
@@ -146,7 +147,7 @@ def _check_lengths_known(values: Any, name: str) -> None:
 
 
 def _in_blocks(array: Any, values: Any, X: Any, name: str) -> Any:
-    """Bring a table into the blocks of the prompts."""
+    """Cut a table into the same blocks as the prompts."""
     if hasattr(values, "to_dask_array"):
         values = values.to_dask_array(lengths=True)
     if not is_dask(values):
@@ -162,12 +163,12 @@ def _in_blocks(array: Any, values: Any, X: Any, name: str) -> Any:
 
 
 def _check_sample(y: np.ndarray, labels: np.ndarray) -> None:
-    """Refuse models of which the sample tells nothing."""
+    """Refuse models that were not run on any prompt of the sample."""
     unseen = labels[np.isnan(y).all(axis=0)]
     if len(unseen):
         raise ValueError(
-            f"of {len(y)} prompts drawn from `y` none has labels of model(s) {listing(unseen)}; "
-            "leave these out, and add them by add_model."
+            f"of {len(y)} prompts drawn from `y` none has a quality for model(s) {listing(unseen)}; "
+            "leave these models out, and add them with add_model."
         )
 
 

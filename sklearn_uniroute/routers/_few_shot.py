@@ -174,7 +174,8 @@ class FewShotRouter(
     # Sums over prompts, to which those of further prompts can be added.
 
     def _get_sums(self) -> ClusterSums:
-        return ClusterSums(self.cluster_sizes_, **self._evidence, **self._cost_sums)
+        sums: dict[str, Any] = {**self._evidence, **self._cost_sums}
+        return ClusterSums(self.cluster_sizes_, **sums)
 
     def _set_sums(self, sums: ClusterSums) -> None:
         self.cluster_sizes_ = sums.sizes
@@ -234,8 +235,7 @@ class FewShotRouter(
     def _predict_std(self, X: np.ndarray, index: np.ndarray) -> np.ndarray:
         features = self._features(X)
         if features.ndim == 1:
-            std: np.ndarray = self.representation_std_[index].T[features]
-            return std
+            return self.representation_std_[index].T[features]
         variance = np.empty((len(X), len(index)))
         for column, model in enumerate(index):
             covariance = self._posterior_covariance(model)

@@ -85,6 +85,8 @@ class KNeighborsRouter(BaseRouter):
 
     __module__ = "sklearn_uniroute"
 
+    representation_: np.ndarray
+
     def __init__(
         self,
         n_neighbors: int = 10,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from copy import deepcopy
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -49,7 +49,7 @@ class PartialFitMixin:
         costs: Costs | None = None,
         *,
         X_val: ArrayLike | None = None,
-    ) -> Self:
+    ) -> Any:
         """Fit on one chunk of the prompts, such as part of a file that is too large for memory.
 
         In an optional first pass, chunks without `y` fit the clusters: ``MiniBatchKMeans``, or the
@@ -167,7 +167,7 @@ class PartialFitMixin:
 
     def _fit_blocks(
         self: Any, X: Any, y: Any, costs: Costs | None, X_val: ArrayLike | None
-    ) -> Self:
+    ) -> Any:
         with unchanged_on_error(self):
             fit_blocks(self, X, y, costs, X_val)
         return self

@@ -76,8 +76,7 @@ def pool_html(router: Any) -> str:
         frame = router.pool_frame()
     except ImportError:
         return ""
-    html: str = frame.to_html(max_rows=_SHOWN, float_format="{:.4g}".format)
-    return html
+    return frame.to_html(max_rows=_SHOWN, float_format="{:.4g}".format)
 
 
 def check_evidence(

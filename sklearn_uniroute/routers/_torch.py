@@ -1,4 +1,4 @@
-"""Training of networks, the only module that needs torch and skorch."""
+"""Training of networks. This is the only module that needs torch and skorch."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,16 +17,16 @@ from torch.utils.data import BatchSampler, DataLoader, RandomSampler, Sequential
 
 from sklearn_uniroute._numerics._features import row_blocks
 
-# Torch's random state and the numbers of threads belong to the process: one training at a time.
+# The random state of torch and the number of threads are global, so only one network trains at once.
 _TRAINING = Lock()
-# Prompts in a batch for the statistics of batch normalisation.
+# Batch size for the statistics of batch normalisation.
 _LARGE_BATCH = 4096
-# Predicted errors stay this far from 0 and 1 under the logarithm.
+# Predicted errors are clipped this far from 0 and 1 before logarithms are taken.
 _MARGIN = 1e-6
 
 
 class ClusterMap(nn.Module):
-    """Responsibilities of clusters: eq. 21 of the paper."""
+    """Responsibilities of clusters (eq. 21 of the paper)."""
 
     def __init__(self, n_features: int, hidden_layer_sizes: Sequence[int], n_clusters: int) -> None:
         super().__init__()
@@ -42,9 +42,9 @@ class ClusterMap(nn.Module):
 
 
 class RepresentationLoss(nn.Module):
-    """Loss of the errors that responsibilities predict through fixed representations.
+    """Loss of the errors predicted by responsibilities and fixed representations.
 
-    Averaged over the models that were run on each prompt; NaN marks those that were not.
+    The loss is averaged over the errors that are not NaN. NaN means that the model was not run.
     """
 
     representation: torch.Tensor
@@ -60,7 +60,7 @@ class RepresentationLoss(nn.Module):
 
 
 class OutputPerModel(nn.Module):
-    """A network of ReLU layers with one output per model."""
+    """Network of ReLU layers with one output per model."""
 
     def __init__(self, n_features: int, hidden_layer_sizes: Sequence[int], n_models: int) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ class OutputPerModel(nn.Module):
 
 
 class OutputLoss(nn.Module):
-    """Squared error of the outputs, or log loss of the errors of which they are the log odds."""
+    """Squared error of the outputs, or log loss if the outputs are log odds."""
 
     def __init__(self, squared: bool) -> None:
         super().__init__()
@@ -111,7 +111,7 @@ def _logistic_loss(log_odds: torch.Tensor, errors: torch.Tensor) -> torch.Tensor
 
 
 class BatchLoader(DataLoader[Any]):
-    """Take whole batches from the arrays, instead of rows to be put together one by one.
+    """Loader that takes whole batches from the arrays instead of row by row.
 
     With `spare_last`, a last batch of a single row is left out.
     """
@@ -131,7 +131,7 @@ class BatchLoader(DataLoader[Any]):
 
 
 def find_device(name: str | torch.device) -> str:
-    """Name the device to train on: the GPU for "auto", if there is one."""
+    """Find the device to train on; "auto" takes the GPU if there is one."""
     name = str(name)
     has_cuda = torch.cuda.is_available()
     if name == "auto":
@@ -145,7 +145,7 @@ def find_device(name: str | torch.device) -> str:
         ) from error
     if device.type == "cuda" and not has_cuda:
         raise ValueError(
-            f"`device`={name!r}, but torch finds no CUDA device here; take 'cpu' or 'auto'."
+            f"`device`={name!r}, but torch finds no CUDA device here; use 'cpu' or 'auto'."
         )
     return name
 
@@ -165,7 +165,7 @@ def train_map(
 ) -> tuple[list[np.ndarray], list[np.ndarray], dict[str, np.ndarray], list[float]]:
     """Train a map from embeddings to responsibilities.
 
-    Torch's random state and the numbers of threads are left as they were.
+    The random state of torch and the number of threads are restored afterwards.
 
     Parameters
     ----------
@@ -174,21 +174,21 @@ def train_map(
         NaN where a model was not run.
     representation : ndarray of shape (n_models, n_clusters), dtype float32
     means, scales : ndarray of shape (n_features,)
-        What brings the features to mean 0 and variance 1, so that batch normalisation has nothing
-        to learn of their scale.
+        Means and scales that standardise the features, so that batch normalisation does not have to
+        learn their scale.
     squared : bool
         Whether to minimise the squared error instead of the log loss.
     net_params : mapping of str to object
-        Parameters of the skorch network, with a `device`.
+        Parameters of the skorch network, including `device`.
     state : dict of str to ndarray, default=None
         Weights to start from.
 
     Returns
     -------
     coefs, intercepts : list of ndarray
-        Layers for prediction, see `softmax_map`.
+        Weights and offsets of the layers, for `softmax_map`.
     state : dict of str to ndarray
-        Weights as trained.
+        Trained weights.
     losses : list of float
         Training loss of each epoch.
     """
@@ -202,7 +202,7 @@ def train_map(
             module__n_clusters=representation.shape[1],
             criterion__representation=representation,
             criterion__squared=squared,
-            # Batch normalisation cannot train on one prompt.
+            # Batch normalisation cannot train on a batch of one prompt.
             iterator_train__spare_last=True,
             **_net_settings(net_params),
         ).initialize()
@@ -232,9 +232,9 @@ def train_outputs(
     seed: int,
     net_params: Mapping[str, Any],
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Train a network with one output per model, and keep the best of its epochs.
+    """Train a network with one output per model, and keep the weights of the best epoch.
 
-    Torch's random state and the numbers of threads are left as they were.
+    The random state of torch and the number of threads are restored afterwards.
 
     Parameters
     ----------
@@ -242,22 +242,22 @@ def train_outputs(
     errors : ndarray of shape (n_prompts, n_models), dtype float32
         NaN where a model was not run.
     held_out : ndarray of shape (n_held_out, n_features)
-        Prompts to judge an epoch by.
+        Held-out prompts, on which each epoch is judged.
     judge : callable or None
-        Takes outputs of shape (n_held_out, n_models) and returns what the best epoch has most of;
-        None keeps the last epoch.
+        Function that scores outputs of shape (n_held_out, n_models); the epoch of the highest score
+        is kept. None keeps the last epoch.
     means, scales : ndarray of shape (n_features,)
-        What brings the features to mean 0 and variance 1.
+        Means and scales that standardise the features.
     squared : bool
-        Whether to minimise the squared error of the outputs instead of their log loss, for which
-        they are log odds.
+        Whether to minimise the squared error of the outputs. If False, the outputs are log odds and
+        the log loss is minimised.
     net_params : mapping of str to object
-        Parameters of the skorch network, with a `device`.
+        Parameters of the skorch network, including `device`.
 
     Returns
     -------
     coefs, intercepts : list of ndarray
-        Layers for prediction, see `hidden_features`.
+        Weights and offsets of the layers, for `hidden_features`.
     """
     with _training(seed, net_params["device"]):
         best = KeepBest(_standardised(held_out, means, scales), judge)
@@ -280,7 +280,7 @@ def train_outputs(
 
 
 class KeepBest(Callback):
-    """Remember the weights of the epoch that does best on prompts held out."""
+    """Keep the weights of the epoch with the best score on held-out prompts."""
 
     def __init__(self, held_out: np.ndarray, judge: Any) -> None:
         self.held_out = held_out
@@ -289,7 +289,7 @@ class KeepBest(Callback):
         self.state: Any = None
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
-        """Judge the weights as they are now."""
+        """Judge the current weights."""
         outputs = net.forward(self.held_out).cpu().numpy()
         check_finite_weights({"outputs": outputs})
         value = self.judge(outputs)
@@ -301,9 +301,9 @@ class KeepBest(Callback):
 
 @contextmanager
 def _training(seed: int, device: str) -> Iterator[None]:
-    """Seed torch, and give its state and the numbers of threads back as they were."""
+    """Seed torch and use one thread; restore its state and the number of threads afterwards."""
     devices = range(torch.cuda.device_count()) if find_device(device).startswith("cuda") else []
-    # Networks this small train many times slower in several threads.
+    # Small networks train many times slower in several threads.
     with _TRAINING, threadpool_limits(1), torch.random.fork_rng(devices):
         torch.default_generator.manual_seed(seed)
         if devices:
@@ -322,7 +322,7 @@ def _net_settings(net_params: Mapping[str, Any]) -> dict[str, Any]:
         "device": find_device(net_params["device"]),
     }
     if "callbacks" in settings:
-        # As scikit-learn does, leave parameters of the constructor as they are.
+        # As in scikit-learn, the parameters of the constructor must not change.
         settings["callbacks"] = clone(settings["callbacks"], safe=False)
     return settings
 
@@ -335,7 +335,7 @@ def _standardised(X: np.ndarray, means: np.ndarray, scales: np.ndarray) -> np.nd
 
 
 def _fit(net: Any, X: np.ndarray, errors: np.ndarray) -> None:
-    # Not `partial_fit`, which takes every interruption for the end.
+    # Not `partial_fit`, which treats every KeyboardInterrupt as the end of training.
     net.notify("on_train_begin", X=X, y=errors)
     try:
         net.fit_loop(X, errors)
@@ -346,7 +346,7 @@ def _fit(net: Any, X: np.ndarray, errors: np.ndarray) -> None:
 
 
 def _stopped_early(net: Any) -> bool:
-    """Tell early stopping, which skorch does by an interruption, from one by the user."""
+    """Whether early stopping raised the KeyboardInterrupt, rather than the user."""
     return any(
         isinstance(callback, EarlyStopping) and callback.misses_ >= callback.patience
         for _, callback in net.callbacks_
@@ -354,15 +354,15 @@ def _stopped_early(net: Any) -> bool:
 
 
 def _settle_normalisation(module: ClusterMap, X: Any) -> None:
-    """Replace the running averages of batch normalisation by those of the weights as trained.
+    """Replace the running averages of batch normalisation by the averages for the final weights.
 
-    After a few steps on little data, they still show where they started.
+    After a few steps on little data, running averages still depend on their initial values.
     """
     normalisations = [layer for layer in module.layers if isinstance(layer, nn.BatchNorm1d)]
     momentum = [layer.momentum for layer in normalisations]
     for layer in normalisations:
         layer.reset_running_stats()
-        # The plain mean over the batches.
+        # None takes the plain mean over the batches.
         layer.momentum = None
     module.train()
     with torch.no_grad():
@@ -374,7 +374,7 @@ def _settle_normalisation(module: ClusterMap, X: Any) -> None:
 
 
 def _folded(layers: nn.Sequential, scales: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Weights and offsets of the linear layers, with all scaling multiplied into them."""
+    """Compute weights and offsets of the linear layers, with all scaling multiplied in."""
     coefs: list[torch.Tensor] = []
     intercepts: list[torch.Tensor] = []
     scale = 1 / torch.as_tensor(scales, dtype=torch.float64)
@@ -385,7 +385,7 @@ def _folded(layers: nn.Sequential, scales: np.ndarray) -> tuple[list[np.ndarray]
                 factor, shift = _normalisation(layer)
                 scale = scale * factor
             elif isinstance(layer, nn.Linear):
-                # Of the normalised inputs; only the first layer has any.
+                # Scale and shift of the normalised inputs, which only the first layer has.
                 coefs.append(layer.weight.T * scale[:, None])
                 intercepts.append(layer.bias + shift @ layer.weight.T)
                 scale = torch.ones(layer.out_features, dtype=torch.float64)
@@ -402,19 +402,19 @@ def _folded(layers: nn.Sequential, scales: np.ndarray) -> tuple[list[np.ndarray]
 
 
 def _normalisation(layer: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """Factor and offset that batch normalisation amounts to once trained."""
+    """Compute the factor and offset of trained batch normalisation."""
     scale = layer.weight / torch.sqrt(layer.running_var + layer.eps)
     return scale, layer.bias - layer.running_mean * scale
 
 
 def check_loss(loss: str, errors: np.ndarray) -> str:
-    """Settle on a loss that the qualities admit."""
+    """Choose a loss that fits the range of the qualities."""
     low, high = 1 - np.nanmax(errors), 1 - np.nanmin(errors)
     is_rate = low >= 0 and high <= 1
     if loss == "log_loss" and not is_rate:
         raise ValueError(
             f"`loss`='log_loss' needs qualities between 0 and 1, but `y` goes from {low:g} to "
-            f"{high:g}; take 'squared_error' or 'auto'."
+            f"{high:g}; use 'squared_error' or 'auto'."
         )
     if loss == "auto":
         return "log_loss" if is_rate else "squared_error"
@@ -422,7 +422,7 @@ def check_loss(loss: str, errors: np.ndarray) -> str:
 
 
 def check_map_state(state: Mapping[str, np.ndarray], expected: dict[str, tuple[int, ...]]) -> None:
-    """Refuse to go on from weights of other layers."""
+    """Refuse to continue from weights of other layers."""
     if {name: np.shape(value) for name, value in state.items()} != expected:
         raise ValueError(
             "`warm_start` continues from a map with other layers; set warm_start=False to start "
@@ -431,7 +431,7 @@ def check_map_state(state: Mapping[str, np.ndarray], expected: dict[str, tuple[i
 
 
 def check_finite_weights(state: Mapping[str, np.ndarray]) -> None:
-    """Refuse weights that training has blown up."""
+    """Refuse weights that are not finite."""
     if not all(np.isfinite(value).all() for value in state.values()):
         raise ValueError(
             "training the network diverged: its weights are not finite; lower the learning rate or "

@@ -50,8 +50,8 @@ def _check_exportable(predictor: Any, operating_point: OperatingPoint) -> None:
         )
     if predictor.cost_representation is not None or predictor.fallback is not None:
         raise NotImplementedError(
-            "graphs support neither costs by cluster nor a fallback; fit with cost_model='mean' and "
-            "fallback=None."
+            "graphs support neither costs by cluster nor a fallback; fit with cost_model='mean' "
+            "and fallback=None."
         )
     if operating_point.share > 0:
         raise NotImplementedError(

@@ -196,7 +196,7 @@ class _Arrays:
         for letter, size in zip(letters, array.shape, strict=True):
             if self.sizes.setdefault(letter, size) != size or size == 0:
                 raise ValueError(
-                    f"{name} has shape {array.shape}, but a size of {self.sizes[letter]} was expected"
+                    f"{name} has shape {array.shape}, but {self.sizes[letter]} was expected"
                 )
         if np.isinf(array).any() or (not missing and np.isnan(array).any()):
             raise ValueError(f"{name} is not finite")

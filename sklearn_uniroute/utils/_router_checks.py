@@ -121,8 +121,7 @@ def fitted(
 
 def validation_errors(router: Any, data: Bunch, model: int) -> np.ndarray:
     """Look up the errors of a model on the validation prompts of a router."""
-    errors: np.ndarray = 1 - data.y[router.validation_indices_, model]
-    return errors
+    return 1 - data.y[router.validation_indices_, model]
 
 
 def grown(router: Any, data: Bunch = DATA, **fit_params: Any) -> Any:

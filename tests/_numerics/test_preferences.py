@@ -180,10 +180,10 @@ def test_errors_told_later_add_to_the_battles(arena):
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"model_a": [0, 6]}, ValueError, "`model_a` must name one for each of the 4000"),
-        ({"winner": "tie"}, ValueError, "`winner` must name one"),
+        ({"model_a": [0, 6]}, ValueError, "`model_a` must have one entry for each of the 4000"),
+        ({"winner": "tie"}, ValueError, "`winner` must have one entry"),
         ({"winner": ["tie"] * 3999 + ["both"]}, ValueError, "`winner` must be one of .*'both'"),
-        ({"model_b": [6] * 4000}, ValueError, "of a model with itself"),
+        ({"model_b": [6] * 4000}, ValueError, "between a model and itself"),
         ({"model_a": [0] * 4000, "model_b": [1] * 4000}, ValueError, "are known"),
         (
             {"model_a": [0] * 4000, "model_b": [6, 7] * 2000},

@@ -309,7 +309,7 @@ def test_a_quality_never_reached_scores_least(data):
 
 def test_without_costs_there_is_no_curve(data):
     router = KMeansRouter(6, random_state=0).fit(data.X, data.y)
-    with pytest.raises(ValueError, match="all models of the pool have one mean cost"):
+    with pytest.raises(ValueError, match="all models of the pool have the same mean cost"):
         deferral_area_scorer(router, data.X, data.y)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

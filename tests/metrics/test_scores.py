@@ -155,7 +155,7 @@ def test_costs_that_differ_by_rounding_alone_have_no_range():
     calls = np.full((30, 3), 0.1)
     y[1:][rng.uniform(size=(29, 3)) < 0.3] = np.nan
     calls[np.isnan(y)] = np.nan
-    with pytest.raises(ValueError, match="one mean cost"):
+    with pytest.raises(ValueError, match="the same mean cost"):
         deferral_area_score(y, error, calls, sample_weight=weight)
 
 
@@ -238,7 +238,7 @@ def test_one_model():
 
 def test_equal_costs_leave_no_area_but_the_other_scores():
     y, error, costs = [[1, 0], [0, 1]], [[0, 1], [1, 0]], [2, 2]
-    with pytest.raises(ValueError, match=r"one mean cost \(2\).*no area.*peak_quality_score"):
+    with pytest.raises(ValueError, match=r"the same mean cost \(2\).*no area.*peak_quality_score"):
         deferral_area_score(y, error, costs)
     assert quality_neutral_cost(y, error, costs) == 1
     assert peak_quality_score(y, error, costs) == 1
@@ -462,7 +462,7 @@ THREE = {"y_true": [[0, 1, 1]], "error_pred": [[0, 1, 1]], "costs": [1, 2, 3]}
 @pytest.mark.parametrize(
     ("score", "changes", "message"),
     [
-        (aiq_score, {"costs": [1, 1]}, "all models of the pool have one mean cost"),
+        (aiq_score, {"costs": [1, 1]}, "all models of the pool have the same mean cost"),
         (
             apgr_score,
             {"y_true": [[0, 1, 1]], "error_pred": [[0, 1, 1]], "costs": [1, 2, 3]},
@@ -473,7 +473,7 @@ THREE = {"y_true": [[0, 1, 1]], "error_pred": [[0, 1, 1]], "costs": [1, 2, 3]}
         (cpt_score, {"recovered": 1.5}, "recovered == 1.5, must be <= 1"),
         (cost_saving_score, {"quality_share": -1}, "quality_share == -1, must be >= 0"),
         (cost_saving_score, {"costs": [1, 0]}, "the best model is free"),
-        (cost_saving_score, {"y_true": [[-2, -1]]}, "where that is above 0; got -1"),
+        (cost_saving_score, {"y_true": [[-2, -1]]}, "a quality above 0; got a best quality of -1"),
     ],
 )
 def test_bad_input_of_peers(score, changes, message):

@@ -77,7 +77,7 @@ def test_what_a_file_says_of_the_embeddings(saved):
     with pytest.raises(ValueError, match=r"`embedder` should be 'other', but .* records 'minilm'"):
         RoutingTable.load(path, embedder="other")
     table.save(path)
-    with pytest.raises(ValueError, match=r"`fingerprint` should be 'abc', but .* does not record it"):
+    with pytest.raises(ValueError, match=r"`fingerprint` should be 'abc', but .* does not record"):
         RoutingTable.load(path, fingerprint="abc")
     with pytest.raises(TypeError, match="`embedder` must be a string"):
         table.save(path, embedder=3)
@@ -182,7 +182,7 @@ def with_array(name, array):
         (lambda header, _: header.update(models=list(range(7))), "prices has shape"),
         (lambda header, _: header.update(models=["a"] * 8), "unique and of one type"),
         (lambda header, _: header.update(models=[[one] for one in range(8)]), "TypeError"),
-        (lambda header, _: header.update(models=[one / 2 for one in range(8)]), "strings or integers"),
+        (lambda header, _: header.update(models=[one / 2 for one in range(8)]), "or integers"),
         (lambda header, _: header.update(models="abcdefgh"), "is not of type"),
         (lambda header, _: header.update(models=[True] * 8), "unique and of one type"),
         (lambda header, _: header.update(kind="other"), "KeyError: 'other'"),
