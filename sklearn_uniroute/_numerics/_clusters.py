@@ -44,8 +44,7 @@ def distinct_centers(centers: np.ndarray) -> np.ndarray:
     """
     length = np.sqrt(np.mean(np.einsum("kd,kd->k", centers, centers)))
     same = cdist(centers, centers) <= _CENTER_ROUNDING * np.finfo(centers.dtype).eps * length
-    distinct: np.ndarray = centers[~np.tril(same, -1).any(axis=1)]
-    return distinct
+    return centers[~np.tril(same, -1).any(axis=1)]
 
 
 def far_distance(X: np.ndarray, quantiles: np.ndarray, far_share: float) -> float:
@@ -129,8 +128,7 @@ def mean_errors(sums: np.ndarray, counts: np.ndarray, shares: np.ndarray) -> np.
     means = sums / np.maximum(counts, 1)
     weights = np.where(counts > 0, np.maximum(shares, np.finfo(float).tiny), 0.0)
     overall = (weights * means).sum(axis=-1) / weights.sum(axis=-1)
-    filled: np.ndarray = np.where(counts > 0, means, overall[..., None])
-    return filled
+    return np.where(counts > 0, means, overall[..., None])
 
 
 def in_proportion(

@@ -87,8 +87,7 @@ class NearestCluster(Phi):
         # For a single prompt, `dot` is faster than `@`.
         distances = X.dot(projection)
         distances += offset
-        labels: np.ndarray = distances.argmin(axis=-1)
-        return labels
+        return distances.argmin(axis=-1)
 
 
 class ClusterShares(Phi):
@@ -235,8 +234,7 @@ def estimate_errors(features: np.ndarray, representation: np.ndarray) -> np.ndar
     error : ndarray of shape (n_prompts, n_models), dtype float64
     """
     if features.ndim == 1:
-        by_cluster: np.ndarray = representation.T[features]
-        return by_cluster
+        return representation.T[features]
     error = np.empty((len(features), len(representation)))
     # The order of summation depends on the memory layout.
     representation = np.ascontiguousarray(representation)
@@ -260,8 +258,7 @@ def column_products(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     products : ndarray of shape (n_models, n_features)
     """
     values, weights = np.ascontiguousarray(values.T), np.ascontiguousarray(weights.T)
-    products: np.ndarray = np.vecdot(values[:, None], weights)
-    return products
+    return np.vecdot(values[:, None], weights)
 
 
 def estimate_row(features: np.ndarray, representation: np.ndarray) -> np.ndarray:
@@ -278,10 +275,8 @@ def estimate_row(features: np.ndarray, representation: np.ndarray) -> np.ndarray
     error : ndarray of shape (n_models,), dtype float64
     """
     if features.ndim == 0:
-        of_cluster: np.ndarray = representation[:, features]
-        return of_cluster
-    row: np.ndarray = _products(features[None].astype(np.float64), representation)[0]
-    return row
+        return representation[:, features]
+    return _products(features[None].astype(np.float64), representation)[0]
 
 
 def _products(

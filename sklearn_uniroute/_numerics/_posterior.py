@@ -144,8 +144,7 @@ def _noise(means: np.ndarray, squares: np.ndarray, counts: np.ndarray) -> np.nda
         spread = np.ptp(means)
         return np.full(means.shape[1], 0.25 * (spread**2 if spread > rounding else 1.0))
     by_cluster = np.where(freedom > 0, squares.sum(axis=0) / np.maximum(freedom, 1), overall)
-    pooled: np.ndarray = (1 - _SHARED_NOISE) * by_cluster + _SHARED_NOISE * overall
-    return pooled
+    return (1 - _SHARED_NOISE) * by_cluster + _SHARED_NOISE * overall
 
 
 def _exchangeable(covariance: np.ndarray) -> np.ndarray:
@@ -155,8 +154,7 @@ def _exchangeable(covariance: np.ndarray) -> np.ndarray:
     pairs = max(n_clusters * (n_clusters - 1), 1)
     shared = max((covariance.sum() - trace) / pairs, 0.0)
     alone = max(trace / n_clusters - shared, 0.0)
-    exchangeable: np.ndarray = shared + alone * np.eye(n_clusters)
-    return exchangeable
+    return shared + alone * np.eye(n_clusters)
 
 
 def evidence(
@@ -235,8 +233,7 @@ def condition(
 
 def standard_errors(covariance: np.ndarray) -> np.ndarray:
     """Compute standard errors from a covariance."""
-    deviations: np.ndarray = np.sqrt(np.diagonal(covariance))
-    return deviations
+    return np.sqrt(np.diagonal(covariance))
 
 
 def mean_error_std(

@@ -1,7 +1,7 @@
 """Predicted errors and costs of the models of a pool on prompts, from arrays alone.
 
 A predictor represents a fitted router and a pool. Routers predict with it, and routing tables keep
-it. Ties of equal cost and error go to the first model.
+it. Models of equal cost and error tie, and the first one wins.
 """
 
 from abc import ABC, abstractmethod
@@ -67,17 +67,16 @@ class Predictor(ABC):
 
     def row(self, x: np.ndarray) -> np.ndarray:
         """Predict the errors of one prompt, of shape (n_models,)."""
-        row: np.ndarray = self.block(x[None])[0]
-        return row
+        return self.block(x[None])[0]
 
     def costs(self, X: np.ndarray) -> np.ndarray:
-        """Predict costs of shape (n_models,), or (n_prompts, n_models) if prompts differ in cost."""
+        """Predict costs of shape (n_models,), or (n_prompts, n_models) if they differ by prompt."""
         return self.prices
 
     def terms(
         self, X: np.ndarray, costs: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Compute the errors and costs that decide the choices; `costs` replaces the predicted ones."""
+        """Compute the errors and costs that decide choices; `costs` replaces predicted costs."""
         return self.errors(X), self.costs(X) if costs is None else costs
 
     def choose(
@@ -155,7 +154,7 @@ class FeaturePredictor(Predictor):
     def terms_at(
         self, features: np.ndarray, far: Any = None, costs: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Compute the errors and costs that decide the choices, from features; `far` marks fallbacks."""
+        """Compute errors and costs from features; prompts marked in `far` go to the fallback."""
         error = estimate_errors(features, self.representation)
         if costs is None:
             costs = self._costs_at(features)
@@ -175,8 +174,7 @@ class FeaturePredictor(Predictor):
             return super().choose(X, cost_weight, among)
         by_cluster = self.choices_by_cluster(cost_weight)
         if by_cluster is not None:
-            by_prompt: np.ndarray = by_cluster[self.phi.features(X)]
-            return by_prompt
+            return by_cluster[self.phi.features(X)]
         chosen = np.empty(len(X), dtype=np.intp)
         weighted = cost_weight * self.prices
         for rows in row_blocks(len(X)):
@@ -188,7 +186,7 @@ class FeaturePredictor(Predictor):
         return chosen
 
     def choices_by_cluster(self, cost_weight: float) -> np.ndarray | None:
-        """Choose a model for each cluster; None if the cluster of a prompt alone does not decide."""
+        """Choose a model for each cluster; None if the cluster alone does not decide."""
         if not isinstance(self.phi, NearestCluster) or self.fallback is not None:
             return None
         error, costs = self.terms_at(np.arange(self.phi.n_outputs))
@@ -225,7 +223,9 @@ class OwnPredictor(Predictor):
                 "error for each prompt and model."
             )
         if not np.isfinite(error).all():
-            raise ValueError("`_estimate` returned errors that are NaN or infinite; return finite errors.")
+            raise ValueError(
+                "`_estimate` returned errors that are NaN or infinite; return finite errors."
+            )
         return error
 
 

@@ -75,8 +75,8 @@ def preference_evidence(
 
     A logistic regression finds the most probable errors of all new models at once, given the
     battles and the prior. In clusters with few battles, the prior pulls the errors towards the
-    overall level of the model. The evidence is the number of direct observations that the battles
-    are worth around these errors.
+    overall level of the model. Around these errors, the battles are equivalent to direct
+    observations, whose evidence is returned.
 
     Parameters
     ----------
@@ -130,8 +130,7 @@ def preference_evidence(
 def _edge(battles: Battles, representation: np.ndarray) -> np.ndarray:
     """Compute the error of the second model of each battle minus the error of the first."""
     difference = representation[battles.second] - representation[battles.first]
-    edge: np.ndarray = np.einsum("nk,nk->n", battles.features, difference)
-    return edge
+    return np.einsum("nk,nk->n", battles.features, difference)
 
 
 def _logistic_coefficients(design: Any, outcome: np.ndarray, C: float) -> np.ndarray:
@@ -142,8 +141,7 @@ def _logistic_coefficients(design: Any, outcome: np.ndarray, C: float) -> np.nda
         np.repeat([1, 0], [len(won), len(lost)]),
         sample_weight=np.concatenate([outcome[won], 1 - outcome[lost]]),
     )
-    coefficients: np.ndarray = fit.coef_[0]
-    return coefficients
+    return fit.coef_[0]
 
 
 def check_preference_scale(n_battles: int, scale: float) -> None:
@@ -190,7 +188,8 @@ def check_battles(
     first, second = np.array([position[label] for label in met]).reshape(2, -1)
     if np.any(first == second):
         raise ValueError(
-            f"battle {np.flatnonzero(first == second)[0]} is between a model and itself; leave it out."
+            f"battle {np.flatnonzero(first == second)[0]} is between a model and itself; leave it "
+            "out."
         )
     unknown = [label for label in winner if not (is_hashable(label) and label in _OUTCOMES)]
     if unknown:

@@ -39,8 +39,7 @@ def choose(error: np.ndarray, costs: np.ndarray, cost_weight: float) -> np.ndarr
         # Among the lowest scores, the lower cost wins, then the lower error.
         for tie_break in (costs, error):
             scores = np.where(scores == scores.min(axis=1, keepdims=True), tie_break, np.inf)
-        least: np.ndarray = scores.argmin(axis=1)
-        return least
+        return scores.argmin(axis=1)
     order = np.argsort(costs, kind="stable")
     costs = costs[order]
     error = error[:, order]
@@ -52,8 +51,7 @@ def choose(error: np.ndarray, costs: np.ndarray, cost_weight: float) -> np.ndarr
         best = np.take_along_axis(scores, chosen[:, None], axis=1)
         tied = (scores == best) & (costs == costs[chosen][:, None])
         chosen = np.where(tied, error, np.inf).argmin(axis=1)
-    positions: np.ndarray = order[chosen]
-    return positions
+    return order[chosen]
 
 
 def choose_by_product(
@@ -160,8 +158,8 @@ def weight_within_budget(
     unaffordable = np.flatnonzero(spent[1:] > limit)
     if not len(unaffordable):
         return 0.0
-    # At this cost weight, the first move beyond the budget is a tie, which rounding may decide. Stay
-    # clear of it, and of other moves that differ from it only by rounding.
+    # At this cost weight, the first move beyond the budget is a tie, which rounding may decide.
+    # Stay clear of it, and of other moves that differ from it only by rounding.
     cost_weight = walk.cost_weight[unaffordable[0]]
     step = max(_CLEARANCE * cost_weight, np.spacing(cost_weight))
     cost_weight += step
@@ -237,10 +235,7 @@ def _spent(
     """Compute the mean cost after each number of moves."""
     costs = np.broadcast_to(costs, shape)
     rise = costs[walk.row, walk.target] - costs[walk.row, walk.source]
-    spent: np.ndarray = weights @ costs.min(axis=1) + np.append(
-        0.0, np.cumsum(weights[walk.row] * rise)
-    )
-    return spent
+    return weights @ costs.min(axis=1) + np.append(0.0, np.cumsum(weights[walk.row] * rise))
 
 
 def leave_one_choice(
@@ -332,14 +327,12 @@ def _slopes(
     vertex = vertices[position, rows]
     with np.errstate(divide="ignore", over="ignore"):
         rise = _at(costs, model, rows) - _at(costs, vertex, rows)
-        slopes: np.ndarray = (by_model[vertex, rows] - new_error) / rise
-        return slopes
+        return (by_model[vertex, rows] - new_error) / rise
 
 
 def _at(values: np.ndarray, model: int | np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Take the entries of models, which are the same for all prompts or differ by prompt."""
-    entries: np.ndarray = values[model] if values.ndim == 1 else values[model, rows]
-    return entries
+    return values[model] if values.ndim == 1 else values[model, rows]
 
 
 def check_reachable(budget: float, lowest: float, highest: float) -> None:

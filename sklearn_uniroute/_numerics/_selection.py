@@ -21,10 +21,10 @@ def select_validation_prompts(
 ) -> np.ndarray:
     """Choose the prompts that are most informative about the per-cluster errors of a model.
 
-    Prompts are chosen greedily: each one reduces the posterior variance of the errors most, weighted
-    by the share of each cluster in the traffic. Prompts of one cluster are equally informative and
-    are taken in random order. The complexity is of order ``n_prompts * n_clusters ** 2`` for any
-    number of candidates.
+    Prompts are chosen greedily: each one reduces the posterior variance of the errors most,
+    weighted by the share of each cluster in the traffic. Prompts of one cluster are equally
+    informative and are taken in random order. The complexity is of order
+    ``n_prompts * n_clusters ** 2`` for any number of candidates.
 
     Parameters
     ----------
@@ -76,8 +76,7 @@ def select_validation_prompts(
     first = np.cumsum(available) - available
     pick = np.argsort(np.argsort(order, kind="stable"), kind="stable")
     sizes = np.bincount(order, minlength=n_clusters)
-    indices: np.ndarray = by_cluster[first[order] + pick - (np.cumsum(sizes) - sizes)[order]]
-    return indices
+    return by_cluster[first[order] + pick - (np.cumsum(sizes) - sizes)[order]]
 
 
 def check_selection(

@@ -16,7 +16,7 @@ _REVISION = "266ae3e180ccb533c86afc9cfb2f5db99d171aea"
 _SUBSETS = ("train", "val", "test")
 _COLUMNS = ["prompt_id", "model_name", "category", "label", "prompt"]
 _KEY = ["prompt_id", "category"]
-# Number of rows read at a time. The file repeats each text for each model.
+# Number of rows read at a time. The file repeats each text once per model.
 _CHUNK_SIZE = 200_000
 _DESCR = """\
 EmbedLLM (Zhuang et al., 2024, arXiv 2410.02223): correctness of 112 open models on prompts of ten
@@ -62,7 +62,7 @@ def fetch_embedllm(
         - `prompts` of shape (n_prompts,): texts of the prompts. A text that is in several
           categories has one row per category.
         - `y` of shape (n_prompts, n_models): 1 for a right answer, 0 for a wrong one, and NaN where
-          the model was not run. The mean if a model was run on a prompt several times.
+          the model was not run. If a model was run on a prompt several times, the mean is taken.
         - `models` of shape (n_models,): names of the models.
         - `source` of shape (n_prompts,): category of each prompt.
         - `X`: None, since the data set has no embeddings; see :func:`embed_prompts`.

@@ -51,7 +51,7 @@ def fetch_sprout(
     return_X_y: bool = False,
     as_frame: bool = False,
 ) -> Any:
-    """Fetch the SPROUT data set: scores and costs of 13 models on about 44,000 prompts.
+    """Fetch the SPROUT data set: scores and token counts of 13 models on about 44,000 prompts.
 
     The files take about 580 MB. They are downloaded from the Hugging Face hub once and read from
     disk afterwards. The texts of the answers are not read.

@@ -47,8 +47,7 @@ def numbers(table: Any, column: str) -> np.ndarray:
     """Read a column of numbers, with NaN for empty cells."""
     values = import_optional("pandas", "pandas").to_numeric(table[column], errors="coerce")
     refuse_rows(values.isna() & table[column].notna(), column, "is not a number", table[column])
-    cells: np.ndarray = values.to_numpy(dtype=np.float64)
-    return cells
+    return values.to_numpy(dtype=np.float64)
 
 
 def texts(values: Iterable[Any], column: str) -> np.ndarray:

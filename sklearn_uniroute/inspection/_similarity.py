@@ -70,9 +70,7 @@ def model_similarity(
         widths = (middle, distances.max(initial=0.0), 1.0)
         bandwidth = next(width for width in widths if width > _ROUNDING)
     check_positive(bandwidth, "bandwidth")
-    return (squareform(np.exp(-((distances / bandwidth) ** 2) / 2)) + np.eye(
-        len(index)
-    ))
+    return squareform(np.exp(-((distances / bandwidth) ** 2) / 2)) + np.eye(len(index))
 
 
 class ModelSimilarityDisplay:

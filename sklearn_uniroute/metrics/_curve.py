@@ -29,8 +29,7 @@ class CurveInputs(NamedTuple):
 
 def has_range(model_costs: np.ndarray) -> bool:
     """Whether mean costs differ by more than rounding."""
-    differ: bool = np.ptp(model_costs) > ROUNDING * model_costs.max()
-    return differ
+    return np.ptp(model_costs) > ROUNDING * model_costs.max()
 
 
 def check_range(model_costs: np.ndarray) -> None:
@@ -44,8 +43,7 @@ def check_range(model_costs: np.ndarray) -> None:
 
 def is_wide(costs: np.ndarray) -> bool:
     """Whether the range of costs is so wide that it needs a logarithmic axis."""
-    wide: bool = costs.min() > 0 and costs.max() >= 20 * costs.min()
-    return wide
+    return costs.min() > 0 and costs.max() >= 20 * costs.min()
 
 
 def check_curve_inputs(
@@ -118,8 +116,7 @@ def least_cost(cost: np.ndarray, quality: np.ndarray, target: float, near: float
     crossed = np.flatnonzero(reached[1:] != reached[:-1])
     share = (target - quality[crossed]) / (quality[crossed + 1] - quality[crossed])
     crossings = cost[crossed] + share.clip(0, 1) * (cost[crossed + 1] - cost[crossed])
-    least: float = min(cost[reached].min(), crossings.min(initial=np.inf))
-    return least
+    return min(cost[reached].min(), crossings.min(initial=np.inf))
 
 
 def _averages(
@@ -137,8 +134,7 @@ def _averages(
             f"at some cost weight, no prompt has a known {what} for the model that it is routed "
             "to; score on prompts on which more models were run."
         )
-    averages: np.ndarray = total / weight
-    return averages
+    return total / weight
 
 
 def _weighted(
@@ -168,8 +164,7 @@ def _known_mean(values: np.ndarray, sample_weight: np.ndarray) -> float:
             "all prompts on which some model was run have a `sample_weight` of 0; leave the model "
             "out, or give one of these prompts a weight."
         )
-    mean: float = sample_weight[known] @ values[known].astype(np.float64) / weight
-    return mean
+    return sample_weight[known] @ values[known].astype(np.float64) / weight
 
 
 def check_error_pred(error_pred: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:

@@ -41,9 +41,9 @@ def deferral_curve(
     error_pred : array-like of shape (n_prompts, n_models)
         Predicted errors.
     costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or DataFrame
-        Cost of each model, or of each call, in any unit. By name if `y_true` is a DataFrame, whose
-        columns name the models. A call may have a cost of NaN only if `y_true` is NaN; if it is
-        chosen, the prompt does not count towards the average cost of the point either.
+        Cost of each model, or of each call, in any unit. By name if `y_true` is a DataFrame whose
+        columns name the models. A call may have a cost of NaN only if `y_true` is NaN; the prompt
+        then does not count towards the average cost of points where that call is chosen.
     routing_costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or \
             DataFrame, default=None
         Costs that decide the choices, such as costs predicted before the call, if they differ from
@@ -59,9 +59,9 @@ def deferral_curve(
     quality : ndarray of shape (n_points,)
         Average quality at each point.
     cost_weight : ndarray of shape (n_points,)
-        Cost weight at which the router is at each point, in error per unit of cost, in falling
-        order. It is twice the cost weight of the first change for the first point, 0 for the last
-        point, and the middle of the interval of the point otherwise.
+        Cost weight of each point, in error per unit of cost, in falling order: twice the cost
+        weight of the first change for the first point, 0 for the last point, and the middle of the
+        interval of the point otherwise.
 
     Raises
     ------
@@ -198,9 +198,10 @@ def quality_neutral_cost(
     -------
     relative_cost : float
         Cost divided by the mean cost of the best model; lower is better. The best model is the
-        single model of highest mean quality, or the cheapest of several. The cost is interpolated
-        between points of the curve, and infinite if the curve never reaches the quality. If the
-        best model is free, 1 if the curve reaches its quality at no cost, else infinity.
+        single model of highest mean quality, and the cheapest if there are several. The cost is
+        interpolated between points of the curve, and infinite if the curve never reaches the
+        quality. If the best model is free, 1 if the curve reaches its quality at no cost, else
+        infinity.
 
     Raises
     ------
@@ -378,8 +379,8 @@ def apgr_score(
     Returns
     -------
     apgr : float
-        Higher is better. A random choice has 0.5; the quality of the strong model without a call
-        to it has 1.
+        Higher is better. A random choice scores 0.5; the quality of the strong model without a call
+        to it scores 1.
 
     Raises
     ------
@@ -473,9 +474,9 @@ def cost_saving_score(
 ) -> float:
     """Compute the share of the best model's cost that is saved at a given share of its quality.
 
-    The best model is the single model of highest mean quality, or the cheapest of several. Projects
-    report the saving at 90 or 95 % of its quality, among others. With ``quality_share=1``, the
-    saving is one minus the :func:`quality_neutral_cost`.
+    The best model is the single model of highest mean quality, and the cheapest if there are
+    several. Projects report the saving at 90 or 95 % of its quality, among others. With
+    ``quality_share=1``, the saving is one minus the :func:`quality_neutral_cost`.
 
     Parameters
     ----------
@@ -566,6 +567,6 @@ def check_charged(cost: float, quality: float) -> None:
         raise ValueError("the best model is free, so there is no cost to save.")
     if quality <= 0:
         raise ValueError(
-            "a share of the best model's quality needs a quality above 0; got a best quality of "
+            "`quality_share` needs a best model with a quality above 0; got a best quality of "
             f"{quality:g}."
         )

@@ -72,8 +72,7 @@ def _predicted_part(
 ) -> np.ndarray:
     """Predict the errors or the standard errors of one block."""
     predicted = router.predict_error(X, pool, return_std=return_std)
-    block: np.ndarray = predicted[part] if return_std else predicted
-    return block
+    return predicted[part] if return_std else predicted
 
 
 def _of_rows(
@@ -167,8 +166,8 @@ def _check_sample(y: np.ndarray, labels: np.ndarray) -> None:
     unseen = labels[np.isnan(y).all(axis=0)]
     if len(unseen):
         raise ValueError(
-            f"of {len(y)} prompts drawn from `y` none has a quality for model(s) {listing(unseen)}; "
-            "leave these models out, and add them with add_model."
+            f"of {len(y)} prompts drawn from `y` none has a quality for model(s) "
+            f"{listing(unseen)}; leave these models out, and add them with add_model."
         )
 
 

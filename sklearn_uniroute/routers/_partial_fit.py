@@ -165,9 +165,7 @@ class PartialFitMixin:
         noise = self.noise_ if "information" in self._evidence else None
         return NearestCluster(self.cluster_centers_), self._phi(), noise
 
-    def _fit_blocks(
-        self: Any, X: Any, y: Any, costs: Costs | None, X_val: ArrayLike | None
-    ) -> Any:
+    def _fit_blocks(self: Any, X: Any, y: Any, costs: Costs | None, X_val: ArrayLike | None) -> Any:
         with unchanged_on_error(self):
             fit_blocks(self, X, y, costs, X_val)
         return self

@@ -17,7 +17,7 @@ from torch.utils.data import BatchSampler, DataLoader, RandomSampler, Sequential
 
 from sklearn_uniroute._numerics._features import row_blocks
 
-# The random state of torch and the number of threads are global, so only one network trains at once.
+# The random state of torch and the number of threads are global: one training at a time.
 _TRAINING = Lock()
 # Batch size for the statistics of batch normalisation.
 _LARGE_BATCH = 4096
@@ -72,8 +72,7 @@ class OutputPerModel(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Linear(n_inputs, n_models))
 
     def forward(self, X: torch.Tensor) -> torch.Tensor:
-        outputs: torch.Tensor = self.layers(X)
-        return outputs
+        return self.layers(X)
 
 
 class OutputLoss(nn.Module):

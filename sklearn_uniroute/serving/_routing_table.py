@@ -202,8 +202,7 @@ class RoutingTable:
         check_prompt_width(prompts, self.n_features)
         names = np.array(self.models)
         excluded = None if exclude is _NONE else check_excluded(exclude, self._positions)
-        chosen: np.ndarray = names[self._choose(prompts, excluded)]
-        return chosen
+        return names[self._choose(prompts, excluded)]
 
     def explain(self, x: ArrayLike) -> Bunch:
         """Explain the choice for one prompt.
