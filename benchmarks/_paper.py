@@ -10,10 +10,9 @@ that K-means gets, and its five epochs also where the pool is static. Other sett
 from typing import NamedTuple
 
 import numpy as np
-from joblib import Parallel, delayed
 from sklearn.base import clone
-from threadpoolctl import threadpool_limits
 
+from benchmarks._runner import add_unseen, draw_split, model_costs, run_trials
 from sklearn_uniroute import (
     HybridRouter,
     KMeansRouter,
@@ -24,11 +23,18 @@ from sklearn_uniroute import (
     MLPRouter,
     ZeroRouter,
 )
-from sklearn_uniroute.model_selection._compare import cost_grid, score_curve
-from sklearn_uniroute.model_selection._split import add_unseen, cells, draw_split
+from sklearn_uniroute.metrics import (
+    deferral_area_score,
+    deferral_curve,
+    peak_quality_score,
+    quality_neutral_cost,
+)
 
 K = 24
-MLP, MATFAC = MLPRouter(device="cpu"), MatrixFactorizationRouter()
+CPU = {"device": "cpu"}
+MLP, MATFAC = MLPRouter(**CPU), MatrixFactorizationRouter()
+METRICS = (deferral_area_score, quality_neutral_cost, peak_quality_score)
+GRID_SIZE = 300
 
 
 def paper_kmeans(n_clusters):
@@ -36,8 +42,9 @@ def paper_kmeans(n_clusters):
 
 
 def paper_map(n_clusters):
+    net_params = {"max_epochs": 5, **CPU}
     return LearnedMapRouter(
-        n_clusters, representation="mean", cluster_weight=0, max_epochs=5, device="cpu"
+        n_clusters, representation="mean", cluster_weight=0, net_params=net_params
     )
 
 
@@ -47,7 +54,7 @@ def k_nearest(n_neighbors):
 
 OURS = {
     f"Posterior, K-means (K = {K})": KMeansRouter(K),
-    f"Posterior, learned map (K = {K})": LearnedMapRouter(K, device="cpu"),
+    f"Posterior, learned map (K = {K})": LearnedMapRouter(K, net_params=CPU),
     f"Hybrid (K = {K})": HybridRouter(K),
 }
 
@@ -86,10 +93,16 @@ class Trial:
             n_validation or len(data.X) // 10,
             int(model_share * len(costs)),
         )
-        self.grid = cost_grid(costs)
+        # Where costs differ much, curves are looked at on a logarithmic axis.
+        low, high = costs.min(), costs.max()
+        space = np.geomspace if low > 0 and high >= 20 * low else np.linspace
+        self.grid = space(low, high, GRID_SIZE)
 
     def cells(self, rows, models):
-        return cells(self.data.y, self.data.costs, rows, models)
+        """Quality and costs, of models or of calls."""
+        costs = self.data.costs
+        part = np.ix_(rows, models)
+        return self.data.y[part], costs[part] if costs.ndim == 2 else costs[models]
 
     def fit(self, router, rows, models, X_val=None):
         router = clone(router).set_params(random_state=self.seed)
@@ -99,11 +112,12 @@ class Trial:
     def scores(self, router, rows, models, pool=None):
         """Score a router on prompts, for the pool of these models."""
         y, costs = self.cells(rows, models)
-        y, error, costs, routing_costs = router.curve_inputs(
-            self.data.X[rows], y, costs, pool, None
-        )
-        scores, heights = score_curve(y, error, costs, routing_costs, self.grid)
-        return Scores(*scores, heights)
+        *inputs, routing_costs = router.curve_inputs(self.data.X[rows], y, costs, pool)
+        scores = [metric(*inputs, routing_costs=routing_costs) for metric in METRICS]
+        cost, quality, _ = deferral_curve(*inputs, routing_costs=routing_costs)
+        # Where calls differ in cost, the average may fall between two points.
+        heights = np.interp(self.grid, np.maximum.accumulate(cost), quality)
+        return Scores(*scores, np.where(self.grid >= cost[0], heights, np.nan))
 
     def added(self, router):
         """Fit on the training models and take in the others from the validation prompts."""
@@ -192,14 +206,6 @@ def static_rows(trial):
     return score_all(trial.static, routers), sizes
 
 
-def model_costs(data):
-    return np.nanmean(np.atleast_2d(data.costs), axis=0)
-
-
-def run_trials(function, n_trials, *arguments):
+def paper_trials(function, n_trials, *arguments):
     """Call a function with a seed for each trial, the others in parallel."""
-    with threadpool_limits(1):
-        return Parallel(n_jobs=-1)(
-            delayed(function)(*arguments, seed)
-            for seed in np.random.SeedSequence(0).generate_state(n_trials)
-        )
+    return run_trials(function, np.random.SeedSequence(0).generate_state(n_trials), *arguments)

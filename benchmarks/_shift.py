@@ -9,11 +9,12 @@ of the first kinds, as a logistic regression tells from its embedding.
 import numpy as np
 from sklearn.base import clone
 
-from benchmarks._paper import model_costs, run_trials
+from benchmarks._paper import paper_trials
+from benchmarks._runner import add_unseen, model_costs, paired
 from benchmarks.preferences import draw_battles
 from sklearn_uniroute import AttributeEncoder, KMeansRouter
 from sklearn_uniroute.metrics import deferral_area_score, peak_quality_score, quality_neutral_cost
-from sklearn_uniroute.model_selection._split import add_unseen, draw_models
+from sklearn_uniroute.model_selection._split import draw_models
 
 N_BATTLES = 2000
 N_ERRORS = 400
@@ -68,19 +69,18 @@ def score(router, X, y, costs, pool):
 
 
 def report_shift(name, data, n_trials):
-    results = run_trials(shift_trial, n_trials, data)
+    results = paper_trials(shift_trial, n_trials, data)
     print(f"\n{name}, {n_trials} trials, {len(np.unique(data.source))} kinds of prompts")
     print(f"{'':<32}{'area':>7}   {'less prompt-blind':>19}  {'QNC':>7}  {'peak':>7}")
     for known_from in ("battles", "errors"):
         blind = np.array([one["Prompt-blind", known_from][0] for one in results])
         for row in ROUTERS:
             area, qnc, peak = np.array([one[row, known_from] for one in results]).T
-            gain = area - blind
-            error = gain.std(ddof=1) / np.sqrt(len(gain))
-            paired = "" if row == "Prompt-blind" else f"{gain.mean():+.4f} ± {error:.4f}"
+            gain, error = paired(area, blind)
+            gained = "" if row == "Prompt-blind" else f"{gain:+.4f} ± {error:.4f}"
             median = np.median(qnc)
             median = f"{median:7.1%}" if np.isfinite(median) else "    inf"
             print(
-                f"{f'{row}, {known_from}':<32}{area.mean():7.4f}   {paired:>19}  {median}"
+                f"{f'{row}, {known_from}':<32}{area.mean():7.4f}   {gained:>19}  {median}"
                 f"  {peak.mean():7.4f}"
             )

@@ -1,21 +1,17 @@
 """Embeddings against prompt attributes where the prompts to be routed are of other kinds.
 
-Run as ``python -m benchmarks.attributes [N_SPLITS]``. The categories of MMLU-Pro are the
-attributes: seven of them, drawn at random, are known. A tenth of their prompts is held out; on the
-rest the encoder tells the category from the embedding, routers are fitted on two thirds of the
-models, and the other models are added from 400 prompts. Printed are areas under the deferral curve
-of the added models, on the prompts held out and on those of the seven other categories, and paired
-differences on the latter with their standard errors.
+Run as ``python -m benchmarks.attributes [TRIALS]``. The attributes are the categories of MMLU-Pro;
+seven random ones are known. A tenth of their prompts is held out. On the rest, the encoder learns
+the categories from the embeddings, routers are fitted on two thirds of the models, and the other
+models are added from 400 prompts. It prints areas under the deferral curve of the added models, on
+the held-out prompts and on those of the seven other categories, and paired differences on the
+latter with their standard errors.
 """
 
-import sys
-
 import numpy as np
-from joblib import Parallel, delayed
 from sklearn.base import clone
-from threadpoolctl import threadpool_limits
 
-from benchmarks._data import real_data
+from benchmarks._runner import arguments, paired, real_data, run_trials, stacked
 from sklearn_uniroute import AttributeEncoder, KMeansRouter, ZeroRouter
 
 N_VALIDATION = 400
@@ -57,11 +53,11 @@ def trial(data, seed):
     return areas
 
 
-def main(n_splits=40):
+def main():
+    n_splits = arguments(__doc__, trials=40).trials
     (data,) = (data for name, data, _ in real_data() if name == "mmlu_pro_29llm")
-    with threadpool_limits(1):
-        results = Parallel(n_jobs=-1)(delayed(trial)(data, seed) for seed in range(n_splits))
-    areas = {key: np.array([one[key] for one in results]) for key in results[0]}
+    results = run_trials(trial, range(n_splits), data)
+    areas = stacked(results)
     print(f"mmlu_pro_29llm, {n_splits} splits{'':<9}same     other    other, less ZeroRouter")
     blind = areas["ZeroRouter", "embeddings", "other"]
     for name, view, kind in areas:
@@ -69,18 +65,18 @@ def main(n_splits=40):
             other, same = areas[name, view, "other"], areas[name, view, "same"]
             print(
                 f"{name:<20}{view:<12}{same.mean():.4f}   {other.mean():.4f}   "
-                f"{paired(other - blind)}"
+                f"{with_error(other, blind)}"
             )
     print("\nattributes less embeddings, other categories")
     for name in list(ROUTERS)[1:]:
-        difference = areas[name, "attributes", "other"] - areas[name, "embeddings", "other"]
-        print(f"{name:<32}{paired(difference)}")
+        gain = with_error(areas[name, "attributes", "other"], areas[name, "embeddings", "other"])
+        print(f"{name:<32}{gain}")
 
 
-def paired(difference):
-    error = difference.std(ddof=1) / np.sqrt(len(difference))
-    return f"{difference.mean():+.4f} ± {error:.4f}"
+def with_error(one, other):
+    gain, error = paired(one, other)
+    return f"{gain:+.4f} ± {error:.4f}"
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main()

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from benchmarks._timing import ratio
+from benchmarks._runner import ratio
 from sklearn_uniroute.metrics import deferral_area_score, deferral_curve
 
 N_PROMPTS, N_MODELS, N_COST_WEIGHTS = 10_000, 100, 100

@@ -10,7 +10,7 @@ from scipy.special import softmax
 from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
-from benchmarks._timing import ratio
+from benchmarks._runner import ratio
 from sklearn_uniroute import KMeansRouter
 
 N_PROMPTS, N_FEATURES, N_CLUSTERS, N_MODELS = 100_000, 384, 100, 64

@@ -12,8 +12,7 @@ from functools import partial
 import numpy as np
 from scipy.stats import norm
 
-from benchmarks._data import real_data
-from benchmarks._timing import ratio
+from benchmarks._runner import ratio, real_data
 from sklearn_uniroute import KMeansRouter
 from sklearn_uniroute._numerics._routing import (
     choose,

@@ -1,37 +1,32 @@
 """Costs by cluster against mean costs, where the real cost of each call is known.
 
-Run as ``python -m benchmarks.cost_models [N_SPLITS]``. Half of the models of routerbench_11llm are
-training models; the others are added from what they got right, and what their calls cost, on so
-many prompts. Printed is the area under the deferral curve of the added models, where choices are
-made by mean costs; and its paired difference, with its standard error, where they are made by costs
-by cluster. Both pay what the calls cost.
+Run as ``python -m benchmarks.cost_models [TRIALS]``. Half of the models of routerbench_11llm are
+training models; the others are added from their errors and the costs of their calls on a few
+prompts. It prints the area under the deferral curve of the added models if mean costs decide the
+choices, and the paired difference, with its standard error, if costs by cluster decide. Both pay
+the real cost of each call.
 """
 
-import sys
-
-import numpy as np
-from joblib import Parallel, delayed
-from threadpoolctl import threadpool_limits
-
-from benchmarks._data import real_data
+from benchmarks._runner import Split, arguments, paired, real_data, run_trials, stacked
 from sklearn_uniroute import HybridRouter, KMeansRouter, LearnedMapRouter
-from sklearn_uniroute.model_selection._split import draw_split
 
 SIZES = (50, 100, 400)
+CPU = {"device": "cpu"}
 ROUTERS = {
     "KMeansRouter, K = 8": (KMeansRouter, {"n_clusters": 8}),
     "KMeansRouter, K = 24": (KMeansRouter, {"n_clusters": 24}),
-    "LearnedMapRouter, K = 24": (LearnedMapRouter, {"n_clusters": 24, "device": "cpu"}),
+    "LearnedMapRouter, K = 24": (
+        LearnedMapRouter,
+        {"n_clusters": 24, "net_params": {"device": "cpu"}},
+    ),
     "HybridRouter, K = 24": (HybridRouter, {"n_clusters": 24}),
 }
 
 
 def trial(data, model_share, seed):
-    means = data.costs.mean(axis=0)
-    n_training_models = int(model_share * len(means))
-    split = draw_split(np.random.RandomState(seed), len(data.X), means, 1, n_training_models)
-    known, unseen = split.training_models, split.unseen_models
-    X, y, costs = data.X[split.training], data.y[split.training], data.costs[split.training]
+    split = Split(data, seed, int(model_share * data.y.shape[1]))
+    known, unseen, X, y = split.known, split.unseen, split.X, split.y
+    costs = data.costs[split.training]
     areas = {}
     for name, (router_class, settings) in ROUTERS.items():
         for size in SIZES:
@@ -44,32 +39,25 @@ def trial(data, model_share, seed):
                 for model in unseen:
                     router.add_model(1 - y[prompts, model], cost=costs[prompts, model])
                 areas[name, size, cost_model] = router.score(
-                    data.X[split.test],
-                    data.y[np.ix_(split.test, unseen)],
-                    data.costs[np.ix_(split.test, unseen)],
-                    pool=len(known) + np.arange(len(unseen)),
+                    split.X_test, split.y_test, split.test_costs, split.pool
                 )
     return areas
 
 
-def main(n_splits=40):
+def main():
+    n_trials = arguments(__doc__, trials=40).trials
     ((data, model_share),) = (file[1:] for file in real_data() if file[0] == "routerbench_11llm")
-    with threadpool_limits(1):
-        results = Parallel(n_jobs=-1)(
-            delayed(trial)(data, model_share, seed) for seed in range(n_splits)
-        )
-    areas = {key: np.array([one[key] for one in results]) for key in results[0]}
-    print(f"routerbench_11llm, {n_splits} splits")
+    areas = stacked(run_trials(trial, range(n_trials), data, model_share))
+    print(f"routerbench_11llm, {n_trials} splits")
     for name in ROUTERS:
         for size in SIZES:
             mean = areas[name, size, "mean"]
-            gain = areas[name, size, "cluster"] - mean
-            error = gain.std(ddof=1) / np.sqrt(n_splits)
+            gain, error = paired(areas[name, size, "cluster"], mean)
             print(
                 f"{name:<26}{size:>4} prompts: mean costs {mean.mean():.4f}   "
-                f"by cluster {gain.mean():+.4f} ± {error:.4f}"
+                f"by cluster {gain:+.4f} ± {error:.4f}"
             )
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main()

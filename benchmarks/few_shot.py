@@ -1,27 +1,22 @@
 """How few validation prompts a new model needs, on each file of real data.
 
-Run as ``python -m benchmarks.few_shot [N_SPLITS [PICTURE]]``. Prints, for each number of
-validation prompts, the mean area under the deferral curve of unseen models and its paired
-difference to ZeroRouter with the standard error, the coverage of 90 % intervals of cluster errors,
-and the time of ``add_model``. Draws the coverage of other intervals where a picture is named.
+Run as ``python -m benchmarks.few_shot [TRIALS] [--picture PATH]``. For each number of validation
+prompts, it prints the mean area under the deferral curve of unseen models, its paired difference to
+ZeroRouter with the standard error, the coverage of 90 % intervals of cluster errors, and the time
+of ``add_model``. With ``--picture``, it draws the coverage of other intervals.
 """
 
-import sys
 from timeit import repeat
 
 import numpy as np
-from joblib import Parallel, delayed
 from scipy.linalg import cholesky
 from scipy.stats import norm
 from sklearn.base import clone
 from threadpoolctl import threadpool_limits
 
-from benchmarks._data import real_data
-from benchmarks._timing import ratio
+from benchmarks._runner import Split, arguments, paired, ratio, real_data, run_trials, stacked
 from sklearn_uniroute import KMeansRouter, KNeighborsRouter, ZeroRouter
-from sklearn_uniroute._numerics._posterior import condition
 from sklearn_uniroute.metrics import deferral_area_score
-from sklearn_uniroute.model_selection._split import draw_split
 
 SIZES = (25, 50, 100, 400)
 ROUTERS = {
@@ -41,33 +36,27 @@ PAPER = ("K-NN, 20", "K-NN, 50", "mean, K = 5", "mean, K = 8", "mean, K = 24")
 LARGE = 20
 
 
-def trial(data, model_costs, model_share, seed):
+def trial(data, model_share, seed):
     """Areas of every router at every size, and how far its cluster errors are off."""
-    n_training_models = int(model_share * len(model_costs))
-    rng = np.random.RandomState(seed)
-    split = draw_split(rng, len(data.X), model_costs, 1, n_training_models)
-    known, unseen = split.training_models, split.unseen_models
-    X, y = data.X[split.training], data.y[split.training]
-    per_call = data.costs.ndim == 2
-    fit_costs = data.costs[split.training][:, known] if per_call else data.costs[known]
-    test_costs = data.costs[split.test][:, unseen] if per_call else data.costs[unseen]
+    split = Split(data, seed, int(model_share * data.y.shape[1]))
+    known, unseen, X, y = split.known, split.unseen, split.X, split.y
+    fit_costs = split.costs(split.training, known)
     areas, misses = {}, {}
     for name, router in ROUTERS.items():
         for size in SIZES:
             router = clone(router).set_params(n_validation=size, random_state=seed)
             router.fit(X, y[:, known], costs=fit_costs)
-            pool = len(known) + np.arange(len(unseen))
             for model in unseen:
                 errors = 1 - y[router.validation_indices_, model]
-                router.add_model(errors, cost=model_costs[model])
+                router.add_model(errors, cost=split.model_costs[model])
             areas[name, size] = deferral_area_score(
-                data.y[split.test][:, unseen],
-                router.predict_error(data.X[split.test], pool),
-                test_costs,
-                routing_costs=model_costs[unseen],
+                split.y_test,
+                router.predict_error(split.X_test, split.pool),
+                split.test_costs,
+                routing_costs=split.model_costs[unseen],
             )
             if getattr(router, "representation_std_", None) is not None:
-                misses[name, size] = standardised_misses(router, X, 1 - y[:, unseen], pool)
+                misses[name, size] = standardised_misses(router, X, 1 - y[:, unseen], split.pool)
     return areas, misses
 
 
@@ -75,10 +64,7 @@ def standardised_misses(router, X, errors, pool):
     """Distances of cluster errors to those of many other prompts, in standard errors."""
     held_out = np.setdiff1d(np.arange(len(X)), router.validation_indices_)
     labels, features = router._assign(X[held_out]), router._features(X[held_out])
-    covariance = [
-        condition(router._prior(), router.information_[model], router.moments_[model])[1]
-        for model in pool
-    ]
+    covariance = [router._posterior_covariance(model) for model in pool]
     misses = []
     for cluster in range(router._n_clusters):
         cells = errors[held_out][labels == cluster]
@@ -96,28 +82,25 @@ def standardised_misses(router, X, errors, pool):
 def report(name, results):
     sizes = "".join(f"{size:>24}" for size in SIZES)
     print(f"\n{name}: {len(results)} splits\n{'validation prompts':<26}{sizes}")
-    areas = {key: np.array([one[0][key] for one in results]) for key in results[0][0]}
+    areas = stacked([one[0] for one in results])
     misses = {key: np.concatenate([one[1][key] for one in results]) for key in results[0][1]}
     for router in ROUTERS:
         row = f"{router:<26}"
         for size in SIZES:
-            gain = areas[router, size] - areas["ZeroRouter", size]
-            error = gain.std(ddof=1) / np.sqrt(len(gain))
-            row += f"   {areas[router, size].mean():.4f} {gain.mean():+.4f}±{error:.4f}"
+            gain, error = paired(areas[router, size], areas["ZeroRouter", size])
+            row += f"   {areas[router, size].mean():.4f} {gain:+.4f}±{error:.4f}"
         print(row)
     for router in ROUTERS:
         if (router, SIZES[0]) in misses:
             row = "".join(f"{np.mean(misses[router, n] < norm.ppf(0.95)):>24.1%}" for n in SIZES)
             print(f"{'90 % ' + router:<26}{row}")
     for size in SIZES[:2]:
-        gain = areas["posterior, greedy", size] - areas["posterior, random", size]
-        error = gain.std(ddof=1) / np.sqrt(len(gain))
-        print(f"greedy less random prompts, {size}: {gain.mean():+.4f} ± {error:.4f}")
+        gain, error = paired(areas["posterior, greedy", size], areas["posterior, random", size])
+        print(f"greedy less random prompts, {size}: {gain:+.4f} ± {error:.4f}")
     best = max(PAPER, key=lambda router: areas[router, 400].mean())
-    gain = areas["posterior, greedy", 50] - areas[best, 400]
-    error = gain.std(ddof=1) / np.sqrt(len(gain))
+    gain, error = paired(areas["posterior, greedy", 50], areas[best, 400])
     print(f"50 chosen prompts less 400 with {best}, the paper's best: ", end="")
-    print(f"{gain.mean():+.4f} ± {error:.4f}")
+    print(f"{gain:+.4f} ± {error:.4f}")
     return {size: misses["posterior, greedy", size] for size in (25, 100)}
 
 
@@ -160,22 +143,18 @@ def time_add_model(n_prompts, n_models, n_clusters=100):
     )
 
 
-def main(n_splits=40, picture=None):
+def main():
+    args = arguments(__doc__, trials=40, picture={"metavar": "PATH", "help": "of the coverage"})
     with threadpool_limits(1):
         for n_prompts, n_models in ((2_000, 20), (20_000, 20), (2_000, 200)):
             time_add_model(n_prompts, n_models)
     misses = {}
     for name, data, model_share in real_data():
-        model_costs = np.atleast_2d(data.costs).mean(axis=0)
-        with threadpool_limits(1):
-            results = Parallel(n_jobs=-1)(
-                delayed(trial)(data, model_costs, model_share, seed)
-                for seed in range(int(n_splits))
-            )
+        results = run_trials(trial, range(args.trials), data, model_share)
         misses[name] = report(name, results)
-    if picture is not None:
-        draw_reliability(misses, picture)
+    if args.picture is not None:
+        draw_reliability(misses, args.picture)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

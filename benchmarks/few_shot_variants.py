@@ -1,23 +1,18 @@
-"""What was tried to learn more of a new model from few prompts.
+"""Variants of learning a new model from few prompts.
 
-Run as ``python -m benchmarks.few_shot_variants [N_SPLITS]``. Prints, for each file of real data and
-each number of validation prompts, the mean gain in area over ZeroRouter, and the standard error of
-its difference to the first row, which is what the package does.
+Run as ``python -m benchmarks.few_shot_variants [TRIALS]``. For each file of real data and each
+number of validation prompts, it prints the mean gain in area over ZeroRouter, and the standard
+error of its difference to the default of the package.
 """
 
-import sys
-
 import numpy as np
-from joblib import Parallel, delayed
 from sklearn.covariance import OAS
-from threadpoolctl import threadpool_limits
 
-from benchmarks._data import real_data
+from benchmarks._runner import Split, arguments, paired, real_data, run_trials, stacked
 from sklearn_uniroute import KMeansRouter
 from sklearn_uniroute._numerics._clusters import squared_deviations
 from sklearn_uniroute._numerics._posterior import condition, evidence, fit_prior
 from sklearn_uniroute.metrics import deferral_area_score
-from sklearn_uniroute.model_selection._split import draw_split
 
 SIZES = (25, 50, 100, 400)
 DEFAULT = "K = 8, random prompts"
@@ -42,13 +37,10 @@ def posterior(prior, features, errors):
     return np.array([condition(prior, *one)[0] for one in zip(information, moments, strict=True)])
 
 
-def trial(data, model_costs, model_share, seed):
-    rng = np.random.RandomState(seed)
-    split = draw_split(rng, len(data.X), model_costs, 1, int(model_share * len(model_costs)))
-    known, unseen = split.training_models, split.unseen_models
-    X, y = data.X[split.training].astype(np.float64), data.y[split.training]
-    X_test, y_test = data.X[split.test].astype(np.float64), data.y[split.test][:, unseen]
-    test_costs = data.costs[split.test][:, unseen] if data.costs.ndim == 2 else data.costs[unseen]
+def trial(data, model_share, seed):
+    split = Split(data, seed, int(model_share * data.y.shape[1]))
+    rng, known, unseen, y = split.rng, split.known, split.unseen, split.y
+    X, X_test = split.X.astype(np.float64), split.X_test.astype(np.float64)
     errors = 1 - y[:, known]
     settings = {"n_validation": max(SIZES), "random_state": seed}
     routers = {
@@ -57,8 +49,8 @@ def trial(data, model_costs, model_share, seed):
     }
     router = routers[8, 0.1]
     prior, labels, features = router._prior(), router._assign(X), router._features(X)
-    counts, shares = router.error_counts_, router.cluster_shares_
-    means = router.error_sums_ / np.maximum(counts, 1)
+    counts, shares = router._evidence["error_counts"], router.cluster_shares_
+    means = router._evidence["error_sums"] / np.maximum(counts, 1)
     squares = squared_deviations(labels, errors, means)
     # How much harder a prompt is than its cluster, on average over the training models.
     deviation = errors - means.T[labels]
@@ -111,28 +103,24 @@ def trial(data, model_costs, model_share, seed):
             estimates[name] = on_test @ representation.T
         for name, error in estimates.items():
             areas[name, size] = deferral_area_score(
-                y_test, error, test_costs, routing_costs=model_costs[unseen]
+                split.y_test, error, split.test_costs, routing_costs=split.model_costs[unseen]
             )
     return areas
 
 
-def main(n_splits=40):
+def main():
+    n_trials = arguments(__doc__, trials=40).trials
     for name, data, model_share in real_data():
-        model_costs = np.atleast_2d(data.costs).mean(axis=0)
-        with threadpool_limits(1):
-            results = Parallel(n_jobs=-1)(
-                delayed(trial)(data, model_costs, model_share, seed) for seed in range(n_splits)
-            )
-        areas = {key: np.array([one[key] for one in results]) for key in results[0]}
-        print(f"\n{name}, {n_splits} splits" + "".join(f"{size:>16}" for size in SIZES))
+        areas = stacked(run_trials(trial, range(n_trials), data, model_share))
+        print(f"\n{name}, {n_trials} splits" + "".join(f"{size:>16}" for size in SIZES))
         for variant in dict.fromkeys(key[0] for key in areas):
             row = f"{variant:<28}"
             for size in SIZES:
-                gain = areas[variant, size] - areas["ZeroRouter", size]
-                step = areas[variant, size] - areas[DEFAULT, size]
-                row += f"   {gain.mean():+.4f}±{step.std(ddof=1) / np.sqrt(n_splits):.4f}"
+                gain, _ = paired(areas[variant, size], areas["ZeroRouter", size])
+                _, error = paired(areas[variant, size], areas[DEFAULT, size])
+                row += f"   {gain:+.4f}±{error:.4f}"
             print(row)
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main()

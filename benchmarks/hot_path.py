@@ -15,7 +15,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits
 
-from benchmarks._timing import ratio
+from benchmarks._runner import ratio
 from benchmarks.bench_routers import bare_predict, bare_soft_predict
 from sklearn_uniroute import HybridRouter, KMeansRouter, LearnedMapRouter
 
@@ -106,7 +106,7 @@ def main():
     routers = {
         "K-means, nearest cluster": KMeansRouter(N_CLUSTERS, temperature=0, **settings),
         "K-means": KMeansRouter(N_CLUSTERS, **settings),
-        "learned map": LearnedMapRouter(N_CLUSTERS, device="cpu", **settings),
+        "learned map": LearnedMapRouter(N_CLUSTERS, net_params={"device": "cpu"}, **settings),
         "hybrid": HybridRouter(N_CLUSTERS, **settings),
     }
     x = X[0]

@@ -1,20 +1,15 @@
 """The hybrid router on pools of training models, of added models and of both, on each real file.
 
-Run as ``python -m benchmarks.hybrid [N_SPLITS]``. Prints areas under the deferral curve, and the
+Run as ``python -m benchmarks.hybrid [TRIALS]``. It prints areas under the deferral curve, and the
 paired difference of the hybrid to each other router with its standard error. Half of the models are
-added from errors on so many prompts, drawn at random and the same for all routers.
+added from errors on random prompts, the same for all routers.
 """
 
-import sys
-
 import numpy as np
-from joblib import Parallel, delayed
 from sklearn.base import clone
-from threadpoolctl import threadpool_limits
 
-from benchmarks._data import real_data
+from benchmarks._runner import Split, arguments, paired, real_data, run_trials, stacked
 from sklearn_uniroute import HybridRouter, KMeansRouter, MLPRouter
-from sklearn_uniroute.model_selection._split import draw_split
 
 SIZES = (50, 100, 400)
 HYBRID = "hybrid, K = 24"
@@ -25,20 +20,23 @@ ROUTERS = {
 }
 
 
-def trial(data, model_costs, seed):
-    rng = np.random.RandomState(seed)
-    n_models = len(model_costs)
-    split = draw_split(rng, len(data.X), model_costs, 1, n_models // 2)
-    known, unseen = split.training_models, split.unseen_models
-    X, y = data.X[split.training], data.y[split.training]
-    X_test, y_test = data.X[split.test], data.y[split.test]
+def trial(data, seed):
+    n_models = data.y.shape[1]
+    split = Split(data, seed, n_models // 2)
+    known, unseen, X, y, model_costs = (
+        split.known,
+        split.unseen,
+        split.X,
+        split.y,
+        split.model_costs,
+    )
 
     def score(router, models, pool):
-        costs = data.costs[split.test][:, models] if data.costs.ndim == 2 else data.costs[models]
-        return router.score(X_test, y_test[:, models], costs, pool)
+        y_test = data.y[np.ix_(split.test, models)]
+        return router.score(split.X_test, y_test, split.costs(split.test, models), pool)
 
-    chosen = rng.permutation(len(X))[: max(SIZES)]
-    added = len(known) + np.arange(len(unseen))
+    chosen = split.rng.permutation(len(X))[: max(SIZES)]
+    added = split.pool
     areas = {}
     for name, router in ROUTERS.items():
         router = clone(router).set_params(random_state=seed).fit(X, y, costs=model_costs)
@@ -61,26 +59,21 @@ def trial(data, model_costs, seed):
 
 
 def report(name, results):
-    areas = {key: np.array([one[key] for one in results]) for key in results[0]}
+    areas = stacked(results)
     print(f"\n{name}, {len(results)} splits")
     for pool in dict.fromkeys(pool for _, pool in areas):
         row = f"{pool:<20} {HYBRID} {areas[HYBRID, pool].mean():.4f}"
         for router in list(ROUTERS)[1:]:
-            gain = areas[HYBRID, pool] - areas[router, pool]
-            error = gain.std(ddof=1) / np.sqrt(len(gain))
-            row += f"   {router} {areas[router, pool].mean():.4f} {gain.mean():+.4f} ± {error:.4f}"
+            gain, error = paired(areas[HYBRID, pool], areas[router, pool])
+            row += f"   {router} {areas[router, pool].mean():.4f} {gain:+.4f} ± {error:.4f}"
         print(row)
 
 
-def main(n_splits=40):
+def main():
+    n_trials = arguments(__doc__, trials=40).trials
     for name, data, _ in real_data():
-        model_costs = np.atleast_2d(data.costs).mean(axis=0).astype(float)
-        with threadpool_limits(1):
-            results = Parallel(n_jobs=-1)(
-                delayed(trial)(data, model_costs, seed) for seed in range(n_splits)
-            )
-        report(name, results)
+        report(name, run_trials(trial, range(n_trials), data))
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main()

@@ -1,72 +1,63 @@
 """The learned map against K-means on each file of real data, and what it costs in time.
 
-Run as ``python -m benchmarks.learned_map [N_SPLITS]``. Prints mean areas under the deferral curve
-of unseen models, with the paired difference to ZeroRouter and its standard error; then the times of
-prediction over a bare NumPy chain of the same products, and of training over a bare torch loop of
-the same arithmetic.
+Run as ``python -m benchmarks.learned_map [TRIALS]``. It prints the times of prediction over a bare
+NumPy chain of the same products, and of training over a bare torch loop of the same arithmetic;
+then mean areas under the deferral curve of unseen models, with the paired difference to ZeroRouter
+and its standard error.
 """
-
-import sys
 
 import numpy as np
 import torch
-from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 from torch import nn
 
-from benchmarks._data import real_data
-from benchmarks._timing import ratio
+from benchmarks._runner import Split, arguments, paired, ratio, real_data, run_trials, stacked
 from sklearn_uniroute import KMeansRouter, LearnedMapRouter, ZeroRouter
 from sklearn_uniroute._numerics._features import softmax_map
-from sklearn_uniroute.model_selection._split import draw_split
 from sklearn_uniroute.routers._torch import train_map
 
 SIZES = (50, 100, 400)
 # As in the paper: for the mean, a network of its own that is trained for five epochs.
-PAPER = {"representation": "mean", "cluster_weight": 0, "max_epochs": 5}
+FIVE_EPOCHS = {"max_epochs": 5, "device": "cpu"}
+PAPER = {"representation": "mean", "cluster_weight": 0, "net_params": FIVE_EPOCHS}
 ROUTERS = {"ZeroRouter": ZeroRouter()}
 for k in (8, 24):
     ROUTERS[f"K-means, mean, {k}"] = KMeansRouter(k, representation="mean", temperature=0)
     ROUTERS[f"map, mean, {k}"] = LearnedMapRouter(k, **PAPER)
     ROUTERS[f"K-means, posterior, {k}"] = KMeansRouter(k)
     ROUTERS[f"map, posterior, {k}"] = LearnedMapRouter(k)
-    ROUTERS[f"map, posterior, {k}, 5 epochs"] = LearnedMapRouter(k, max_epochs=5)
+    ROUTERS[f"map, posterior, {k}, 5 epochs"] = LearnedMapRouter(k, net_params=FIVE_EPOCHS)
     ROUTERS[f"map alone, posterior, {k}"] = LearnedMapRouter(k, cluster_weight=0)
 
 
-def trial(data, model_costs, model_share, seed):
-    rng = np.random.RandomState(seed)
-    split = draw_split(rng, len(data.X), model_costs, 1, int(model_share * len(model_costs)))
-    known, unseen = split.training_models, split.unseen_models
-    X, y = data.X[split.training], data.y[split.training]
-    X_test, y_test = data.X[split.test], data.y[split.test][:, unseen]
-    test_costs = data.costs[split.test][:, unseen] if data.costs.ndim == 2 else data.costs[unseen]
+def trial(data, model_share, seed):
+    split = Split(data, seed, int(model_share * data.y.shape[1]))
+    known, unseen, X, y = split.known, split.unseen, split.X, split.y
     # The same prompts for all.
-    chosen = rng.permutation(len(X))[: max(SIZES)]
+    chosen = split.rng.permutation(len(X))[: max(SIZES)]
     areas = {}
     for name, router in ROUTERS.items():
         router = clone(router).set_params(random_state=seed)
-        router.fit(X, y[:, known], costs=model_costs[known])
+        router.fit(X, y[:, known], costs=split.model_costs[known])
         for size in SIZES:
             pool = len(router.models_) + np.arange(len(unseen))
             for model in unseen:
                 errors = 1 - y[chosen[:size], model]
-                router.add_model(errors, cost=model_costs[model], X_val=X[chosen[:size]])
-            areas[name, size] = router.score(X_test, y_test, test_costs, pool)
+                router.add_model(errors, cost=split.model_costs[model], X_val=X[chosen[:size]])
+            areas[name, size] = router.score(split.X_test, split.y_test, split.test_costs, pool)
     return areas
 
 
 def report(name, results):
     print(f"\n{name}, {len(results)} splits" + "".join(f"{size:>24}" for size in SIZES))
-    areas = {key: np.array([one[key] for one in results]) for key in results[0]}
+    areas = stacked(results)
     for router in ROUTERS:
         row = f"{router:<28}"
         for size in SIZES:
-            gain = areas[router, size] - areas["ZeroRouter", size]
-            error = gain.std(ddof=1) / np.sqrt(len(gain))
-            row += f"   {areas[router, size].mean():.4f} {gain.mean():+.4f}±{error:.4f}"
+            gain, error = paired(areas[router, size], areas["ZeroRouter", size])
+            row += f"   {areas[router, size].mean():.4f} {gain:+.4f}±{error:.4f}"
         print(row)
 
 
@@ -104,14 +95,14 @@ def time_everything(n_prompts=12_000, n_features=384, n_models=20, n_clusters=24
     errors = rng.randint(2, size=(n_prompts, n_models)).astype(np.float32)
     router = LearnedMapRouter(n_clusters, cluster_weight=0, random_state=0).fit(X, 1 - errors)
     layers = list(zip(router.coefs_, router.intercepts_, strict=True))
-    means = router.map_means_.astype(np.float32)
+    means = router._map_means.astype(np.float32)
     weights = router.representation_.astype(np.float32).T
 
     for rows, name in ((1, "one prompt"), (n_prompts, f"{n_prompts} prompts")):
         part = X[:rows]
         exported = ratio(
             lambda part=part: softmax_map(
-                part, router.map_means_, router.coefs_, router.intercepts_
+                part, router._map_means, router.coefs_, router.intercepts_
             ),
             lambda part=part: bare_chain(part - means, layers),
             repeats=1001 if rows == 1 else 21,
@@ -130,14 +121,8 @@ def time_everything(n_prompts=12_000, n_features=384, n_models=20, n_clusters=24
         "scales": np.ones(n_features),
         "squared": False,
         "hidden_layer_sizes": (128, 128),
-        "max_epochs": 5,
-        "learning_rate": 0.005,
-        "batch_size": 64,
-        "device": "cpu",
+        "net_params": {"lr": 0.005, "batch_size": 64, "verbose": 0, **FIVE_EPOCHS},
         "seed": 0,
-        "verbose": 0,
-        "callbacks": None,
-        "net_params": None,
     }
     training = ratio(
         lambda: train_map(X, errors, representation, **settings),
@@ -150,7 +135,7 @@ def time_everything(n_prompts=12_000, n_features=384, n_models=20, n_clusters=24
         bare_loop(X, errors, representation)
 
     whole = ratio(
-        lambda: LearnedMapRouter(n_clusters, max_epochs=5, device="cpu", random_state=0).fit(
+        lambda: LearnedMapRouter(n_clusters, net_params=FIVE_EPOCHS, random_state=0).fit(
             X, 1 - errors
         ),
         clusters_and_loop,
@@ -159,17 +144,13 @@ def time_everything(n_prompts=12_000, n_features=384, n_models=20, n_clusters=24
     print(f"fit over K-means and a bare torch loop: {whole}")
 
 
-def main(n_splits=20):
+def main():
+    n_trials = arguments(__doc__, trials=20).trials
     with threadpool_limits(1):
         time_everything()
     for name, data, model_share in real_data():
-        model_costs = np.atleast_2d(data.costs).mean(axis=0)
-        with threadpool_limits(1):
-            results = Parallel(n_jobs=-1)(
-                delayed(trial)(data, model_costs, model_share, seed) for seed in range(n_splits)
-            )
-        report(name, results)
+        report(name, run_trials(trial, range(n_trials), data, model_share))
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main()

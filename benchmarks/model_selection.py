@@ -1,21 +1,17 @@
 """Choosing the number of clusters on training models, and on models held out from them.
 
-Run as ``python -m benchmarks.model_selection [N_TRIALS]``. A trial sets models and prompts aside.
-On the others ``dynamic_cross_validate`` chooses the number of clusters, K: by the area of models
-that a router was fitted on, as the paper tunes (G.1), and by that of models held out and added from
-so many validation prompts. Printed are, for each rule, the median K, the area of the models set
-aside on the prompts set aside, and by how much it is short of the best K in hindsight; then what
-choosing on held-out models gains over choosing on training models, in pairs.
+Run as ``python -m benchmarks.model_selection [TRIALS]``. A trial sets models and prompts aside. On
+the others, ``dynamic_cross_validate`` chooses the number of clusters, K: by the area of the models
+that a router was fitted on, as the paper tunes (G.1), or by the area of held-out models that are
+added from a few validation prompts. For each rule, it prints the median K, the area of the models
+set aside on the prompts set aside, and the loss against the best K in hindsight; then the paired
+gain of choosing on held-out models over choosing on training models.
 """
 
-import sys
-
 import numpy as np
-from joblib import Parallel, delayed
 from sklearn.base import clone
-from threadpoolctl import threadpool_limits
 
-from benchmarks._data import real_data
+from benchmarks._runner import arguments, paired, real_data, run_trials
 from sklearn_uniroute import KMeansRouter
 from sklearn_uniroute.model_selection import DynamicPoolSplit, dynamic_cross_validate
 
@@ -55,18 +51,10 @@ def trial(data, model_share, seed):
     return outcome
 
 
-def paired(one, other):
-    """Mean difference and its standard error."""
-    difference = one - other
-    return difference.mean(), difference.std(ddof=1) / np.sqrt(len(difference))
-
-
-def main(n_trials=20):
+def main():
+    n_trials = arguments(__doc__, trials=20).trials
     for file, data, model_share in real_data():
-        with threadpool_limits(1):
-            outcomes = Parallel(n_jobs=-1)(
-                delayed(trial)(data, model_share, seed) for seed in range(n_trials)
-            )
+        outcomes = run_trials(trial, range(n_trials), data, model_share)
         print(f"\n{file}, {n_trials} trials")
         for name in ROUTERS:
             for size in SIZES:
@@ -87,4 +75,4 @@ def main(n_trials=20):
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main()

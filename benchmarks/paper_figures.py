@@ -1,7 +1,7 @@
 """The paper's figures on each real file, as pictures in ``docs/results`` and as numbers.
 
-Run as ``python -m benchmarks.paper_figures [--figure {curves,sizes,clusters,similarity}] [--trials
-N]``; all figures without ``--figure``.
+Run as ``python -m benchmarks.paper_figures [TRIALS] [--figure
+{curves,sizes,clusters,similarity}]``; all figures without ``--figure``.
 
 curves (figures 3 and 6)
     Mean deferral curves of all routers with a dynamic pool.
@@ -15,16 +15,15 @@ similarity (figures 8 and 9)
     Gaussian kernel similarity of all models.
 """
 
-import argparse
 import textwrap
 from functools import partial
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
+from scipy.stats import sem, t
 from sklearn.utils import Bunch
 
-from benchmarks._data import N_VALIDATION, real_data
 from benchmarks._paper import (
     MLP,
     K,
@@ -32,17 +31,16 @@ from benchmarks._paper import (
     dynamic_routers,
     dynamic_rows,
     k_nearest,
-    model_costs,
     paper_kmeans,
     paper_map,
-    run_trials,
+    paper_trials,
     score_all,
 )
+from benchmarks._runner import N_VALIDATION, arguments, model_costs, real_data
 from benchmarks.record import RESULTS
 from sklearn_uniroute import AttributeEncoder, KMeansRouter
 from sklearn_uniroute.inspection import ModelSimilarityDisplay
 from sklearn_uniroute.model_selection import RouterComparison
-from sklearn_uniroute.utils._statistics import mean_interval
 
 SHOWN = (
     "ZeroRouter",
@@ -74,7 +72,8 @@ def interval_plot(results, title, xlabel, ylabel):
         # Side by side, so that intervals do not hide each other.
         for shift, row in zip(np.linspace(0.92, 1.08, len(rows)), rows, strict=True):
             values = np.array([[one[row][size] for size in sizes] for one in areas])
-            mean, half = mean_interval(values, CONFIDENCE)
+            mean = values.mean(axis=0)
+            half = sem(values) * t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)
             ax.errorbar(sizes * shift, mean, half, label=row, marker="o", markersize=3, capsize=2)
             cells = (f"{m:.4f} ± {h:.4f}" for m, h in zip(mean, half, strict=True))
             print(f"{row:<34}" + "".join(f"{cell:>16}" for cell in cells))
@@ -95,7 +94,7 @@ def curves_trial(data, model_share, n_validation, seed):
 def draw_curves(n_trials):
     for name, data, model_share in real_data():
         n_validation = N_VALIDATION.get(name)
-        trials = run_trials(curves_trial, n_trials, data, model_share, n_validation)
+        trials = paper_trials(curves_trial, n_trials, data, model_share, n_validation)
         rows, splits, grids = zip(*trials, strict=True)
         stacked = {
             field: np.array([[getattr(one, field) for one in row.values()] for row in rows])
@@ -165,7 +164,7 @@ def clusters_trial(data, model_share, seed):
 
 def draw_intervals(trial, name, title, xlabel, n_trials):
     results = {
-        file: run_trials(trial, n_trials, data, model_share)
+        file: paper_trials(trial, n_trials, data, model_share)
         for file, data, model_share in real_data()
     }
     title = f"{title}: mean and 96 % interval"
@@ -208,10 +207,8 @@ FIGURES = {
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--figure", choices=FIGURES, help="all figures if left out")
-    parser.add_argument("--trials", type=int, default=20)
-    args = parser.parse_args()
+    figure = {"choices": FIGURES, "help": "all figures by default"}
+    args = arguments(__doc__, trials=20, figure=figure)
     for figure in [args.figure] if args.figure else FIGURES:
         print(f"\n=== {figure} ===")
         FIGURES[figure](args.trials)

@@ -1,7 +1,7 @@
 """The paper's tables on each real file.
 
-Run as ``python -m benchmarks.paper_tables [--table {dynamic,static,retraining,shift}] [--trials
-N]``; all tables without ``--table``.
+Run as ``python -m benchmarks.paper_tables [TRIALS] [--table {dynamic,static,retraining,shift}]``;
+all tables without ``--table``.
 
 dynamic (figures 2 and 6)
     Routers are fitted on the training models, take in the others from the validation prompts
@@ -19,15 +19,13 @@ and a mark * where a two-sided sign test at the level of .01 finds a row worse t
 Clairvoyant rows are not candidates for the best.
 """
 
-import argparse
-
 import numpy as np
+from scipy.stats import binomtest
 
-from benchmarks._data import N_VALIDATION, real_data
-from benchmarks._paper import Trial, dynamic_rows, run_trials, static_rows
+from benchmarks._paper import Trial, dynamic_rows, paper_trials, static_rows
 from benchmarks._retraining import report_retraining
+from benchmarks._runner import N_VALIDATION, arguments, paired, real_data
 from benchmarks._shift import report_shift
-from sklearn_uniroute.utils._statistics import sign_test
 
 LEVEL = 0.01
 ROWS = {"dynamic": dynamic_rows, "static": static_rows}
@@ -36,8 +34,8 @@ TABLES = (*ROWS, "retraining", "shift")
 
 def is_worse(values, best):
     """Whether paired scores, of which more is better, are lower at the level of the paper."""
-    signs = (values > best).astype(int) - (values < best)
-    return bool(signs.sum() < 0 and sign_test(signs) < LEVEL)
+    above, below = int(np.sum(values > best)), int(np.sum(values < best))
+    return above < below and binomtest(above, above + below).pvalue < LEVEL
 
 
 def report(name, results):
@@ -61,9 +59,8 @@ def report(name, results):
         print(f"{row:<34}{values[:, 0].mean():7.4f} {marks[0]} {qnc} {marks[1]}".rstrip())
     for row in scores:
         if row.startswith("Clairvoyant"):
-            gain = columns[row][:, 0] - best[0]
-            error = gain.std(ddof=1) / np.sqrt(len(gain))
-            print(f"{row} less the best row that sees no more: {gain.mean():+.4f} ± {error:.4f}")
+            gain, error = paired(columns[row][:, 0], best[0])
+            print(f"{row} less the best row that sees no more: {gain:+.4f} ± {error:.4f}")
 
 
 def run_trial(rows, data, model_share, n_validation, seed):
@@ -79,14 +76,12 @@ def run_table(table, n_trials):
             report_shift(name, data, n_trials)
         else:
             settings = (ROWS[table], data, model_share, N_VALIDATION.get(name))
-            report(name, run_trials(run_trial, n_trials, *settings))
+            report(name, paper_trials(run_trial, n_trials, *settings))
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--table", choices=TABLES, help="all tables if left out")
-    parser.add_argument("--trials", type=int, default=40)
-    args = parser.parse_args()
+    table = {"choices": TABLES, "help": "all tables by default"}
+    args = arguments(__doc__, trials=40, table=table)
     for table in [args.table] if args.table else TABLES:
         run_table(table, args.trials)
 
