@@ -72,3 +72,13 @@ sphinx_gallery_conf = {
     "remove_config_comments": True,
 }
 (Path(__file__).parent / "api" / "backreferences").mkdir(parents=True, exist_ok=True)
+
+
+def skip_inherited(app, what, name, obj, skip, options):
+    """Leave out what scikit-learn documents, such as `get_params` and `set_fit_request`."""
+    module = getattr(obj, "__module__", None) or ""
+    return True if module.startswith("sklearn.") else None
+
+
+def setup(app):
+    app.connect("autodoc-skip-member", skip_inherited)

@@ -78,8 +78,8 @@ class DynamicPoolSplit:
     >>> data = make_routing_data(n_prompts=10, n_models=6, random_state=0)
     >>> for fold in DynamicPoolSplit(2, random_state=0).split(data.X, data.y, data.costs):
     ...     print(fold.test, fold.unseen_models)
-    [5 2 0] [0 3]
-    [3 4 0] [0 4]
+    [4 9 7] [0 2]
+    [8 4 1] [0 4]
     """
 
     __module__ = "sklearn_uniroute.model_selection"

@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import binomtest, bootstrap
+from scipy.stats import binomtest, bootstrap, sem
 from scipy.stats import t as student_t
 
 
@@ -13,8 +13,7 @@ def mean_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[np.ndar
     mean = values.mean(axis=0)
     if len(values) == 1:
         return mean, np.full_like(mean, np.nan)
-    error = values.std(axis=0, ddof=1) / np.sqrt(len(values))
-    return mean, student_t.ppf((1 + confidence) / 2, len(values) - 1) * error
+    return mean, student_t.ppf((1 + confidence) / 2, len(values) - 1) * sem(values)
 
 
 def bootstrap_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, float]:
