@@ -81,4 +81,5 @@ def skip_inherited(app, what, name, obj, skip, options):
 
 
 def setup(app):
+    """Connect to Sphinx."""
     app.connect("autodoc-skip-member", skip_inherited)

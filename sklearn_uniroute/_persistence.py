@@ -129,7 +129,9 @@ def load_router(path: StrPath, *, trusted: Iterable[str] = ()) -> Any:
 
 def _trusted(further: Iterable[str]) -> set[str]:
     """Types that a file may hold beyond those that skops trusts itself."""
-    further = [further] if isinstance(further, str) else list(further)
+    if isinstance(further, str) or not isinstance(further, Iterable):
+        further = [further]
+    further = list(further)
     odd = [name for name in further if not isinstance(name, str)]
     if odd:
         raise TypeError(
@@ -149,6 +151,6 @@ def _subclasses(kind: type) -> Iterator[type]:
 
 
 def _is_router(estimator: Any) -> bool:
-    if isinstance(estimator, Pipeline) and estimator.steps:
+    while isinstance(estimator, Pipeline) and estimator.steps:
         estimator = estimator.steps[-1][1]
     return isinstance(estimator, BaseRouter)

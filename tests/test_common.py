@@ -15,7 +15,7 @@ from sklearn_uniroute import (
     ZeroRouter,
 )
 from sklearn_uniroute.metrics import deferral_curve
-from sklearn_uniroute.utils._router_checks import grown, router_checks
+from sklearn_uniroute.utils._router_checks import grown, router_checks, routing_data
 from tests.all_routers import ROUTERS
 
 
@@ -50,9 +50,9 @@ EXPECTED_FAILURES = {
 def test_router_checks(router, check):
     if isinstance(router, MLPRouter) and check.__name__ in EXPECTED_FAILURES:
         with pytest.raises(AssertionError):
-            check(router)
+            check(router, routing_data())
     else:
-        check(router)
+        check(router, routing_data())
 
 
 @pytest.mark.parametrize("router", ROUTERS, ids=str)

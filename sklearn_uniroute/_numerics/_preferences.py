@@ -15,8 +15,6 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from sklearn_uniroute._numerics._posterior import Prior
-from sklearn_uniroute.utils._typing import Label
-from sklearn_uniroute.utils._validation import check_new_name, is_hashable, listing
 
 # Prior standard deviation of the scale, far above actual scales.
 _WIDEST_SCALE = 100.0
@@ -153,45 +151,3 @@ def check_preference_scale(n_battles: int, scale: float) -> None:
             f"often in them; {found}. Add such battles (a hundred can be enough), or run the new "
             "models on validation prompts and use `add_model`."
         )
-
-
-_OUTCOMES = {"model_a": 1.0, "model_b": 0.0, "tie": 0.5}
-
-
-def check_battles(
-    model_a: Any, model_b: Any, winner: Any, n_prompts: int, models: np.ndarray
-) -> tuple[list[Label], np.ndarray, np.ndarray, np.ndarray]:
-    """Check battles, and return the names of new models, positions of both sides, and outcomes.
-
-    The positions of new models follow the known models, in the order of the battles.
-    """
-    sides = {"model_a": model_a, "model_b": model_b, "winner": winner}
-    for argument, values in sides.items():
-        if isinstance(values, str) or np.ndim(values) != 1 or len(values) != n_prompts:
-            raise ValueError(
-                f"`{argument}` must have one entry for each of the {n_prompts} prompts; got shape "
-                f"{np.shape(values)}."
-            )
-    known = {label: position for position, label in enumerate(models.tolist())}
-    position, new = dict(known), []
-    met = [*np.asarray(model_a, dtype=object), *np.asarray(model_b, dtype=object)]
-    for label in met:
-        label = label.item() if isinstance(label, np.generic) else label
-        if not (is_hashable(label) and label in position):
-            position[check_new_name(label, models)] = len(position)
-            new.append(label)
-    if not new:
-        raise ValueError(
-            f"all models of these battles are known: {listing(known)}; battles only add new "
-            "models. Include battles of a new model."
-        )
-    first, second = np.array([position[label] for label in met]).reshape(2, -1)
-    if np.any(first == second):
-        raise ValueError(
-            f"battle {np.flatnonzero(first == second)[0]} is between a model and itself; leave it "
-            "out."
-        )
-    unknown = [label for label in winner if not (is_hashable(label) and label in _OUTCOMES)]
-    if unknown:
-        raise ValueError(f"`winner` must be one of {listing(_OUTCOMES)}; got {unknown[0]!r}.")
-    return new, first, second, np.array([_OUTCOMES[label] for label in winner])

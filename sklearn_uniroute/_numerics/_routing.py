@@ -337,7 +337,7 @@ def _at(values: np.ndarray, model: int | np.ndarray, rows: np.ndarray) -> np.nda
 
 def check_reachable(budget: float, lowest: float, highest: float) -> None:
     """Refuse a budget that cannot be met."""
-    if budget < lowest * (1 - 1e-12):
+    if budget < lowest * (1 - ROUNDING):
         raise ValueError(
             f"`budget` {budget:g} is below the least mean cost of this pool; mean costs from "
             f"{lowest:g} to {highest:g} can be reached."

@@ -1,4 +1,4 @@
-"""What a fitted router over clusters knows, and whether it still fits the traffic."""
+"""Reports of clusters, and the excess risk of a router."""
 
 from typing import Any
 

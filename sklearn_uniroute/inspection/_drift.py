@@ -1,4 +1,4 @@
-"""Whether the traffic is still what a router was fitted on."""
+"""Drift of the traffic."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def drift_report(router: Any, X: ArrayLike, *, far_share: float = 0.01) -> Bunch
         New prompts.
     far_share : float, default=0.01
         Share of the training prompts that count as far: those farthest from all centres. A new
-        prompt is far if it is farther than all other training prompts.
+        prompt is far if it is farther from its centre than all other training prompts.
 
     Returns
     -------

@@ -8,10 +8,11 @@ from numpy.typing import ArrayLike
 from sklearn.utils import _safe_indexing
 
 from sklearn_uniroute.metrics._curve import check_curve_inputs, curve_points, is_wide, model_means
-from sklearn_uniroute.metrics._scorers import last_router
+from sklearn_uniroute.utils._estimators import last_router
 from sklearn_uniroute.utils._optional import import_optional
 from sklearn_uniroute.utils._statistics import pointwise_interval
 from sklearn_uniroute.utils._typing import Costs, Pool
+from sklearn_uniroute.utils._validation import check_share
 
 
 class DeferralCurveDisplay:
@@ -45,7 +46,7 @@ class DeferralCurveDisplay:
         Deferral curve.
     fill_between_ : matplotlib PolyCollection or None
         Band of the intervals.
-    models_ : matplotlib PathCollection or None
+    scatter_ : matplotlib PathCollection or None
         Crosses of the single models.
 
     Examples
@@ -169,7 +170,8 @@ class DeferralCurveDisplay:
         costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or \
                 DataFrame
             Cost of each model, or of each call, in any unit.
-        routing_costs : array-like of shape (n_models,), mapping or Series, default=None
+        routing_costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series \
+                or DataFrame, default=None
             Costs that decide the choices. By default, the mean cost of each model.
         sample_weight : array-like of shape (n_prompts,), default=None
             Weights of the prompts.
@@ -250,6 +252,7 @@ class DeferralCurveDisplay:
             :meth:`from_estimator`.
         """
         check_cv_results(cv_results)
+        check_share(confidence, "confidence")
         curves, means = [], []
         for estimator, test in zip(
             cv_results["estimator"], cv_results["indices"]["test"], strict=True
@@ -313,7 +316,7 @@ class DeferralCurveDisplay:
             _, ax = import_optional("matplotlib.pyplot", "plot").subplots()
         name = self.name if name is None else name
         (self.line_,) = ax.plot(self.cost, self.quality, **{"label": name, **(curve_kwargs or {})})
-        self.fill_between_ = self.models_ = None
+        self.fill_between_ = self.scatter_ = None
         if self.quality_low is not None:
             self.fill_between_ = ax.fill_between(
                 self.cost,
@@ -324,7 +327,7 @@ class DeferralCurveDisplay:
                 linewidth=0,
             )
         if self.model_cost is not None:
-            self.models_ = ax.scatter(
+            self.scatter_ = ax.scatter(
                 self.model_cost,
                 self.model_quality,
                 marker="x",
@@ -336,7 +339,7 @@ class DeferralCurveDisplay:
             if is_wide(self.model_cost):
                 ax.set_xscale("log")
         ax.set(xlabel="Average cost per prompt", ylabel="Average quality")
-        if self.line_.get_label()[:1] != "_" or self.models_ is not None:
+        if self.line_.get_label()[:1] != "_" or self.scatter_ is not None:
             ax.legend(loc="lower right", fontsize="small")
         self.ax_ = ax
         self.figure_ = ax.figure

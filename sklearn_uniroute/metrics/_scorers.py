@@ -6,28 +6,16 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import MetadataRequest
-from sklearn.utils.validation import check_is_fitted
 
 from sklearn_uniroute.metrics._scores import (
     deferral_area_score,
     peak_quality_score,
     quality_neutral_cost,
 )
+from sklearn_uniroute.utils._estimators import last_router
 from sklearn_uniroute.utils._typing import Costs, Pool
 from sklearn_uniroute.utils._validation import check_pool
-
-
-def last_router(estimator: Any, X: Any) -> tuple[Any, Any]:
-    """Find the router at the end of pipelines and searches, and transform `X` for it."""
-    check_is_fitted(estimator)
-    if hasattr(estimator, "best_estimator_"):
-        return last_router(estimator.best_estimator_, X)
-    if isinstance(estimator, Pipeline):
-        before = estimator[:-1]
-        return last_router(estimator[-1], before.transform(X) if len(before) else X)
-    return estimator, X
 
 
 def make_deferral_scorer(
@@ -119,11 +107,12 @@ class DeferralScorer:
         costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or \
                 DataFrame, default=None
             Costs that are paid. By default, the mean costs of the router.
-        sample_weight : array-like of shape (n_prompts,), default=None
-            Weights of the prompts.
         pool : sequence of model names, default=None
             Models to choose among. By default, the pool set at construction. `y` and `costs` have
-            one column per model of the router, in its order, or one column per model of the pool.
+            one column per model of the router, in its order. If the pool is smaller, they may
+            have one column per model of the pool instead, in the order of the pool.
+        sample_weight : array-like of shape (n_prompts,), default=None
+            Weights of the prompts.
 
         Returns
         -------

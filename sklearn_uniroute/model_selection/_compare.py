@@ -18,24 +18,25 @@ from sklearn_uniroute.metrics._curve import (
     model_means,
 )
 from sklearn_uniroute.metrics._plot import DeferralCurveDisplay
-from sklearn_uniroute.metrics._scorers import last_router
 from sklearn_uniroute.metrics._scores import (
     deferral_area_score,
     peak_quality_score,
     quality_neutral_cost,
 )
+from sklearn_uniroute.model_selection._estimators import (
+    add_unseen,
+    cells,
+    fit_on_models,
+    labelled_data,
+    set_router_params,
+)
 from sklearn_uniroute.model_selection._split import (
     TRAIN_SIZE,
     DynamicPoolSplit,
     PoolFold,
-    add_unseen,
-    cells,
-    final_router,
-    fit_on_models,
-    labelled_data,
-    set_router_params,
     split_seeds,
 )
+from sklearn_uniroute.utils._estimators import final_router, last_router
 from sklearn_uniroute.utils._optional import import_optional
 from sklearn_uniroute.utils._statistics import (
     bootstrap_interval,
@@ -45,7 +46,13 @@ from sklearn_uniroute.utils._statistics import (
     sign_test,
 )
 from sklearn_uniroute.utils._typing import Costs
-from sklearn_uniroute.utils._validation import check_choice, check_count, listing, repeated
+from sklearn_uniroute.utils._validation import (
+    check_choice,
+    check_count,
+    check_share,
+    listing,
+    repeated,
+)
 
 BASELINES = ("random", "cheapest", "best", "oracle")
 # Number of costs at which curves are averaged over trials.
@@ -64,8 +71,6 @@ class RouterComparison:
     ----------
     routers : list of str
         Names of the routers, then of the baselines.
-    n_baselines : int
-        Number of baselines.
     area, qnc, peak : ndarray of shape (n_trials, n_routers)
         Area under the deferral curve, quality-neutral cost, and highest quality on the curve, of
         the unseen models on the test prompts. The area of a single model is NaN.
@@ -82,7 +87,6 @@ class RouterComparison:
     __module__ = "sklearn_uniroute.model_selection"
 
     routers: list[str]
-    n_baselines: int
     area: np.ndarray
     qnc: np.ndarray
     peak: np.ndarray
@@ -182,6 +186,7 @@ class RouterComparison:
         ImportError
             If matplotlib is not installed.
         """
+        check_share(confidence, "confidence")
         models = {"model_cost": self.model_cost, "model_quality": self.model_quality}
         shown = np.isfinite(self.curves[:, 0]).mean(axis=0) >= 0.5
         displays = []
@@ -229,7 +234,8 @@ def compare_routers(
         as the functions of :mod:`sklearn_uniroute.datasets` return; `y` and `costs` are then left
         out.
     y : array-like or DataFrame of shape (n_prompts, n_models), default=None
-        Quality of each model on each prompt; NaN where a model was not run.
+        Quality of each model on each prompt; NaN where a model was not run. The routers know the
+        models by number, also if the columns of a DataFrame name them.
     costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or \
             DataFrame, default=None
         Cost of each model, or of each call.
@@ -307,7 +313,6 @@ def compare_routers(
     area, qnc, peak = np.moveaxis(np.array(scores), -1, 0)
     return RouterComparison(
         routers=[*estimators, *baselines],
-        n_baselines=len(baselines),
         area=area,
         qnc=qnc,
         peak=peak,

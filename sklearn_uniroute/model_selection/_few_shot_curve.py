@@ -10,19 +10,20 @@ from sklearn.base import clone
 from sklearn.utils import Bunch, _safe_indexing
 from threadpoolctl import threadpool_limits
 
-from sklearn_uniroute.metrics._scorers import last_router
+from sklearn_uniroute.model_selection._estimators import (
+    add_unseen_by_choice,
+    cells,
+    fit_on_models,
+    labelled_data,
+    set_router_params,
+)
 from sklearn_uniroute.model_selection._split import (
     TRAIN_SIZE,
     DynamicPoolSplit,
     PoolFold,
-    add_unseen_by_choice,
-    cells,
-    final_router,
-    fit_on_models,
-    labelled_data,
-    set_router_params,
     split_seeds,
 )
+from sklearn_uniroute.utils._estimators import final_router, last_router
 from sklearn_uniroute.utils._optional import import_optional
 from sklearn_uniroute.utils._statistics import mean_interval
 from sklearn_uniroute.utils._typing import Costs
@@ -57,7 +58,8 @@ def few_shot_curve(
         as the functions of :mod:`sklearn_uniroute.datasets` return; `y` and `costs` are then left
         out.
     y : array-like or DataFrame of shape (n_prompts, n_models), default=None
-        Quality of each model on each prompt; NaN where a model was not run.
+        Quality of each model on each prompt; NaN where a model was not run. The routers know the
+        models by number, also if the columns of a DataFrame name them.
     costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or \
             DataFrame, default=None
         Cost of each model, or of each call.

@@ -15,16 +15,15 @@ from threadpoolctl import threadpool_limits
 
 from sklearn_uniroute.metrics._curve import has_range
 from sklearn_uniroute.metrics._scorers import deferral_area_scorer
-from sklearn_uniroute.model_selection._split import (
-    DynamicPoolSplit,
-    PoolFold,
+from sklearn_uniroute.model_selection._estimators import (
     add_unseen_by_choice,
     cells,
-    final_router,
     fit_on_models,
     labelled_data,
     set_router_params,
 )
+from sklearn_uniroute.model_selection._split import DynamicPoolSplit, PoolFold
+from sklearn_uniroute.utils._estimators import final_router
 from sklearn_uniroute.utils._typing import Costs
 from sklearn_uniroute.utils._validation import check_count, listing
 
@@ -57,7 +56,8 @@ def dynamic_cross_validate(
         as the functions of :mod:`sklearn_uniroute.datasets` return; `y` and `costs` are then left
         out.
     y : array-like or DataFrame of shape (n_prompts, n_models), default=None
-        Quality of each model on each prompt; NaN where a model was not run.
+        Quality of each model on each prompt; NaN where a model was not run. The routers know the
+        models by number, also if the columns of a DataFrame name them.
     costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or \
             DataFrame, default=None
         Cost of each model, or of each call.
@@ -200,7 +200,7 @@ def _cv_results(settings: list[dict[str, Any]], table: np.ndarray) -> dict[str, 
 def check_folds(cv: Any, X: Any, y: np.ndarray, costs: np.ndarray) -> list[Any]:
     """Collect the splits of models and prompts."""
     folds = cv
-    if hasattr(cv, "get_n_splits"):
+    if isinstance(cv, DynamicPoolSplit):
         folds = cv.split(X, y, costs)
     if not np.iterable(folds) or isinstance(folds, str):
         raise TypeError(f"`cv` must be a DynamicPoolSplit or a list of PoolFold; got {cv!r}.")

@@ -1,24 +1,16 @@
 """Splits of prompts and models, and estimators that are taken through one."""
 
-from collections.abc import Iterator, Mapping
+import numbers
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn import get_config
-from sklearn.pipeline import Pipeline
-from sklearn.utils import _safe_indexing, check_random_state, indexable
+from sklearn.utils import check_random_state, check_scalar, indexable
 
 from sklearn_uniroute.metrics._curve import has_range, model_means
-from sklearn_uniroute.metrics._scorers import last_router
 from sklearn_uniroute.utils._typing import Costs, RandomState
-from sklearn_uniroute.utils._validation import (
-    check_costs,
-    check_count,
-    check_open_share,
-    check_quality,
-    model_labels,
-)
+from sklearn_uniroute.utils._validation import check_costs, check_count, check_quality, model_labels
 
 TEST_SIZE = 0.3
 TRAIN_SIZE = 0.6
@@ -126,6 +118,8 @@ class DynamicPoolSplit:
         """
         check_count(self.n_splits, "n_splits")
         check_open_share(self.test_size, "test_size")
+        if self.train_size is not None:
+            check_open_share(self.train_size, "train_size")
         indexable(X, y)
         labels = model_labels(y)
         y = check_quality(y, labels=labels)
@@ -237,131 +231,8 @@ def check_enough_prompts(n_test: int, n_validation: int, n_prompts: int) -> None
 # Data, and estimators that end in a router
 
 
-def labelled_data(X: Any, y: Any, costs: Any) -> tuple[Any, np.ndarray, np.ndarray]:
-    """Check prompts, quality and costs; they may come as one mapping, in place of `X`."""
-    if isinstance(X, Mapping) and y is None:
-        X, y, costs = X.get("X"), X.get("y"), X.get("costs", costs)
-    if X is None:
-        raise ValueError(
-            "the data has no embeddings; add them to a table as columns x0, x1, ... (or, in a "
-            "Parquet file, as lists in a column `embedding`), or as `data.X`."
-        )
-    if y is None:
-        raise ValueError("`y` is missing; pass the quality of each model on each prompt.")
-    if costs is None:
-        raise ValueError(
-            "the data has no costs, and routing trades quality for cost; pass `costs`, or add an "
-            "array `costs`, a column `cost` of a long table, or columns '<model>|cost' of a wide "
-            "one."
-        )
-    indexable(X, y)
-    labels = model_labels(y)
-    quality = check_quality(y, labels=labels)
-    labels = np.arange(quality.shape[1]) if labels is None else labels
-    return X, quality, check_costs(costs, labels, quality=quality)
-
-
-def cells(
-    y: np.ndarray, costs: np.ndarray, prompts: np.ndarray, models: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Cut quality and costs, of models or of calls, to some of the prompts and models."""
-    part = np.ix_(prompts, models)
-    return y[part], costs[part] if costs.ndim == 2 else costs[models]
-
-
-def final_router(estimator: Any) -> Any:
-    """Find the unfitted router at the end of pipelines and searches."""
-    while not hasattr(estimator, "add_model"):
-        if isinstance(estimator, Pipeline):
-            estimator = estimator.steps[-1][1]
-        elif hasattr(estimator, "estimator"):
-            estimator = estimator.estimator
-        else:
-            raise TypeError(
-                "the estimator must be a router, or a pipeline or search that ends in one; got "
-                f"{estimator!r}."
-            )
-    return estimator
-
-
-def set_router_params(estimator: Any, **params: Any) -> None:
-    """Set the parameters that the router at the end of an estimator has."""
-    router = final_router(estimator)
-    known = router.get_params(deep=False)
-    router.set_params(**{name: value for name, value in params.items() if name in known})
-
-
-def fit_on_models(
-    estimator: Any,
-    X: Any,
-    y: np.ndarray,
-    costs: np.ndarray,
-    prompts: np.ndarray,
-    models: np.ndarray,
-) -> Any:
-    """Fit an estimator on some of the prompts and models."""
-    y, costs = cells(y, costs, prompts, models)
-    return estimator.fit(_safe_indexing(X, prompts), y, **{_costs_name(estimator): costs})
-
-
-def _costs_name(estimator: Any) -> str:
-    """Name of the costs as the estimator's `fit` takes them."""
-    name = "costs"
-    if get_config()["enable_metadata_routing"]:
-        return name
-    steps = []
-    while not hasattr(estimator, "add_model"):
-        if isinstance(estimator, Pipeline):
-            step, estimator = estimator.steps[-1]
-            steps.append(step)
-        else:
-            estimator = estimator.estimator
-    return "__".join([*steps, name])
-
-
-def add_unseen(
-    estimator: Any,
-    X: Any,
-    y: np.ndarray,
-    costs: np.ndarray,
-    prompts: np.ndarray,
-    models: np.ndarray,
-    *,
-    chosen_by_router: bool = False,
-) -> np.ndarray:
-    """Add models to a fitted estimator from their labels on some prompts.
-
-    Returns the numbers by which the router knows them.
-    """
-    router, X_val = last_router(estimator, _safe_indexing(X, prompts))
-    pool: np.ndarray = len(router.models_) + np.arange(len(models))
-    for name, model in zip(pool, models, strict=True):
-        router.add_model(
-            1 - y[prompts, model],
-            name=name,
-            cost=costs[prompts, model] if costs.ndim == 2 else costs[model],
-            X_val=None if chosen_by_router else X_val,
-        )
-    return pool
-
-
-def add_unseen_by_choice(
-    estimator: Any,
-    X: Any,
-    y: np.ndarray,
-    costs: np.ndarray,
-    fold: PoolFold,
-    n_validation: int,
-) -> np.ndarray:
-    """Add the unseen models of a split, from prompts that the router chooses if it can.
-
-    Returns the numbers by which the router knows them.
-    """
-    models = fold.unseen_models
-    if fold.validation is not None:
-        return add_unseen(estimator, X, y, costs, fold.validation, models)
-    router = final_router(getattr(estimator, "best_estimator_", estimator))
-    if "n_validation" in router.get_params(deep=False):
-        rows = fold.training[router.validation_indices_]
-        return add_unseen(estimator, X, y, costs, rows, models, chosen_by_router=True)
-    return add_unseen(estimator, X, y, costs, fold.training[:n_validation], models)
+def check_open_share(value: Any, name: str) -> None:
+    """Check a constructor parameter that is a number strictly between 0 and 1."""
+    check_scalar(value, name, numbers.Real)
+    if not 0 < value < 1:
+        raise ValueError(f"`{name}` must lie between 0 and 1; got {value}.")

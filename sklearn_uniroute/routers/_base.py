@@ -1,4 +1,4 @@
-"""The base class of all routers: the public methods, and what a router of one's own implements."""
+"""The base class of all routers."""
 
 import warnings
 from collections.abc import Iterator
@@ -35,6 +35,7 @@ from sklearn_uniroute.routers._pool import (
     check_not_known,
     check_removable,
     drop_rows,
+    find_model,
     pool_columns,
     pool_html,
     put_rows,
@@ -52,7 +53,6 @@ from sklearn_uniroute.utils._validation import (
     check_sample_weight,
     check_training_prompts,
     check_validation_prompts,
-    find_model,
     is_dask,
     model_labels,
     select_columns,
@@ -76,9 +76,8 @@ class BaseRouter(BaseEstimator):
 
     All public methods work from these, and so do tables, searches and comparisons. Arguments have
     been checked when a method is called. A representation may be any other object, such as a fitted
-    regressor; `representation` is then a list. A router with parameters of its own needs an
-    ``__init__`` that takes and stores them, as any scikit-learn estimator, and those of the
-    parameters below that it is to have.
+    regressor; `representation` is then a list. A router with further parameters defines an
+    ``__init__`` that stores them and the parameters below that it supports.
 
     Parameters
     ----------
@@ -151,6 +150,7 @@ class BaseRouter(BaseEstimator):
     budget: Any = None
     n_validation: Any = 400
     random_state: Any = None
+    representation_: Any
     # Public arrays with one row per model, beside `models_` and `costs_`.
     _row_attributes: tuple[str, ...] = ("representation_",)
     # What is known of each model by name: arrays or lists with one row per model.
@@ -223,7 +223,10 @@ class BaseRouter(BaseEstimator):
             If shapes or names disagree, if a model has no observed quality, or if costs are
             negative or not finite. A router that was fitted before keeps its state.
         TypeError
-            If a subclass overrides a method that would not be used.
+            If a parameter has the wrong type, if `X` is a dask array and the router is not over
+            clusters, or if a subclass overrides a method that would not be used.
+        ImportError
+            If the router trains a network and torch or skorch is not installed.
         """
         if is_dask(X) or is_dask(y):
             return self._fit_blocks(X, y, costs, X_val)
@@ -293,6 +296,8 @@ class BaseRouter(BaseEstimator):
             If the pool has unknown or repeated models, if both `cost_weight` and `budget` are
             given, if either needs costs that the router does not have, if the budget is below the
             lowest mean cost that can be reached, or if `randomize` is True without a budget.
+        TypeError
+            If `randomize` is not True, False or None.
 
         References
         ----------
@@ -375,7 +380,7 @@ class BaseRouter(BaseEstimator):
             If the router has no costs, or if the pool is empty or has unknown or repeated models.
         """
         check_is_fitted(self)
-        check_has_costs(self.costs_)
+        check_has_costs(self.costs_ is not None)
         index = check_pool(pool, self.models_)
         X = check_prompts(self, X)
         cost = self._predictor(index).costs(X)
@@ -410,9 +415,10 @@ class BaseRouter(BaseEstimator):
 
         Notes
         -----
-        ``cross_val_predict(..., method="decision_function")`` gives out-of-fold scores where `y`
-        holds 0 and 1. scikit-learn replaces other values by class numbers before it calls `fit`;
-        use ``method="predict_error"`` for graded quality and for NaN.
+        ``cross_val_predict(..., method="decision_function")`` gives out-of-fold scores if `y` holds
+        0 and 1 only. scikit-learn encodes each column of `y` as class numbers before it calls
+        `fit`, so graded quality and NaN are lost. For these, use ``cross_validate`` with
+        ``return_estimator=True, return_indices=True``, and the `decision_function` of each router.
         """
         check_is_fitted(self)
         index = check_pool(pool, self.models_)
@@ -429,10 +435,10 @@ class BaseRouter(BaseEstimator):
         """Positions of the models, by which scikit-learn orders out-of-fold scores."""
         if not getattr(self, "_has_classes", False):
             raise AttributeError(
-                "a router has `classes_` only once it is fitted on a `y` of 0 and 1 in which each "
-                "model is right at least once. cross_val_predict with "
-                "method='decision_function' replaces other values by class numbers; use "
-                "method='predict_error' instead."
+                "cross_val_predict with method='decision_function' encodes each column of `y` as "
+                "class numbers, which is safe only if each column holds both 0 and 1. Use "
+                "cross_validate with return_estimator=True and return_indices=True instead, and "
+                "call the decision_function of each router."
             )
         return np.arange(len(self.models_))
 
@@ -536,7 +542,7 @@ class BaseRouter(BaseEstimator):
         labels = self.models_[index]
         X = check_prompts(self, X)
         y = check_quality(
-            select_columns(y, labels, name="y"),
+            select_columns(as_columns(y), labels, name="y"),
             n_prompts=len(X),
             n_models=len(index),
             labels=labels,
@@ -926,8 +932,10 @@ class BaseRouter(BaseEstimator):
         """Represent the training models, once the validation prompts are known."""
         self._evidence = {"prompts": [X] * errors.shape[1], "errors": list(errors.T.copy())}
         rows = [self._represented(X, column) for column in errors.T]
-        arrays = all(isinstance(row, np.ndarray) for row in rows)
-        self.representation_ = np.array(rows) if arrays else rows
+        self.representation_ = rows
+        if all(isinstance(row, np.ndarray) for row in rows):
+            # Rows of integers would cut those of later models.
+            self.representation_ = np.array(rows) * 1.0
 
     def _model_rows(
         self, val_errors: np.ndarray, X_val: np.ndarray | None, position: int | None

@@ -18,7 +18,7 @@ from sklearn_uniroute._numerics._routing import (
     walk_points,
     weight_within_budget,
 )
-from sklearn_uniroute.utils._validation import is_price
+from sklearn_uniroute.routers._pool import is_price
 
 
 def settle(router: Any, cost_weight: float | None, budget: float | None) -> tuple[Any, Any]:
@@ -119,7 +119,7 @@ def check_randomize(randomize: Any, budget: float | None) -> None:
     if not isinstance(randomize, bool | np.bool_ | None):
         raise TypeError(f"`randomize` must be True, False or None; got {randomize!r}.")
     if randomize and budget is None:
-        raise ValueError("`randomize` meets a budget exactly; pass `budget` too.")
+        raise ValueError("`randomize=True` requires a budget; pass `budget`.")
 
 
 def check_target(quality: Any, confidence: Any, *, has_costs: bool) -> None:
@@ -128,12 +128,12 @@ def check_target(quality: Any, confidence: Any, *, has_costs: bool) -> None:
         raise ValueError(f"`quality` must be a finite number; got {quality!r}.")
     if confidence is not None and not (is_price(confidence) and 0 < confidence < 1):
         raise ValueError(f"`confidence` must lie between 0 and 1; got {confidence!r}.")
-    check_has_costs(has_costs or None)
+    check_has_costs(has_costs)
 
 
 def check_quality_reachable(quality: float, reached: np.ndarray, confidence: float | None) -> None:
     """Refuse a quality that no cost weight reaches."""
-    if quality > reached.max() + 1e-12 * abs(quality):
+    if quality > reached.max() + ROUNDING * abs(quality):
         sure = "" if confidence is None else f" with a confidence of {confidence:g}"
         raise ValueError(
             f"`quality` {quality:g} is out of reach: the pool reaches mean qualities from "
@@ -141,9 +141,9 @@ def check_quality_reachable(quality: float, reached: np.ndarray, confidence: flo
         )
 
 
-def check_has_costs(costs: object) -> None:
-    """Refuse to predict costs where there are none."""
-    if costs is None:
+def check_has_costs(has_costs: bool) -> None:
+    """Refuse a call that needs costs if there are none."""
+    if not has_costs:
         raise ValueError(
-            "this needs costs, but this router was fitted without costs; pass `costs` to fit."
+            "this call requires costs, but this router was fitted without; pass `costs` to fit."
         )

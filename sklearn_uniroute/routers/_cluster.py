@@ -34,11 +34,8 @@ class ClusterRouter(BaseRouter):
     """
 
     representation_: np.ndarray
-    representation_std_: Any
-    cost_representation_: Any
     cluster_centers_: np.ndarray
     _n_clusters: int
-    _row_attributes = ("representation_", "representation_std_", "cost_representation_")
     # Sums and numbers of the training models' calls in each cluster; empty without costs of calls.
     _cost_sums: dict[str, np.ndarray]
     # Features and weights of the prompts on which budgets are kept, and which of them are far.
@@ -46,7 +43,8 @@ class ClusterRouter(BaseRouter):
     _selection_seed = 0
     _fallback: Label | None = None
     costs_: Any
-    fallback_distance_: Any = None
+    cost_representation_: Any = None
+    fallback_distance_: Any
 
     def _fit_clusters(self, X: np.ndarray, rng: np.random.RandomState) -> None:
         raise NotImplementedError
@@ -60,7 +58,13 @@ class ClusterRouter(BaseRouter):
     def _features(self, X: np.ndarray) -> np.ndarray:
         return self._phi().features(X)
 
-    def _fit_features(self, X: np.ndarray, errors: np.ndarray, rng: np.random.RandomState) -> Any:
+    def _fit_features(self, X: np.ndarray, errors: np.ndarray, rng: np.random.RandomState) -> None:
+        self._sum_by_cluster(X, errors, rng)
+
+    def _sum_by_cluster(
+        self, X: np.ndarray, errors: np.ndarray, rng: np.random.RandomState
+    ) -> np.ndarray:
+        """Fit the clusters and sum the errors in each; returns the cluster of each prompt."""
         self._fit_clusters(X, rng)
         labels = self._assign(X)
         self.cluster_sizes_ = np.bincount(labels, minlength=self._n_clusters)
@@ -68,7 +72,6 @@ class ClusterRouter(BaseRouter):
         sums, counts = cluster_sums(labels, errors, self._n_clusters)
         self._evidence = {"error_sums": sums, "error_counts": counts}
         self.representation_ = mean_errors(sums, counts, self.cluster_shares_)
-        self.representation_std_ = None
         return labels
 
     def _fit_evidence(self, X: np.ndarray, errors: np.ndarray) -> None:
@@ -133,7 +136,7 @@ class ClusterRouter(BaseRouter):
     # predicted costs have the mean of the model on the prompts on which budgets are kept.
 
     def _fit_costs(self, X: np.ndarray, costs: np.ndarray | None) -> None:
-        self._cost_sums, self.cost_representation_ = {}, None
+        self._cost_sums = {}
         if costs is not None and costs.ndim == 2:
             sums, counts = cluster_sums(self._assign(X), costs, self._n_clusters)
             self._cost_sums = {"cost_sums": sums, "cost_counts": counts}

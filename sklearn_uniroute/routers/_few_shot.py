@@ -1,4 +1,4 @@
-"""Routers over K-means clusters with a posterior: what a few errors say of all clusters."""
+"""Routers over clusters with a posterior."""
 
 from typing import Any, Self
 
@@ -28,7 +28,6 @@ from sklearn_uniroute._numerics._posterior import (
 )
 from sklearn_uniroute._numerics._preferences import (
     Battles,
-    check_battles,
     check_preference_scale,
     preference_evidence,
     preference_scale,
@@ -43,16 +42,19 @@ from sklearn_uniroute.routers._cluster import (
     find_fallback,
 )
 from sklearn_uniroute.routers._partial_fit import PartialFitMixin
-from sklearn_uniroute.routers._pool import check_cost, put_rows
+from sklearn_uniroute.routers._pool import check_cost, find_model, put_rows
 from sklearn_uniroute.utils._typing import Label
 from sklearn_uniroute.utils._validation import (
     check_choice,
     check_count,
     check_enough,
+    check_new_name,
     check_prompts,
-    find_model,
+    is_hashable,
     listing,
 )
+
+_OUTCOMES = {"model_a": 1.0, "model_b": 0.0, "tie": 0.5}
 
 
 class FewShotRouter(
@@ -73,13 +75,18 @@ class FewShotRouter(
 
     n_clusters: int
     clusterer: Any
+    # For routers without this parameter.
+    representation: str = "posterior"
     validation: str
     cost_model: str
     fallback: Label | None
     far_share: float
+    representation_std_: Any
+    cost_representation_: Any
     prior_mean_: np.ndarray
     prior_covariance_: np.ndarray
     noise_: np.ndarray
+    _row_attributes = ("representation_", "representation_std_", "cost_representation_")
     # Clusters found before `fit`, by chunks.
     _centers: Any = None
 
@@ -91,14 +98,10 @@ class FewShotRouter(
     def _check_params(self) -> None:
         super()._check_params()
         check_count(self.n_clusters, "n_clusters")
-        check_choice(self._representation, "representation", ("posterior", "mean"))
+        check_choice(self.representation, "representation", ("posterior", "mean"))
         check_choice(self.validation, "validation", ("greedy", "random"))
         check_choice(self.cost_model, "cost_model", ("mean", "cluster"))
         check_fallback(self.fallback, self.far_share)
-
-    @property
-    def _representation(self) -> str:
-        return self.get_params(deep=False).get("representation", "posterior")
 
     def _check_data(self, costs: np.ndarray | None) -> None:
         if self.cost_model == "cluster":
@@ -107,7 +110,8 @@ class FewShotRouter(
             find_fallback(self.fallback, self.models_, self.costs_)
 
     def _fit_features(self, X: np.ndarray, errors: np.ndarray, rng: np.random.RandomState) -> None:
-        labels = super()._fit_features(X, errors, rng)
+        labels = self._sum_by_cluster(X, errors, rng)
+        self.representation_std_ = None
         # The result of a first pass over chunks is used up, or not wanted.
         self._clusterer = None
         squares = squared_distances(X, self.cluster_centers_, labels)
@@ -120,7 +124,7 @@ class FewShotRouter(
         prior = fit_prior(means, squares, counts, self.cluster_shares_)
         self._fit_map(X, errors, means)
         self.noise_ = self._extended_prior(prior).noise
-        if self._representation == "posterior":
+        if self.representation == "posterior":
             information, moments = sum_evidence(X, errors, self._phi(), self.noise_)
             self._evidence |= {"information": information, "moments": moments}
         self._fit_posteriors(prior)
@@ -142,6 +146,7 @@ class FewShotRouter(
 
     def _fit_costs(self, X: np.ndarray, costs: np.ndarray | None) -> None:
         super()._fit_costs(X, costs)
+        self.cost_representation_ = None
         if self.cost_model == "cluster":
             self._set_costs_by_cluster()
 
@@ -292,7 +297,9 @@ class FewShotRouter(
         "Universal Model Routing for Efficient LLM Inference", arXiv 2502.08773, eq. 9 and 21.
         """
         check_is_fitted(self)
-        X = check_prompts(self, X)
+        return self._dense_features(check_prompts(self, X))
+
+    def _dense_features(self, X: np.ndarray) -> np.ndarray:
         features = self._features(X)
         if features.ndim == 1:
             features = np.eye(self._n_clusters, dtype=X.dtype)[features]
@@ -403,7 +410,7 @@ class FewShotRouter(
         X = check_prompts(self, X)
         new, first, second, outcome = check_battles(model_a, model_b, winner, len(X), self.models_)
         costs = check_new_costs(costs, new, has_costs=self.costs_ is not None)
-        features = self.transform(X).astype(np.float64)
+        features = self._dense_features(X).astype(np.float64)
         battles = Battles(features, first, second, outcome)
         n_known = len(self.models_)
         among_known = Battles(*(part[np.maximum(first, second) < n_known] for part in battles))
@@ -456,3 +463,42 @@ def check_new_costs(costs: Any, new: list[Label], *, has_costs: bool) -> list[An
             "`set_cost` for known models."
         )
     return [check_cost(costs.get(label), label, has_costs=has_costs) for label in new]
+
+
+def check_battles(
+    model_a: Any, model_b: Any, winner: Any, n_prompts: int, models: np.ndarray
+) -> tuple[list[Label], np.ndarray, np.ndarray, np.ndarray]:
+    """Check battles, and return the names of new models, positions of both sides, and outcomes.
+
+    The positions of new models follow the known models, in the order of the battles.
+    """
+    sides = {"model_a": model_a, "model_b": model_b, "winner": winner}
+    for argument, values in sides.items():
+        if isinstance(values, str) or np.ndim(values) != 1 or len(values) != n_prompts:
+            raise ValueError(
+                f"`{argument}` must have one entry for each of the {n_prompts} prompts; got shape "
+                f"{np.shape(values)}."
+            )
+    known = {label: position for position, label in enumerate(models.tolist())}
+    position, new = dict(known), []
+    met = [*np.asarray(model_a, dtype=object), *np.asarray(model_b, dtype=object)]
+    for label in met:
+        label = label.item() if isinstance(label, np.generic) else label
+        if not (is_hashable(label) and label in position):
+            position[check_new_name(label, models)] = len(position)
+            new.append(label)
+    if not new:
+        raise ValueError(
+            f"all models of these battles are known: {listing(known)}; battles only add new "
+            "models. Include battles of a new model."
+        )
+    first, second = np.array([position[label] for label in met]).reshape(2, -1)
+    if np.any(first == second):
+        raise ValueError(
+            f"battle {np.flatnonzero(first == second)[0]} is between a model and itself; leave it "
+            "out."
+        )
+    unknown = [label for label in winner if not (is_hashable(label) and label in _OUTCOMES)]
+    if unknown:
+        raise ValueError(f"`winner` must be one of {listing(_OUTCOMES)}; got {unknown[0]!r}.")
+    return new, first, second, np.array([_OUTCOMES[label] for label in winner])

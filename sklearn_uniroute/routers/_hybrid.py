@@ -22,7 +22,7 @@ class HybridRouter(FewShotRouter):
     plus a linear function of the embedding, as for a :class:`LinearRouter`. One regression with a
     prior learns both from the errors of the model. Thousands of errors, as of the training models,
     determine both parts. The few errors of an added model mostly determine its errors in the
-    clusters, and its linear part is that of similar models. Hence models that are known well and
+    clusters; its linear part follows similar models. Hence models that are known well and
     models that are hardly known are on one scale and share a pool. See :doc:`/hybrid`.
 
     Parameters

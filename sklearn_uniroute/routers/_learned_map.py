@@ -46,8 +46,8 @@ class LearnedMapRouter(FewShotRouter):
         Sizes of the hidden layers, each with batch normalisation and ReLU. With ``()``, the map is
         linear before its softmax [1]_.
     cluster_weight : float, default=0.5
-        Weight of K-means in the responsibilities, which are an average of those of the network and
-        those of a `KMeansRouter`. 0 takes the network alone, as in the paper; it overfits if there
+        Weight of K-means in the responsibilities, which are the average of those of the network and
+        of K-means. 0 takes the network alone, as in the paper; it overfits if there
         are few training models or prompts.
     loss : {"auto", "log_loss", "squared_error"}, default="auto"
         Training loss. "auto" takes the log loss if all qualities lie between 0 and 1, and the
@@ -271,7 +271,7 @@ def check_net_params(value: Any) -> None:
     """Check parameters that are passed on to skorch, some of which belong to the router."""
     if value is None:
         return
-    if not isinstance(value, Mapping):
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
         raise TypeError(f"`net_params` must be a mapping from names to values; got {value!r}.")
     own = ("module", "criterion")
     taken = [name for name in value if name in own or name.startswith(("module__", "criterion__"))]

@@ -13,7 +13,7 @@ from sklearn.utils.validation import validate_data
 
 from sklearn_uniroute._numerics._features import NearestCluster, Phi
 from sklearn_uniroute._numerics._posterior import ClusterSums, added, sum_up
-from sklearn_uniroute.routers._base import unchanged_on_error
+from sklearn_uniroute.routers._base import as_columns, unchanged_on_error
 from sklearn_uniroute.routers._cluster import check_clusterer
 from sklearn_uniroute.routers._dask import fit_blocks
 from sklearn_uniroute.utils._typing import Costs
@@ -149,7 +149,7 @@ class PartialFitMixin:
         check_pool_as_fitted(self._pool_changed)
         check_prices_as_summed(self.costs_, self._costs_of_sums())
         y = check_quality(
-            select_columns(y, self.models_, name="y"),
+            select_columns(as_columns(y), self.models_, name="y"),
             n_prompts=len(X),
             n_models=len(self.models_),
             labels=self.models_,
@@ -175,8 +175,8 @@ def check_unsettled(fitted: bool) -> None:
     """Refuse to move clusters once errors are summed by them."""
     if fitted:
         raise ValueError(
-            "this router has summed errors by cluster, so its clusters cannot change any more; "
-            "pass `y` to add errors, or start again with a clone."
+            "the clusters are fixed after the first chunk with `y`; pass `y` to add errors, or "
+            "start again with a clone."
         )
 
 
@@ -226,7 +226,7 @@ def check_nothing_else(costs: Costs | None, X_val: ArrayLike | None) -> None:
     """Refuse arguments that go with `y` in a chunk without it."""
     if costs is not None or X_val is not None:
         raise ValueError(
-            "`costs` and `X_val` go with chunks that have `y`; without it, only clusters learn."
+            "`costs` and `X_val` require `y`; a chunk without `y` only fits the clusters."
         )
 
 

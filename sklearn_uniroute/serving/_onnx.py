@@ -7,8 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sklearn_uniroute._numerics import _features as _phi
-from sklearn_uniroute._numerics._features import TRACE, NearestCluster
+from sklearn_uniroute._numerics._features import (
+    TRACE,
+    Affine,
+    AffineProjection,
+    ClusterShares,
+    NearestCluster,
+    NetworkShares,
+)
 from sklearn_uniroute._numerics._predictors import FeaturePredictor, OperatingPoint
 from sklearn_uniroute.utils._optional import import_optional
 from sklearn_uniroute.utils._typing import Label
@@ -23,10 +29,10 @@ def table_graph(predictor: Any, operating_point: OperatingPoint, models: Sequenc
     _check_exportable(predictor, operating_point)
     graph = _Graph(onnx)
     phi, representation = predictor.phi, predictor.representation
-    if isinstance(phi, _phi.NearestCluster):
+    if isinstance(phi, NearestCluster):
         clusters = _clusters(graph, phi, "embeddings")
         error = graph.add("Gather", graph.constant(representation.T), clusters)
-    elif isinstance(phi, _phi.Affine | _phi.AffineProjection):
+    elif isinstance(phi, Affine | AffineProjection):
         features = graph.double(_centred(graph, phi, "embeddings"))
         slope = graph.add("MatMul", features, graph.constant(representation[:, 1:].T))
         error = graph.add("Add", slope, graph.constant(representation[:, 0]))
@@ -109,17 +115,17 @@ def _clusters(graph: _Graph, nearest: NearestCluster, embeddings: str) -> str:
     return graph.add("ArgMin", distances, axis=1, keepdims=0)
 
 
-def _centred(graph: _Graph, phi: _phi.Affine | _phi.AffineProjection, embeddings: str) -> str:
+def _centred(graph: _Graph, phi: Affine | AffineProjection, embeddings: str) -> str:
     centred = graph.add("Sub", embeddings, graph.single(phi.center))
-    if isinstance(phi, _phi.Affine):
+    if isinstance(phi, Affine):
         return centred
     return graph.add("MatMul", centred, graph.single(phi.projection.T))
 
 
 def _features(graph: _Graph, phi: Any, embeddings: str) -> str:
-    if isinstance(phi, _phi.ClusterShares):
+    if isinstance(phi, ClusterShares):
         return _shares(graph, phi, embeddings)
-    if isinstance(phi, _phi.NetworkShares):
+    if isinstance(phi, NetworkShares):
         return _network(graph, phi, embeddings)
     shares = _shares(graph, phi.shares, embeddings)
     centred = graph.add("Sub", embeddings, graph.single(phi.center))
@@ -127,7 +133,7 @@ def _features(graph: _Graph, phi: Any, embeddings: str) -> str:
     return graph.add("Concat", shares, components, axis=1)
 
 
-def _shares(graph: _Graph, shares: _phi.ClusterShares, embeddings: str, total: float = 1.0) -> str:
+def _shares(graph: _Graph, shares: ClusterShares, embeddings: str, total: float = 1.0) -> str:
     if shares.temperature == 0:
         clusters = _clusters(graph, shares.nearest, embeddings)
         return graph.add("Gather", graph.single(total * np.eye(shares.n_outputs)), clusters)
@@ -135,7 +141,7 @@ def _shares(graph: _Graph, shares: _phi.ClusterShares, embeddings: str, total: f
     return _softmax(graph, logits, total)
 
 
-def _network(graph: _Graph, phi: _phi.NetworkShares, embeddings: str) -> str:
+def _network(graph: _Graph, phi: NetworkShares, embeddings: str) -> str:
     hidden = graph.add("Sub", embeddings, graph.single(phi.means))
     *layers, last = zip(phi.coefs, phi.intercepts, strict=True)
     for coef, intercept in layers:

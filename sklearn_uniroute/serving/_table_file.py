@@ -14,7 +14,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sklearn_uniroute._numerics import _features as _phi
+from sklearn_uniroute._numerics._features import (
+    Affine,
+    AffineProjection,
+    ClusterShares,
+    NearestCluster,
+    NetworkShares,
+    Phi,
+    SharesAndComponents,
+)
 from sklearn_uniroute._numerics._predictors import (
     Fallback,
     FeaturePredictor,
@@ -34,21 +42,21 @@ _HEADER, _CHECKSUM = "header.json", "sha256"
 # Arrays and numbers of each Phi, by the names of its constructor's arguments. Arrays have shapes:
 # the same letter means the same size (D features, K clusters, M models, F outputs of Phi). Numbers
 # have ranges.
-_PHI: dict[str, tuple[type[_phi.Phi], dict[str, str], dict[str, tuple[float, float]]]] = {
-    "nearest": (_phi.NearestCluster, {"centers": "KD"}, {}),
-    "shares": (_phi.ClusterShares, {"centers": "KD"}, {"temperature": (0, np.inf)}),
+_PHI: dict[str, tuple[type[Phi], dict[str, str], dict[str, tuple[float, float]]]] = {
+    "nearest": (NearestCluster, {"centers": "KD"}, {}),
+    "shares": (ClusterShares, {"centers": "KD"}, {"temperature": (0, np.inf)}),
     "network": (
-        _phi.NetworkShares,
+        NetworkShares,
         {"means": "D", "centers": "KD"},
         {"cluster_weight": (0, 1), "temperature": (0, np.inf)},
     ),
     "components": (
-        _phi.SharesAndComponents,
+        SharesAndComponents,
         {"centers": "KD", "center": "D", "components": "CD"},
         {"temperature": (0, np.inf)},
     ),
-    "affine": (_phi.Affine, {"center": "D"}, {}),
-    "projection": (_phi.AffineProjection, {"center": "D", "projection": "RD"}, {}),
+    "affine": (Affine, {"center": "D"}, {}),
+    "projection": (AffineProjection, {"center": "D", "projection": "RD"}, {}),
 }
 
 
@@ -272,7 +280,7 @@ def _unpack_features(
     fallback = None
     if "fallback_centers" in arrays:
         fallback = Fallback(
-            _phi.NearestCluster(arrays.take("fallback_centers", "KD")),
+            NearestCluster(arrays.take("fallback_centers", "KD")),
             _number(settings["fallback_distance"], 0),
             _whole(settings["fallback_position"], 0, len(prices) - 1),
         )

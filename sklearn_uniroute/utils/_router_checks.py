@@ -6,6 +6,7 @@ scikit-learn's estimator checks see a single model, and say next to nothing abou
 import copy
 import pickle
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,7 @@ def check_router(router: Any, *, expected_failed_checks: Mapping[str, str] | Non
     for name, check in checks.items():
         if name not in expected:
             try:
-                check(router)
+                check(router, routing_data())
             # Whatever goes wrong is reported beside the others.
             except Exception as error:
                 failures[name] = error
@@ -74,8 +75,8 @@ def check_router(router: Any, *, expected_failed_checks: Mapping[str, str] | Non
         ) from next(iter(failures.values()))
 
 
-def router_checks() -> list[Callable[[Any], None]]:
-    """List the checks that :func:`check_router` runs; each takes an unfitted router."""
+def router_checks() -> list[Callable[[Any, Bunch], None]]:
+    """List the checks that :func:`check_router` runs; each takes an unfitted router and data."""
     return [
         value
         for name, value in globals().items()
@@ -83,6 +84,7 @@ def router_checks() -> list[Callable[[Any], None]]:
     ]
 
 
+@cache
 def routing_data() -> Bunch:
     """Draw prompts in six clusters, and eight models in rising order of cost and skill."""
     rng = np.random.RandomState(0)
@@ -92,9 +94,6 @@ def routing_data() -> Bunch:
     odds = np.linspace(0, 3, 8) + rng.normal(size=(6, 1)) + rng.normal(scale=1.5, size=(6, 8))
     y = (rng.uniform(size=(400, 8)) < 1 / (1 + np.exp(-odds[cluster]))).astype(np.float64)
     return Bunch(X=X, y=y, costs=np.geomspace(1, 100, 8))
-
-
-DATA = routing_data()
 
 
 def unfitted(router: Any, **params: Any) -> Any:
@@ -107,7 +106,7 @@ def unfitted(router: Any, **params: Any) -> Any:
 
 def fitted(
     router: Any,
-    data: Bunch = DATA,
+    data: Bunch,
     *,
     n_models: int = 6,
     dtype: Any = np.float64,
@@ -124,7 +123,7 @@ def validation_errors(router: Any, data: Bunch, model: int) -> np.ndarray:
     return 1 - data.y[router.validation_indices_, model]
 
 
-def grown(router: Any, data: Bunch = DATA, **fit_params: Any) -> Any:
+def grown(router: Any, data: Bunch, **fit_params: Any) -> Any:
     """Fit a clone of a router, and add the other models."""
     router = fitted(router, data, **fit_params)
     for model in range(6, 8):
@@ -142,7 +141,7 @@ def assert_same(router: Any, other: Any, X: np.ndarray, pool: Any = None) -> Non
         )
 
 
-def check_choices_depend_on_their_own_row_only(router: Any, data: Bunch = DATA) -> None:
+def check_choices_depend_on_their_own_row_only(router: Any, data: Bunch) -> None:
     router = grown(router, data)
     X = data.X[N_TRAINING:]
     order = np.random.RandomState(0).permutation(len(X))
@@ -154,9 +153,7 @@ def check_choices_depend_on_their_own_row_only(router: Any, data: Bunch = DATA) 
         assert router.predict(X[:1], **settings) == whole[:1]
 
 
-def check_choices_are_the_argmin_of_error_and_weighted_cost(
-    router: Any, data: Bunch = DATA
-) -> None:
+def check_choices_are_the_argmin_of_error_and_weighted_cost(router: Any, data: Bunch) -> None:
     router = grown(router, data)
     X = data.X[N_TRAINING:]
     for weight in COST_WEIGHTS:
@@ -167,7 +164,7 @@ def check_choices_are_the_argmin_of_error_and_weighted_cost(
         np.testing.assert_allclose(taken, scores.min(axis=1), atol=1e-12)
 
 
-def check_pool_restricts_and_its_order_does_not_matter(router: Any, data: Bunch = DATA) -> None:
+def check_pool_restricts_and_its_order_does_not_matter(router: Any, data: Bunch) -> None:
     router = grown(router, data)
     X = data.X[N_TRAINING:]
     pool = [7, 0, 4, 2]
@@ -186,14 +183,14 @@ def check_pool_restricts_and_its_order_does_not_matter(router: Any, data: Bunch 
     )
 
 
-def check_a_higher_cost_weight_never_chooses_dearer(router: Any, data: Bunch = DATA) -> None:
+def check_a_higher_cost_weight_never_chooses_dearer(router: Any, data: Bunch) -> None:
     router = grown(router, data)
     paid = [router.costs_[router.predict(data.X, cost_weight=weight)] for weight in COST_WEIGHTS]
     assert np.all(np.diff(paid, axis=0) <= 0)
     assert np.any(np.diff(paid, axis=0) < 0)
 
 
-def check_a_dominated_model_changes_nothing(router: Any, data: Bunch = DATA) -> None:
+def check_a_dominated_model_changes_nothing(router: Any, data: Bunch) -> None:
     router = grown(router, data)
     other = grown(router, data)
     other.add_model(np.ones(len(other.X_val_)), cost=other.costs_.max())
@@ -203,7 +200,7 @@ def check_a_dominated_model_changes_nothing(router: Any, data: Bunch = DATA) -> 
         )
 
 
-def check_models_that_do_the_same_are_estimated_alike(router: Any, data: Bunch = DATA) -> None:
+def check_models_that_do_the_same_are_estimated_alike(router: Any, data: Bunch) -> None:
     # So that the cheaper of the two is chosen, wherever they stand.
     y = np.column_stack([data.y[:, 3], data.y, data.y[:, 3], data.y[:, 1]])
     costs = np.concatenate([[99], data.costs, [98, 97]])
@@ -216,7 +213,7 @@ def check_models_that_do_the_same_are_estimated_alike(router: Any, data: Bunch =
         assert not set(chosen) & {0, 9, 10}
 
 
-def check_removing_and_adding_again_is_nothing(router: Any, data: Bunch = DATA) -> None:
+def check_removing_and_adding_again_is_nothing(router: Any, data: Bunch) -> None:
     router = grown(router, data)
     other = grown(router, data).remove_model(7)
     assert other.models_.tolist() == list(range(7))
@@ -227,7 +224,7 @@ def check_removing_and_adding_again_is_nothing(router: Any, data: Bunch = DATA) 
     assert_same(router, other, data.X, pool=[0, 1, 3, 4, 5, 6, 7])
 
 
-def check_replacing_starts_afresh(router: Any, data: Bunch = DATA) -> None:
+def check_replacing_starts_afresh(router: Any, data: Bunch) -> None:
     router = grown(router, data)
     other = grown(router, data)
     errors = validation_errors(router, data, 0)
@@ -240,7 +237,7 @@ def check_replacing_starts_afresh(router: Any, data: Bunch = DATA) -> None:
     assert other.costs_[3] == 9.0
 
 
-def check_evidence_adds_up(router: Any, data: Bunch = DATA) -> None:
+def check_evidence_adds_up(router: Any, data: Bunch) -> None:
     """Errors told at once, in two parts, or with prompts of their own, are the same errors."""
     router = fitted(router, data)
     errors = validation_errors(router, data, 6)
@@ -259,7 +256,7 @@ def check_evidence_adds_up(router: Any, data: Bunch = DATA) -> None:
     assert not np.allclose(twice.predict_error(data.X, [15]), error[:, :1])
 
 
-def check_missing_training_labels_are_left_out(router: Any, data: Bunch = DATA) -> None:
+def check_missing_training_labels_are_left_out(router: Any, data: Bunch) -> None:
     # A training model is known by the prompts that it was run on, as an added one would be.
     y = data.y[:N_TRAINING, :6].copy()
     run = np.random.RandomState(0).uniform(size=N_TRAINING) < 0.7
@@ -270,7 +267,7 @@ def check_missing_training_labels_are_left_out(router: Any, data: Bunch = DATA) 
     np.testing.assert_allclose(error[:, 0], error[:, 1], atol=1e-12)
 
 
-def check_missing_validation_labels_are_left_out(router: Any, data: Bunch = DATA) -> None:
+def check_missing_validation_labels_are_left_out(router: Any, data: Bunch) -> None:
     router = fitted(router, data)
     errors = validation_errors(router, data, 6)
     errors[::3] = np.nan
@@ -281,7 +278,7 @@ def check_missing_validation_labels_are_left_out(router: Any, data: Bunch = DATA
     np.testing.assert_allclose(error[:, 0], error[:, 1], atol=1e-12)
 
 
-def check_single_and_double_precision_agree(router: Any, data: Bunch = DATA) -> None:
+def check_single_and_double_precision_agree(router: Any, data: Bunch) -> None:
     double = grown(router, data)
     X = data.X[N_TRAINING:].astype(np.float32)
     assert double.predict_error(X).dtype == np.float32
@@ -296,7 +293,7 @@ def check_single_and_double_precision_agree(router: Any, data: Bunch = DATA) -> 
     )
 
 
-def check_copies_predict_the_same(router: Any, data: Bunch = DATA) -> None:
+def check_copies_predict_the_same(router: Any, data: Bunch) -> None:
     router = grown(router, data)
     skops = import_optional("skops.io", "persist")
     trusted = skops.get_untrusted_types(data=skops.dumps(router))
@@ -312,7 +309,7 @@ def check_copies_predict_the_same(router: Any, data: Bunch = DATA) -> None:
         )
 
 
-def check_a_copy_is_not_disturbed(router: Any, data: Bunch = DATA) -> None:
+def check_a_copy_is_not_disturbed(router: Any, data: Bunch) -> None:
     # Changes make new arrays, so that a shallow copy keeps the old pool.
     router = grown(router, data)
     snapshot, expected = copy.copy(router), grown(router, data)
@@ -323,7 +320,7 @@ def check_a_copy_is_not_disturbed(router: Any, data: Bunch = DATA) -> None:
     assert_same(snapshot, expected, data.X)
 
 
-def check_names_come_from_a_data_frame(router: Any, data: Bunch = DATA) -> None:
+def check_names_come_from_a_data_frame(router: Any, data: Bunch) -> None:
     pd = import_optional("pandas", "pandas")
     plain = fitted(router, data)
     names = [f"m{number}" for number in range(6)]
@@ -349,7 +346,7 @@ def check_names_come_from_a_data_frame(router: Any, data: Bunch = DATA) -> None:
     np.testing.assert_allclose(score, plain.score(data.X, data.y[:, :6]), rtol=1e-6)
 
 
-def check_costs_per_call_count_by_their_mean(router: Any, data: Bunch = DATA) -> None:
+def check_costs_per_call_count_by_their_mean(router: Any, data: Bunch) -> None:
     rng = np.random.RandomState(0)
     calls = data.costs[:6] * rng.uniform(0.5, 1.5, size=(N_TRAINING, 6))
     per_call = fitted(router, data, costs=calls)
@@ -361,7 +358,7 @@ def check_costs_per_call_count_by_their_mean(router: Any, data: Bunch = DATA) ->
     np.testing.assert_allclose(router.costs_[0], calls[1:, 0].mean(), rtol=1e-6)
 
 
-def check_the_cost_of_an_added_model_may_be_by_call(router: Any, data: Bunch = DATA) -> None:
+def check_the_cost_of_an_added_model_may_be_by_call(router: Any, data: Bunch) -> None:
     router = fitted(router, data)
     errors = validation_errors(router, data, 6)
     calls = np.random.RandomState(0).uniform(1, 9, size=len(errors))
@@ -376,7 +373,7 @@ def check_the_cost_of_an_added_model_may_be_by_call(router: Any, data: Bunch = D
     )
 
 
-def check_any_unit_of_quality_is_routed_alike(router: Any, data: Bunch = DATA) -> None:
+def check_any_unit_of_quality_is_routed_alike(router: Any, data: Bunch) -> None:
     """Shifting and scaling the quality shifts and scales predictions, and changes no choice."""
     if "loss" in router.get_params():
         router = unfitted(router).set_params(loss="squared_error")
@@ -397,7 +394,7 @@ def check_any_unit_of_quality_is_routed_alike(router: Any, data: Bunch = DATA) -
         np.testing.assert_allclose(taken[:, 0], best, atol=2 * tolerance)
 
 
-def check_without_costs_the_error_decides(router: Any, data: Bunch = DATA) -> None:
+def check_without_costs_the_error_decides(router: Any, data: Bunch) -> None:
     router = fitted(router, data, costs=None)
     assert router.costs_ is None
     router.add_model(validation_errors(router, data, 6))
@@ -413,11 +410,11 @@ def check_without_costs_the_error_decides(router: Any, data: Bunch = DATA) -> No
     )
 
 
-def check_the_budget_is_kept_in_single_precision(router: Any, data: Bunch = DATA) -> None:
+def check_the_budget_is_kept_in_single_precision(router: Any, data: Bunch) -> None:
     check_the_budget_is_kept(router, data, dtype=np.float32)
 
 
-def check_the_order_of_the_pool_does_not_change_the_score(router: Any, data: Bunch = DATA) -> None:
+def check_the_order_of_the_pool_does_not_change_the_score(router: Any, data: Bunch) -> None:
     # Equal costs, so that ties abound.
     router = fitted(router, data, costs=[1, 1, 2, 2, 5, 5])
     y = data.y[:, [5, 1, 0, 4]]
@@ -428,7 +425,7 @@ def check_the_order_of_the_pool_does_not_change_the_score(router: Any, data: Bun
     assert score == router.score(data.X, y[:, ::-1], calls[:, ::-1], pool=[4, 0, 1, 5])
 
 
-def check_the_budget_is_kept(router: Any, data: Bunch = DATA, dtype: Any = np.float64) -> None:
+def check_the_budget_is_kept(router: Any, data: Bunch, dtype: Any = np.float64) -> None:
     router = grown(router, data, dtype=dtype)
     # Routers over clusters know how the training prompts spread over them.
     X = data.X[:N_TRAINING] if hasattr(router, "cluster_shares_") else router.X_val_
@@ -446,7 +443,7 @@ def check_the_budget_is_kept(router: Any, data: Bunch = DATA, dtype: Any = np.fl
     assert router.costs_[router.predict(data.X, [0, 3, 7], cost_weight=weight)].mean() <= 30.0
 
 
-def check_constructed_settings_are_defaults(router: Any, data: Bunch = DATA) -> None:
+def check_constructed_settings_are_defaults(router: Any, data: Bunch) -> None:
     if not {"cost_weight", "budget"} <= set(router.get_params(deep=False)):
         return
     plain = grown(router, data)
@@ -469,7 +466,7 @@ def check_constructed_settings_are_defaults(router: Any, data: Bunch = DATA) -> 
     )
 
 
-def check_validation_prompts(router: Any, data: Bunch = DATA) -> None:
+def check_validation_prompts(router: Any, data: Bunch) -> None:
     chosen = fitted(router, data)
     assert len(np.unique(chosen.validation_indices_)) == len(chosen.X_val_)
     np.testing.assert_array_equal(chosen.X_val_, data.X[chosen.validation_indices_])
@@ -489,11 +486,11 @@ def check_validation_prompts(router: Any, data: Bunch = DATA) -> None:
     np.testing.assert_array_equal(passed.X_val_, data.X[N_TRAINING:])
 
 
-def check_fit_starts_afresh(router: Any, data: Bunch = DATA) -> None:
+def check_fit_starts_afresh(router: Any, data: Bunch) -> None:
     router = grown(router, data)
     again = router.fit(data.X[:N_TRAINING], data.y[:N_TRAINING, :6], costs=data.costs[:6])
     assert_same(again, fitted(router, data), data.X)
 
 
-def check_equal_seeds_give_equal_routers(router: Any, data: Bunch = DATA) -> None:
+def check_equal_seeds_give_equal_routers(router: Any, data: Bunch) -> None:
     assert_same(grown(router, data), grown(router, data), data.X)

@@ -169,17 +169,12 @@ def check_new_name(name: Any, models: np.ndarray) -> Label:
     return int(name) if numbered else str(name)
 
 
-def find_model(name: Any, models: np.ndarray) -> int:
-    """Find the position of a known model."""
-    return int(check_pool([name], models, argument="name")[0])
-
-
 def check_pool(pool: Pool | None, models: np.ndarray, *, argument: str = "pool") -> np.ndarray:
     """Find the positions of the models of a pool, in its order; None means all models."""
     if pool is None:
         return np.arange(len(models))
     known = {label: position for position, label in enumerate(models.tolist())}
-    if isinstance(pool, str) or not np.iterable(pool):
+    if isinstance(pool, str | set | frozenset) or not np.iterable(pool):
         raise ValueError(
             f"`{argument}` must be a sequence of model names; got {pool!r}. "
             f"Known models: {listing(known)}."
@@ -282,13 +277,6 @@ def check_share(value: Any, name: str) -> None:
     check_nonnegative(value, name)
 
 
-def check_open_share(value: Any, name: str) -> None:
-    """Check a constructor parameter that is a number strictly between 0 and 1."""
-    check_scalar(value, name, numbers.Real)
-    if not 0 < value < 1:
-        raise ValueError(f"`{name}` must lie between 0 and 1; got {value}.")
-
-
 def check_sizes(value: Any, name: str) -> None:
     """Check a constructor parameter that is a sequence of sizes, which may be empty."""
     try:
@@ -363,7 +351,3 @@ def _check_named(names: Any, labels: np.ndarray, argument: str) -> None:
             f"{listing(names)}. Names of models come from the columns of `y` when it is a "
             "DataFrame; otherwise models go by number from 0."
         )
-
-
-def is_price(value: object) -> bool:
-    return isinstance(value, numbers.Real) and 0 <= float(value) < np.inf

@@ -25,7 +25,7 @@ def test_from_predictions_draws_the_curve_and_the_models(data, router, ax):
     np.testing.assert_array_equal(display.line_.get_xdata(), cost)
     np.testing.assert_array_equal(display.line_.get_ydata(), quality)
     crosses = np.column_stack([data.costs, data.y.mean(axis=0)])
-    np.testing.assert_allclose(display.models_.get_offsets(), crosses)
+    np.testing.assert_allclose(display.scatter_.get_offsets(), crosses)
     assert display.ax_ is ax
     assert display.figure_ is ax.figure
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["mine", "single models"]
@@ -62,7 +62,7 @@ def test_plot_takes_a_name_and_keywords(ax):
     assert display.plot(ax, name="two", curve_kwargs={"color": "red"}) is display
     assert display.line_.get_label() == "two"
     assert display.line_.get_color() == "red"
-    assert display.models_ is None
+    assert display.scatter_ is None
     assert ax.get_xscale() == "linear"
 
 

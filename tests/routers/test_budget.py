@@ -170,7 +170,7 @@ def test_what_is_missing(data):
     router = KNeighborsRouter(random_state=0).fit(data.X, data.y, costs=data.costs)
     with pytest.raises(ValueError, match="`confidence` needs standard errors"):
         router.cost_weight_for_quality(0.5, confidence=0.9)
-    with pytest.raises(ValueError, match="`randomize` meets a budget exactly; pass `budget` too"):
+    with pytest.raises(ValueError, match="`randomize=True` requires a budget; pass `budget`"):
         router.predict(data.X, randomize=True)
     for wrong in (1, "yes", np.array([True, False])):
         with pytest.raises(TypeError, match="`randomize` must be True, False or None; got"):

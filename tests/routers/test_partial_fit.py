@@ -101,7 +101,7 @@ def test_clusters_first(data):
     for rows in CHUNKS:
         router.partial_fit(data.X[rows], data.y[rows], costs=data.costs)
     np.testing.assert_allclose(router.cluster_centers_, expected.cluster_centers_)
-    with pytest.raises(ValueError, match="clusters cannot change any more"):
+    with pytest.raises(ValueError, match="clusters are fixed after the first chunk"):
         router.partial_fit(data.X)
     # fit begins anew.
     other = clone(router).partial_fit(data.X[:100]).fit(data.X, data.y, costs=data.costs)

@@ -1,0 +1,39 @@
+"""The router at the end of pipelines and searches."""
+
+from typing import Any
+
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+
+def final_router(estimator: Any) -> Any:
+    """Find the router at the end of pipelines and searches that are not fitted yet."""
+    while not hasattr(estimator, "add_model"):
+        if isinstance(estimator, Pipeline) and estimator.steps:
+            estimator = estimator.steps[-1][1]
+        elif hasattr(estimator, "estimator"):
+            estimator = estimator.estimator
+        else:
+            raise TypeError(
+                "the estimator must be a router, or a pipeline or search that ends in one; got "
+                f"{estimator!r}."
+            )
+    return estimator
+
+
+def last_router(estimator: Any, X: Any) -> tuple[Any, Any]:
+    """Find the fitted router at the end of pipelines and searches, and its input for `X`."""
+    check_is_fitted(estimator)
+    while not hasattr(estimator, "add_model"):
+        if hasattr(estimator, "best_estimator_"):
+            estimator = estimator.best_estimator_
+        elif isinstance(estimator, Pipeline):
+            before = estimator[:-1]
+            X = before.transform(X) if len(before) else X
+            estimator = estimator[-1]
+        else:
+            raise TypeError(
+                "the estimator must be a fitted router, or a pipeline or search (with refit=True) "
+                f"that ends in one; got {estimator!r}."
+            )
+    return estimator, X
