@@ -89,30 +89,30 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--data",
         metavar="PATH",
-        help=".npz, .csv or .parquet file (see load_routing_data); a pool of small classifiers "
-        "if left out",
+        help=".npz, .csv or .parquet file, see load_routing_data (default: a pool of small "
+        "classifiers)",
     )
     command.add_argument(
         "--output",
         metavar="DIR",
         default=".",
-        help="folder for deferral_curves.png; the current one if left out",
+        help="folder for deferral_curves.png (default: the current folder)",
     )
     command.add_argument(
-        "--trials", metavar="N", type=int, default=20, help="random splits; 20 if left out"
+        "--trials", metavar="N", type=int, default=20, help="random splits (default: 20)"
     )
     command.add_argument(
         "--n-validation",
         metavar="N",
         type=int,
-        help="prompts that an unseen model is run on; a tenth of all prompts if left out",
+        help="number of validation prompts (default: a tenth of all prompts)",
     )
     command.add_argument(
         "--model-share",
         metavar="SHARE",
         type=float,
         default=2 / 3,
-        help="share of the models to train on, 2/3 if left out; the others are unseen",
+        help="share of the models to train on; the others are unseen (default: 2/3)",
     )
     command.add_argument(
         "--routers",
@@ -120,9 +120,9 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         type=parse_router,
         default=argparse.SUPPRESS,
-        help=f"routers as in Python, of {listing(ROUTERS)}; the first is what the others are "
-        f"compared to. By default {' '.join(DEFAULT_ROUTERS)}; a LearnedMapRouter is among them "
-        "where torch and skorch are installed",
+        help=f"routers, written as in Python: {listing(ROUTERS)}. The others are compared to the "
+        f"first (default: {' '.join(DEFAULT_ROUTERS)}; with a LearnedMapRouter if torch and skorch "
+        "are installed)",
     )
     command.add_argument(
         "--baselines",
@@ -130,16 +130,16 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         choices=BASELINES,
         default=(),
-        help=f"baselines to compare with as well, of {', '.join(BASELINES)}",
+        help=f"baselines to compare as well: {', '.join(BASELINES)}",
     )
     command.add_argument(
-        "--n-jobs", metavar="N", type=int, default=-1, help="processes; one per core if left out"
+        "--n-jobs", metavar="N", type=int, default=-1, help="processes (default: one per core)"
     )
     command.add_argument(
-        "--random-state", metavar="SEED", type=int, default=0, help="seed; 0 if left out"
+        "--random-state", metavar="SEED", type=int, default=0, help="seed (default: 0)"
     )
     command.add_argument(
-        "--json", action="store_true", help="print JSON with all trials instead of the table"
+        "--json", action="store_true", help="print JSON with all trials in place of the table"
     )
     return parser
 

@@ -154,6 +154,8 @@ class MLPRouter(BaseRouter):
     def _fit_features(self, X: np.ndarray, errors: np.ndarray, rng: np.random.RandomState) -> None:
         scaler = StandardScaler().fit(X)
         self._input_means, self._input_scales = scaler.mean_, scaler.scale_
+        # By what was fitted: the parameter may be set anew before a model is added.
+        self._layer_sizes = tuple(self.hidden_layer_sizes)
         self._training_seed = int(rng.randint(2**31))
 
     def _fit_evidence(self, X: np.ndarray, errors: np.ndarray) -> None:
@@ -213,7 +215,7 @@ class MLPRouter(BaseRouter):
             means=self._input_means,
             scales=self._input_scales,
             squared=squared,
-            hidden_layer_sizes=tuple(self.hidden_layer_sizes),
+            hidden_layer_sizes=self._layer_sizes,
             net_params={
                 "max_epochs": self.max_epochs,
                 "lr": self.learning_rate,

@@ -182,3 +182,12 @@ def test_log_loss_needs_rates(router, data):
     with pytest.raises(ValueError, match="log_loss"):
         router.add_model(np.full(60, 2.0))
     assert len(router.models_) == 8
+
+
+def test_a_model_is_added_by_the_layers_that_were_fitted(router, data):
+    router.fit(data.X, data.y[:, :7], costs=data.costs[:7])
+    errors = 1 - data.y[router.validation_indices_, 7]
+    expected = clone(router).fit(data.X, data.y[:, :7], costs=data.costs[:7])
+    expected.add_model(errors, cost=1.0)
+    router.set_params(hidden_layer_sizes=(4,)).add_model(errors, cost=1.0)
+    np.testing.assert_array_equal(router.predict_error(data.X), expected.predict_error(data.X))

@@ -59,3 +59,21 @@ def test_a_budget_below_the_cheapest_model_is_refused(router, X):
         router.predict(X, budget=0.5)
     with pytest.raises(ValueError, match=r"from 3 to 4 can be reached"):
         router.predict(X, pool=[2, 3], budget=2)
+
+
+@pytest.mark.parametrize("budget", [1.25, 3.0])
+def test_without_randomizing_all_prompts_go_to_one_model_within_the_budget(router, X, budget):
+    chosen = router.predict(X[:50], budget=budget, randomize=False)
+    assert len(set(chosen)) == 1
+    assert router.costs_[chosen[0]] <= budget
+    table = router.routing_table(budget=budget, randomize=False)
+    np.testing.assert_array_equal(table.route_many(X[:50]), chosen)
+    # By default, and where it is asked for, it mixes.
+    mixed = router.predict(X[:50], budget=budget)
+    assert len(set(mixed)) == 2
+    np.testing.assert_array_equal(mixed, router.predict(X[:50], budget=budget, randomize=True))
+    constructed = ZeroRouter(budget=budget, random_state=0).fit(
+        X[:500], (np.arange(500)[:, None] < RIGHT).astype(float), costs=COSTS
+    )
+    assert len(set(constructed.predict(X[:50], randomize=False))) == 1
+    assert len(set(constructed.predict(X[:50]))) == 2
