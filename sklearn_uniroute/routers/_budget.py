@@ -18,7 +18,7 @@ from sklearn_uniroute._numerics._routing import (
     walk_points,
     weight_within_budget,
 )
-from sklearn_uniroute.routers._pool import is_price
+from sklearn_uniroute.utils._validation import is_price
 
 
 def settle(router: Any, cost_weight: float | None, budget: float | None) -> tuple[Any, Any]:

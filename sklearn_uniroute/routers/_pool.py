@@ -6,7 +6,6 @@ shape stand in a list. A change makes new arrays, so that whoever holds the old 
 disturbed.
 """
 
-import numbers
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,12 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_array
 
 from sklearn_uniroute.utils._typing import Label
-from sklearn_uniroute.utils._validation import FLOATS, check_pool, check_validation_prompts
+from sklearn_uniroute.utils._validation import (
+    FLOATS,
+    check_pool,
+    check_validation_prompts,
+    is_price,
+)
 
 # Models shown in a notebook.
 _SHOWN = 50
@@ -182,7 +186,3 @@ def _check_calls(cost: Any, name: Label, val_errors: np.ndarray) -> np.ndarray:
 def find_model(name: Any, models: np.ndarray) -> int:
     """Find the position of a known model."""
     return int(check_pool([name], models, argument="name")[0])
-
-
-def is_price(value: object) -> bool:
-    return isinstance(value, numbers.Real) and 0 <= float(value) < np.inf

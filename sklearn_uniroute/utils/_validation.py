@@ -351,3 +351,7 @@ def _check_named(names: Any, labels: np.ndarray, argument: str) -> None:
             f"{listing(names)}. Names of models come from the columns of `y` when it is a "
             "DataFrame; otherwise models go by number from 0."
         )
+
+
+def is_price(value: object) -> bool:
+    return isinstance(value, numbers.Real) and 0 <= float(value) < np.inf
