@@ -145,5 +145,6 @@ def check_has_costs(has_costs: bool) -> None:
     """Refuse a call that needs costs if there are none."""
     if not has_costs:
         raise ValueError(
-            "this call requires costs, but this router was fitted without; pass `costs` to fit."
+            "this call requires costs, but this router was fitted without costs; pass `costs` to "
+            "fit."
         )

@@ -231,7 +231,7 @@ def test_the_first_pass_has_prompts_alone_and_of_one_kind(data):
     for bad in (X[X.columns[::-1]], X[["a", "b"]]):
         with pytest.raises(ValueError, match="feature"):
             router.partial_fit(bad, data.y)
-    with pytest.raises(ValueError, match="go with chunks that have `y`"):
+    with pytest.raises(ValueError, match="require `y`; a chunk without `y` only fits"):
         router.partial_fit(X, costs=data.costs)
     router.partial_fit(X, data.y)
     assert router.feature_names_in_.tolist() == list("abcde")
