@@ -32,6 +32,8 @@ from sklearn_uniroute._numerics._routing import choose, choose_by_product, leave
 _BLOCK_CELLS = 2**20
 # Number of prompts to find beyond the k-th neighbour, in case some have the same distance.
 _TIES = 16
+# Number of pairs whose exact distance is computed at a time.
+_PAIRS = 8192
 
 
 @cache
@@ -353,13 +355,13 @@ def exact_distances(
     -------
     distance : ndarray of shape (n_prompts, n_neighbors), dtype float64
     """
+    n_neighbors = neighbor.shape[1]
     distance = np.empty(neighbor.shape)
-    for rows in row_blocks(len(X)):
-        # Sums depend on the memory layout, so equal prompts need the same layout.
-        block = np.ascontiguousarray(X[rows])
-        for place in range(neighbor.shape[1]):
-            near = np.ascontiguousarray(candidates[neighbor[rows, place]])
-            distance[rows, place] = paired_distances(block, near, metric=metric)
+    for rows in gen_batches(len(X), max(1, _PAIRS // n_neighbors)):
+        # Sums depend on the layout: equal prompts must be laid out alike.
+        near = np.ascontiguousarray(candidates[neighbor[rows].ravel()])
+        block = np.ascontiguousarray(np.repeat(X[rows], n_neighbors, axis=0))
+        distance[rows] = paired_distances(block, near, metric=metric).reshape(-1, n_neighbors)
     return distance
 
 
