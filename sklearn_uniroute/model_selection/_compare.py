@@ -147,7 +147,7 @@ class RouterComparison:
     def _table(self) -> Any:
         """Format the statistics as a DataFrame of texts."""
         pandas = import_optional("pandas", "pandas")
-        width = max(map(len, self.routers))
+        width = max(map(len, ["router", *self.routers]))
         rows = [
             {
                 "router": f"{record['router']:<{width}}",
