@@ -156,12 +156,12 @@ def test_nearly_all_altered_numbers_are_found():
         numbers = [
             number for names, rows in quotes(page) if names for row in rows for number in row
         ]
-        for number in rng.sample(numbers, min(len(numbers), 30)):
+        for number in rng.sample(numbers, min(len(numbers), 15)):
             place = rng.choice([place for place, char in enumerate(number) if char.isdigit()])
             digit = str((int(number[place]) + rng.randint(1, 9)) % 10)
             altered = number[:place] + digit + number[place + 1 :]
             found.append(bool(wrong_quotes(page.replace(number, altered, 1))))
-    assert len(found) > 100
+    assert len(found) > 60
     assert np.mean(found) > 0.9
 
 
