@@ -28,6 +28,7 @@ from sklearn_uniroute.routers._matrix_factorization import MatrixFactorizationRo
 from sklearn_uniroute.routers._mlp import MLPRouter
 from sklearn_uniroute.routers._neighbors import KNeighborsRouter
 from sklearn_uniroute.routers._zero import ZeroRouter
+from sklearn_uniroute.utils._files import as_json
 from sklearn_uniroute.utils._optional import import_optional
 from sklearn_uniroute.utils._typing import StrPath
 from sklearn_uniroute.utils._validation import listing
@@ -35,8 +36,8 @@ from sklearn_uniroute.utils._validation import listing
 NOTES = """\
 Mean over trials ± half the 95 % interval, scored on unseen models and test prompts only.
 area: mean quality over the cost range of the pool. gain: area minus that of {first} in the same
-trial, with its 95 % bootstrap interval. p: exact sign test of the gain, after Holm for several
-routers. QNC: lowest cost, relative to the best single model, at which its quality is reached, over
+trial, with its 95 % interval. p: t test of the gain. Interval and p are adjusted for several
+routers (Holm), but for baselines. QNC: lowest cost, relative to the best single model, at which its quality is reached, over
 the trials that reach it; reached: share of these trials. saved: cost saved at that quality, 0 if it
 is not reached. peak: highest quality on the curve."""
 
@@ -206,7 +207,7 @@ def _compare(options: argparse.Namespace) -> None:
     ).format_map(settings)
     picture = draw(comparison, headline, data.cost_unit, folder)
     if options.json:
-        json.dump(as_json(comparison, settings), sys.stdout, indent=1)
+        json.dump(comparison_json(comparison, settings), sys.stdout, indent=1)
         print()
         return
     print(headline, comparison, NOTES.format(first=comparison.routers[0]), sep="\n\n")
@@ -216,9 +217,9 @@ def _compare(options: argparse.Namespace) -> None:
     print(f"Picture: {picture}")
 
 
-def as_json(comparison: RouterComparison, settings: dict[str, Any]) -> Any:
+def comparison_json(comparison: RouterComparison, settings: dict[str, Any]) -> Any:
     """Convert a comparison to plain lists and numbers; values that are not finite become None."""
-    return _plain(
+    return as_json(
         {
             **settings,
             "redrawn_splits": sum(split.n_redrawn for split in comparison.splits),
@@ -235,16 +236,6 @@ def as_json(comparison: RouterComparison, settings: dict[str, Any]) -> Any:
             ],
         }
     )
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple | np.ndarray):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, float | np.floating):
-        return float(value) if np.isfinite(value) else None
-    return value
 
 
 def draw(comparison: RouterComparison, title: str, cost_unit: str, folder: StrPath) -> Path:

@@ -1,5 +1,7 @@
 """Numerics of clusters: distances to their centres, and per-cluster errors of models."""
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy.spatial.distance import cdist
 
@@ -7,8 +9,21 @@ from sklearn_uniroute._numerics._features import NearestCluster, row_blocks
 
 # Relative rounding error of a distance in single precision.
 _SINGLE_ROUNDING = 1e-6
+# Exponent by which squared distances to the mean of the own cluster grow.
+_PULL = 2.2
 # Largest distance between means of the same rows, in units of the precision.
 _CENTER_ROUNDING = 8
+
+
+class ClustersSeen(NamedTuple):
+    """How the training prompts lie in the clusters, were they new.
+
+    `sizes` of shape (n_clusters,) counts those in each cluster, and `distance_quantiles` of shape
+    (1001,) holds quantiles of their distances to the centres in steps of 0.001.
+    """
+
+    sizes: np.ndarray
+    distance_quantiles: np.ndarray
 
 
 def squared_distances(X: np.ndarray, centers: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -35,6 +50,53 @@ def center_distances(X: np.ndarray, nearest: NearestCluster) -> tuple[np.ndarray
     """
     labels = nearest.features(X)
     return np.sqrt(squared_distances(X, nearest.centers, labels)), labels
+
+
+def held_out_distances(
+    X: np.ndarray,
+    nearest: NearestCluster,
+    labels: np.ndarray,
+    squares: np.ndarray,
+    n_clustered: float | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Compute the distances to the centres that each row would have, were it a new prompt.
+
+    A row pulls the mean of its cluster towards itself. Without it, its distance to a mean of n rows
+    is ``n / (n - 1)`` times as long, and another centre may be nearer. The clusters as a whole
+    adapt to the row a little more; by how much was measured, see ``benchmarks.alarms``.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_prompts, n_features)
+        Rows whose means are the centres.
+    nearest : NearestCluster
+    labels : ndarray of shape (n_prompts,)
+        Cluster of each row.
+    squares : ndarray of shape (n_prompts,)
+        Squared distance of each row to the centre of its cluster.
+    n_clustered : float, default=None
+        Number of rows whose means are the centres, if `X` is a sample of them.
+
+    Returns
+    -------
+    distances : ndarray of shape (n_prompts,), dtype float64
+    held_out_labels : ndarray of shape (n_prompts,), dtype intp
+        Cluster of the nearest of these centres.
+    """
+    n_clusters = len(nearest.centers)
+    if n_clusters == 1 and len(X) == 1:
+        return np.sqrt(squares), labels
+    sizes = np.bincount(labels, minlength=n_clusters).astype(np.float64)
+    if n_clustered is not None:
+        sizes *= n_clustered / len(X)
+    alone = sizes <= 1
+    factor = (sizes / np.where(alone, 1, sizes - 1)) ** _PULL
+    own = np.where(alone[labels], np.inf, squares * factor[labels])
+    if n_clusters == 1:
+        return np.sqrt(own), labels
+    second = nearest.second(X, labels)
+    others = squared_distances(X, nearest.centers, second)
+    return np.sqrt(np.minimum(own, others)), np.where(own <= others, labels, second)
 
 
 def distinct_centers(centers: np.ndarray) -> np.ndarray:

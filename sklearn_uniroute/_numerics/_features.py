@@ -15,6 +15,9 @@ import numpy as np
 # clusters decide no tie.
 TRACE = 1e-7
 
+# Offsets longer than this, in units of the spread, are subtracted before distances are computed
+# from products, which would otherwise lose digits.
+_LONG_OFFSET = 10
 # Rows per block: small enough for the cache, large enough for efficient matrix products.
 _BLOCK_ROWS = 2048
 # From this length on, representations are multiplied one by one, which is faster.
@@ -75,19 +78,40 @@ class NearestCluster(Phi):
     def __init__(self, centers: np.ndarray) -> None:
         super().__init__()
         self.centers = centers
+        self.origin = common_offset(centers)
         self.n_outputs, self.n_features = centers.shape
         self.n_clusters = self.n_outputs
 
     def _cast(self, dtype: np.dtype) -> tuple[Any, ...]:
-        centers = self.centers.astype(dtype, copy=False)
-        return -2 * centers.T, np.einsum("kd,kd->k", centers, centers)
+        """Origin to subtract, if any; then the product and the offset that rank the centres."""
+        if self.origin is None:
+            centers, origin = self.centers.astype(dtype, copy=False), None
+        else:
+            origin = self.origin.astype(dtype)
+            centers = (self.centers - origin.astype(np.float64)).astype(dtype)
+        return origin, -2 * centers.T, np.einsum("kd,kd->k", centers, centers)
 
     def block(self, X: np.ndarray) -> np.ndarray:
-        projection, offset = self._arrays[X.dtype]
+        return self._ranks(X).argmin(axis=-1)
+
+    def second(self, X: np.ndarray, first: np.ndarray) -> np.ndarray:
+        """Find the nearest centre of each row but for one centre, block by block."""
+        second = np.empty(len(X), dtype=np.intp)
+        for rows in row_blocks(len(X)):
+            ranks = self._ranks(X[rows])
+            np.put_along_axis(ranks, first[rows, None], np.inf, axis=1)
+            second[rows] = ranks.argmin(axis=1)
+        return second
+
+    def _ranks(self, X: np.ndarray) -> np.ndarray:
+        """Squared distances to all centres, up to a constant for each prompt."""
+        origin, projection, offset = self._arrays[X.dtype]
+        if origin is not None:
+            X = X - origin
         # For a single prompt, `dot` is faster than `@`.
-        distances = X.dot(projection)
-        distances += offset
-        return distances.argmin(axis=-1)
+        ranks: np.ndarray = X.dot(projection)
+        ranks += offset
+        return ranks
 
 
 class ClusterShares(Phi):
@@ -106,15 +130,19 @@ class ClusterShares(Phi):
 
     def _cast(self, dtype: np.dtype) -> tuple[Any, ...]:
         # Logits of the clusters, up to a constant.
-        projection, offset = self.nearest._cast(np.dtype(np.float64))
+        origin, projection, offset = self.nearest._cast(np.dtype(np.float64))
         scale = -1 / self.temperature
-        return (scale * projection).astype(dtype), (scale * offset).astype(dtype)
+        if origin is not None:
+            origin, projection, offset = self.nearest._cast(dtype)
+        return origin, (scale * projection).astype(dtype), (scale * offset).astype(dtype)
 
     def block(self, X: np.ndarray, total: float = 1.0) -> np.ndarray:
         if self.temperature == 0:
             nearest = self.nearest.block(X)[..., None]
             return np.where(np.arange(self.n_outputs) == nearest, X.dtype.type(total), 0)
-        projection, offset = self._arrays[X.dtype]
+        origin, projection, offset = self._arrays[X.dtype]
+        if origin is not None:
+            X = X - origin
         logits = X.dot(projection)
         logits += offset
         return normalised_exp(logits, total)
@@ -208,6 +236,14 @@ class AffineProjection(Phi):
         features[..., 0] = 1
         features[..., 1:] = (X - self.center).astype(X.dtype, copy=False) @ self.projection.T
         return features
+
+
+def common_offset(points: np.ndarray) -> np.ndarray | None:
+    """Mean of some points; None if it is short enough for distances to keep their digits."""
+    mean: np.ndarray = points.mean(axis=0, dtype=np.float64)
+    deviation = points - mean
+    spread = np.einsum("nd,nd->", deviation, deviation) / len(points)
+    return mean if mean @ mean > _LONG_OFFSET**2 * spread else None
 
 
 def row_blocks(n_rows: int) -> Iterator[slice]:

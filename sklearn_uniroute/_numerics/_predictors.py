@@ -21,6 +21,7 @@ from sklearn_uniroute._numerics._clusters import center_distances
 from sklearn_uniroute._numerics._features import (
     NearestCluster,
     Phi,
+    common_offset,
     estimate_errors,
     estimate_row,
     hidden_features,
@@ -32,6 +33,8 @@ from sklearn_uniroute._numerics._routing import choose, choose_by_product, leave
 _BLOCK_CELLS = 2**20
 # Number of prompts to find beyond the k-th neighbour, in case some have the same distance.
 _TIES = 16
+# Metrics that do not change if all prompts are moved.
+_OFFSET_FREE = ("euclidean", "l2", "sqeuclidean", "minkowski", "l1", "manhattan", "cityblock")
 # Number of pairs whose exact distance is computed at a time.
 _PAIRS = 8192
 
@@ -279,6 +282,7 @@ class NeighborPredictor(Predictor):
         self.n_neighbors, self.weights = n_neighbors, weights
         self.metric: Any = metric
         self.n_features = prompts.shape[1]
+        self._origin = common_offset(prompts) if metric in _OFFSET_FREE else None
         # Models that were run on the same prompts share their neighbours.
         was_run, group = np.unique(~np.isnan(errors), axis=0, return_inverse=True)
         self._searches = []
@@ -286,7 +290,7 @@ class NeighborPredictor(Predictor):
             members = np.flatnonzero(group == number)
             k = min(n_neighbors, run.sum())
             search = NearestNeighbors(n_neighbors=k, metric=metric, algorithm="brute")
-            candidates = prompts[run]
+            candidates = self._centred(prompts[run])
             self._searches.append(
                 (members, errors[np.ix_(members, run)], candidates, search.fit(candidates))
             )
@@ -297,10 +301,13 @@ class NeighborPredictor(Predictor):
 
     def block(self, X: np.ndarray) -> np.ndarray:
         error = np.empty((len(X), len(self.prices)))
-        X = X.astype(self.prompts.dtype, copy=False)
+        X = self._centred(X.astype(self.prompts.dtype, copy=False))
         for members, known, candidates, search in self._searches:
             error[:, members] = self._neighbor_means(X, known, candidates, search)
         return error
+
+    def _centred(self, X: np.ndarray) -> np.ndarray:
+        return X if self._origin is None else X - self._origin.astype(X.dtype)
 
     def _neighbor_means(
         self,

@@ -1,7 +1,8 @@
 """The routing rule, argmin of error + cost_weight * cost, and its walk over all cost weights.
 
 Pure functions of arrays. In all of them, ties go to the lower cost, then to the lower error, then
-to the first model.
+to the first model. Numbers tie if they differ by no more than the rounding that their precision and
+magnitude bring, so neither the unit nor an offset of errors and costs decides a tie.
 """
 
 from typing import NamedTuple
@@ -13,8 +14,18 @@ from sklearn.utils import gen_batches
 _WALK_CELLS = 2**20
 # Relative rounding error: averages of the same cells in another order differ by less, roughly.
 ROUNDING = 1e-12
+# Relative rounding error of a single-precision number that is the result of few operations.
+_SINGLE_ROUNDING = float(np.finfo(np.float32).eps)
 # Relative distance between the cost weight of a budget and a change of a choice.
 _CLEARANCE = 1e-6
+# A mean cost keeps a budget if it is beyond it by this share of the range of mean costs, because
+# costs may come in single precision.
+_BUDGET_SLACK = 1e-6
+
+
+def rounding_of(values: np.ndarray) -> float:
+    """Relative rounding error of each of two numbers that are compared, by their dtype."""
+    return _SINGLE_ROUNDING if values.dtype == np.float32 else ROUNDING / 2
 
 
 def choose(error: np.ndarray, costs: np.ndarray, cost_weight: float) -> np.ndarray:
@@ -34,24 +45,39 @@ def choose(error: np.ndarray, costs: np.ndarray, cost_weight: float) -> np.ndarr
     chosen : ndarray of shape (n_rows,), dtype intp
         Column positions.
     """
-    if costs.ndim == 2:
-        scores = error + cost_weight * costs.astype(np.float64)
-        # Among the lowest scores, the lower cost wins, then the lower error.
-        for tie_break in (costs, error):
-            scores = np.where(scores == scores.min(axis=1, keepdims=True), tie_break, np.inf)
-        return scores.argmin(axis=1)
-    order = np.argsort(costs, kind="stable")
-    costs = costs[order]
-    error = error[:, order]
-    scores = error + cost_weight * costs.astype(np.float64)
-    # Columns are sorted by rising cost, and argmin takes the first minimum: the lower cost wins.
-    chosen = scores.argmin(axis=1)
-    if np.any(np.diff(costs) == 0):
-        # Beside a huge cost term, rounding can hide differences in error at the same cost.
-        best = np.take_along_axis(scores, chosen[:, None], axis=1)
-        tied = (scores == best) & (costs == costs[chosen][:, None])
-        chosen = np.where(tied, error, np.inf).argmin(axis=1)
-    return order[chosen]
+    rounding = max(rounding_of(error), rounding_of(costs))
+    # Scaled such that no product overflows.
+    error_weight = 1.0
+    if cost_weight > 1:
+        error_weight, cost_weight = 1 / cost_weight, 1.0
+    weighted = cost_weight * costs.astype(np.float64)
+    scores = error_weight * error + weighted
+    chosen: np.ndarray = scores.argmin(axis=1)
+    # The scores that tie differ from the lowest by no more than this.
+    least = np.take_along_axis(scores, chosen[:, None], axis=1)
+    largest = np.abs(weighted).max(axis=-1, initial=0.0, keepdims=True)
+    limit = least + 4 * rounding * (np.abs(least) + 2 * largest)
+    rows = np.flatnonzero(np.count_nonzero(scores <= limit, axis=1) > 1)
+    if len(rows):
+        of_rows = np.broadcast_to(costs, error.shape)[rows].astype(np.float64)
+        chosen[rows] = _break_ties(
+            error_weight * error[rows].astype(np.float64), of_rows, cost_weight, rounding
+        )
+    return chosen
+
+
+def _break_ties(
+    error: np.ndarray, costs: np.ndarray, cost_weight: float, rounding: float
+) -> np.ndarray:
+    """Pick a column of each row: lowest score, then lowest cost, then lowest error."""
+    scores = error + cost_weight * costs
+    sizes = np.abs(error) + cost_weight * costs
+    tied = np.ones(error.shape, dtype=bool)
+    for values, size in ((scores, sizes), (costs, costs), (error, np.abs(error))):
+        best = np.where(tied, values, np.inf).argmin(axis=1)[:, None]
+        size = rounding * (size + np.take_along_axis(size, best, axis=1))
+        tied &= values - np.take_along_axis(values, best, axis=1) <= size
+    return tied.argmax(axis=1)
 
 
 def choose_by_product(
@@ -89,8 +115,9 @@ class HullWalk(NamedTuple):
     """Moves of the choice for each prompt as the cost weight falls from infinity to 0.
 
     `start` holds the choices at infinity. Move j takes prompt `row[j]` from model `source[j]` to
-    the dearer model `target[j]` as soon as the cost weight is below `cost_weight[j]`. Moves are
-    sorted by falling cost weight; the moves of one prompt keep their order.
+    the dearer model `target[j]` as soon as the cost weight is below `cost_weight[j]`, which is
+    known up to `rounding[j]`. Moves are sorted by falling cost weight; the moves of one prompt keep
+    their order.
     """
 
     start: np.ndarray
@@ -98,6 +125,7 @@ class HullWalk(NamedTuple):
     source: np.ndarray
     target: np.ndarray
     cost_weight: np.ndarray
+    rounding: np.ndarray
 
 
 def hull_walk(error: np.ndarray, costs: np.ndarray) -> HullWalk:
@@ -121,9 +149,9 @@ def hull_walk(error: np.ndarray, costs: np.ndarray) -> HullWalk:
         _walk_block(error[rows], costs[rows] if costs.ndim == 2 else costs, rows.start)
         for rows in gen_batches(n_prompts, max(1, _WALK_CELLS // n_models))
     ]
-    start, row, source, target, cost_weight = map(np.concatenate, zip(*blocks, strict=True))
-    falling = np.argsort(-cost_weight, kind="stable")
-    return HullWalk(start, row[falling], source[falling], target[falling], cost_weight[falling])
+    start, *moves = map(np.concatenate, zip(*blocks, strict=True))
+    falling = np.argsort(-moves[3], kind="stable")
+    return HullWalk(start, *(part[falling] for part in moves))
 
 
 def weight_within_budget(
@@ -152,9 +180,8 @@ def weight_within_budget(
     """
     walk = hull_walk(error, costs)
     spent = _spent(walk, costs, weights, error.shape)
-    check_reachable(budget, spent[0], spent[-1])
-    # A sum of many costs differs from their exact mean by rounding.
-    limit = budget * (1 + ROUNDING)
+    check_reachable(budget, spent)
+    limit = budget + _budget_slack(spent)
     unaffordable = np.flatnonzero(spent[1:] > limit)
     if not len(unaffordable):
         return 0.0
@@ -186,13 +213,34 @@ def walk_points(walk: HullWalk) -> tuple[np.ndarray, np.ndarray]:
     """
     # Moves at the same cost weight, up to rounding, happen together: a point follows the last of
     # them.
-    fall = -np.diff(walk.cost_weight)
-    last = np.append(np.flatnonzero(fall > ROUNDING * walk.cost_weight[:-1]), len(walk.row) - 1)
-    last = last[: len(walk.row)]
+    first = _first_moves(walk.cost_weight, walk.rounding)
+    last = np.append(first[1:], len(walk.row))[: len(first)] - 1
     # Halfway between the moves before and after a point, rounding cannot undo or make a move.
-    moves = walk.cost_weight[last]
-    cost_weight = np.append((moves + np.concatenate([3 * moves[:1], moves[:-1]])) / 2, 0.0)
+    before, after = walk.cost_weight[last], walk.cost_weight[first]
+    cost_weight = np.append((after + np.concatenate([3 * after[:1], before[:-1]])) / 2, 0.0)
     return np.concatenate([[0], last + 1]), cost_weight
+
+
+def _first_moves(cost_weight: np.ndarray, rounding: np.ndarray) -> np.ndarray:
+    """Find the first of the moves that happen together.
+
+    These are the moves that differ from the first of them by no more than rounding.
+    """
+    apart = -np.diff(cost_weight) > rounding[:-1] + rounding[1:]
+    first = np.concatenate([[0], np.flatnonzero(apart) + 1])[: len(cost_weight)]
+    last = np.append(first[1:], len(cost_weight))[: len(first)] - 1
+    # Where many moves are close, each to the next, they differ by more: cut the chain.
+    wide = cost_weight[first] - cost_weight[last] > rounding[first] + rounding[last]
+    cuts = []
+    for start, end in zip(first[wide], last[wide], strict=True):
+        weights = cost_weight[start : end + 1].tolist()
+        widths = rounding[start : end + 1].tolist()
+        head = 0
+        for place, weight in enumerate(weights):
+            if weights[head] - weight > widths[head] + widths[place]:
+                head = place
+                cuts.append(start + place)
+    return np.sort(np.concatenate([first, np.array(cuts, dtype=np.intp)]))
 
 
 def mix_for_budget(
@@ -221,8 +269,9 @@ def mix_for_budget(
     walk = hull_walk(error, costs)
     points, cost_weight = walk_points(walk)
     spent = _spent(walk, costs, weights, error.shape)[points]
-    check_reachable(budget, spent[0], spent[-1])
-    step = max(int(np.searchsorted(spent, budget * (1 + ROUNDING), side="right")) - 1, 0)
+    check_reachable(budget, spent)
+    step = int(np.searchsorted(spent, budget + _budget_slack(spent), side="right"))
+    step = max(step - 1, 0)
     if step == len(spent) - 1:
         return 0.0, 0.0, 0.0
     share = (budget - spent[step]) / (spent[step + 1] - spent[step])
@@ -266,25 +315,34 @@ def leave_one_choice(
 
 def _walk_block(
     error: np.ndarray, costs: np.ndarray, first_row: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Build the hulls of all prompts of a block at once, model by model (monotone chain)."""
     n_prompts, n_models = error.shape
+    error_rounding, cost_rounding = rounding_of(error), rounding_of(costs)
     # Sort by rising cost: one order for all prompts if they share costs, else one per prompt.
     order = np.argsort(costs.T, axis=0, kind="stable")
     costs = np.take_along_axis(costs.T, order, axis=0).astype(np.float64)
+    for model in range(1, n_models):
+        # Costs that differ by rounding alone are the same.
+        rise = costs[model] - costs[model - 1]
+        same = rise <= 2 * cost_rounding * costs[model]
+        costs[model] = np.where(same, costs[model - 1], costs[model])
     if order.ndim == 1:
         by_model = np.ascontiguousarray(error.T[order], dtype=np.float64)
     else:
         by_model = np.take_along_axis(error.T, order, axis=0).astype(np.float64)
+    # Differences in error below this are rounding.
+    slack = 2 * error_rounding * np.maximum(by_model.max(axis=0), -by_model.min(axis=0))
     # A stack of hull vertices per prompt. slopes[s] is the cost weight at which vertex s replaces
     # vertex s - 1; it is infinite for the first vertex.
     vertices = np.zeros((n_models, n_prompts), dtype=np.intp)
     slopes = np.full((n_models, n_prompts), np.inf)
     top = np.zeros(n_prompts, dtype=np.intp)
-    top_error = by_model[0].copy()
+    # Errors below this are lower than that of the top vertex.
+    limit = by_model[0] - slack
     for model in range(1, n_models):
         # The top vertex has the lowest error so far; a model without a lower error is dominated.
-        rows = np.flatnonzero(by_model[model] < top_error)
+        rows = np.flatnonzero(by_model[model] < limit)
         new_error = by_model[model, rows]
         position = top[rows]
         slope = _slopes(vertices, position, rows, by_model, costs, model, new_error)
@@ -303,14 +361,20 @@ def _walk_block(
         vertices[position, rows] = model
         slopes[position, rows] = np.where(position == 0, np.inf, slope)
         top[rows] = position
-        top_error[rows] = new_error
+        limit[rows] = new_error - slack[rows]
     row, step = np.nonzero(np.arange(1, n_models) <= top[:, None])
+    source, target, slope = vertices[step, row], vertices[step + 1, row], slopes[step + 1, row]
+    dearer = _at(costs, target, row)
+    with np.errstate(over="ignore"):
+        rounding = slack[row] + 2 * cost_rounding * slope * dearer
+        rounding /= dearer - _at(costs, source, row)
     return (
         _at(order, vertices[0], np.arange(n_prompts)),
         row + first_row,
-        _at(order, vertices[step, row], row),
-        _at(order, vertices[step + 1, row], row),
-        slopes[step + 1, row],
+        _at(order, source, row),
+        _at(order, target, row),
+        slope,
+        rounding,
     )
 
 
@@ -335,9 +399,15 @@ def _at(values: np.ndarray, model: int | np.ndarray, rows: np.ndarray) -> np.nda
     return values[model] if values.ndim == 1 else values[model, rows]
 
 
-def check_reachable(budget: float, lowest: float, highest: float) -> None:
-    """Refuse a budget that cannot be met."""
-    if budget < lowest * (1 - ROUNDING):
+def _budget_slack(spent: np.ndarray) -> float:
+    """Difference between a mean cost and a budget that is rounding."""
+    return float(ROUNDING * spent[-1] + _BUDGET_SLACK * (spent[-1] - spent[0]))
+
+
+def check_reachable(budget: float, spent: np.ndarray) -> None:
+    """Refuse a budget that cannot be met by any of the mean costs."""
+    lowest, highest = spent[0], spent[-1]
+    if budget < lowest - _budget_slack(spent):
         raise ValueError(
             f"`budget` {budget:g} is below the least mean cost of this pool; mean costs from "
             f"{lowest:g} to {highest:g} can be reached."

@@ -22,14 +22,17 @@ def select_validation_prompts(
     """Choose the prompts that are most informative about the per-cluster errors of a model.
 
     Prompts are chosen greedily: each one reduces the posterior variance of the errors most,
-    weighted by the share of each cluster in the traffic. Prompts of one cluster are equally
-    informative and are taken in random order. The complexity is of order
-    ``n_prompts * n_clusters ** 2`` for any number of candidates.
+    weighted by the share of each cluster in the traffic. If each prompt belongs to one cluster, the
+    prompts of a cluster are equally informative and are taken in random order; the complexity is
+    then of order ``n_prompts * n_clusters ** 2`` for any number of candidates. With
+    responsibilities, prompts near a centre tell more, and the complexity is of order
+    ``n_prompts * n_candidates * n_clusters``.
 
     Parameters
     ----------
-    clusters : array-like of shape (n_candidates,)
-        Cluster of each candidate, from 0.
+    clusters : array-like of shape (n_candidates,) or (n_candidates, n_clusters)
+        Cluster of each candidate, from 0, or its responsibilities of the clusters, such as
+        `transform` of a router returns them.
     covariance : array-like of shape (n_clusters, n_clusters)
         Covariance of the per-cluster errors, given what is known of the model so far, such as the
         `prior_covariance_` of a router.
@@ -50,8 +53,8 @@ def select_validation_prompts(
     Raises
     ------
     ValueError
-        If shapes disagree, if a cluster is out of range, or if there are fewer candidates than
-        `n_prompts`.
+        If shapes disagree, if a cluster is out of range, if responsibilities are negative or do not
+        sum to 1, or if there are fewer candidates than `n_prompts`.
 
     Examples
     --------
@@ -67,6 +70,9 @@ def select_validation_prompts(
     check_count(n_prompts, "n_prompts")
     clusters, covariance, noise, shares = check_selection(clusters, covariance, noise, shares)
     check_enough(n_prompts, "n_prompts", len(clusters), "candidates")
+    if clusters.ndim == 2:
+        shuffled = check_random_state(random_state).permutation(len(clusters))
+        return shuffled[greedy_rows(clusters[shuffled], covariance, noise, shares, n_prompts)]
     n_clusters = len(noise)
     available = np.bincount(clusters, minlength=n_clusters)
     order = greedy_order(covariance, noise, shares, available, n_prompts)
@@ -94,9 +100,12 @@ def check_selection(
             f"expected ({n_clusters}, {n_clusters})."
         )
     clusters = check_array(clusters, ensure_2d=False, dtype=None, input_name="clusters")
-    if clusters.ndim != 1 or clusters.dtype.kind not in "iu" or clusters.min() < 0:
+    if clusters.ndim == 2:
+        clusters = check_responsibilities(clusters, n_clusters)
+        shares = clusters.mean(axis=0) if shares is None else shares
+    elif clusters.ndim != 1 or clusters.dtype.kind not in "iu" or clusters.min() < 0:
         raise ValueError("`clusters` must hold one cluster number, from 0, for each candidate.")
-    if clusters.max() >= n_clusters:
+    elif clusters.max() >= n_clusters:
         raise ValueError(
             f"`clusters` names cluster {clusters.max()}, but `noise` has {n_clusters} clusters."
         )
@@ -108,6 +117,66 @@ def check_selection(
             f"`shares` has shape {shares.shape}; expected one share per cluster, ({n_clusters},)."
         )
     return clusters, covariance, noise, shares
+
+
+def check_responsibilities(features: np.ndarray, n_clusters: int) -> np.ndarray:
+    """Check responsibilities of clusters for candidates."""
+    features = features.astype(np.float64)
+    if features.shape[1] != n_clusters:
+        raise ValueError(
+            f"`clusters` has {features.shape[1]} columns, but `noise` has {n_clusters} clusters; "
+            "pass one responsibility per cluster."
+        )
+    if features.min() < 0 or not np.allclose(features.sum(axis=1), 1, atol=1e-4):
+        raise ValueError(
+            "`clusters` of two dimensions must hold responsibilities of at least 0 that sum to 1 "
+            "in each row."
+        )
+    return features
+
+
+def greedy_rows(
+    features: np.ndarray,
+    covariance: np.ndarray,
+    noise: np.ndarray,
+    shares: np.ndarray,
+    n_prompts: int,
+) -> np.ndarray:
+    """Choose the most informative prompts about a model by their responsibilities.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n_candidates, n_clusters), dtype float64
+    covariance : ndarray of shape (n_clusters, n_clusters)
+        Covariance of the per-cluster errors, given what is known of the model so far.
+    noise, shares : ndarray of shape (n_clusters,)
+    n_prompts : int
+
+    Returns
+    -------
+    chosen : ndarray of shape (n_prompts,), dtype intp
+        Rows of `features`, in the order in which to take them.
+    """
+    covariance, features = covariance.copy(), np.ascontiguousarray(features)
+    spread = features @ covariance
+    # Variance of the error on each prompt, and by how much its error would cut the total variance.
+    variance = np.einsum("nk,nk->n", spread, features) + features @ noise
+    cut = spread**2 @ shares
+    chosen = np.empty(n_prompts, dtype=np.intp)
+    for number in range(n_prompts):
+        chosen[number] = row = (cut / variance).argmax()
+        column, total = covariance.dot(features[row]), variance[row]
+        weighted = shares * column
+        shift = features.dot(column)
+        shift /= total
+        variance -= total * shift**2
+        covariance -= np.multiply.outer(column, column / total)
+        # As the covariance falls, so do the reductions, without another product of matrices.
+        fall = features.dot(2 * covariance.dot(weighted))
+        fall += weighted.dot(column) * shift
+        cut -= shift * fall
+        cut[row] = -np.inf
+    return chosen
 
 
 def greedy_order(

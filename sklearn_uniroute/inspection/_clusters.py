@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import norm
+from scipy.stats import t as student_t
 from sklearn.base import clone
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import check_cv
@@ -13,15 +13,21 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_uniroute._numerics._clusters import center_distances
 from sklearn_uniroute._numerics._features import NearestCluster
+from sklearn_uniroute.utils._files import as_json
 from sklearn_uniroute.utils._typing import Pool
 from sklearn_uniroute.utils._validation import (
     check_count,
     check_pool,
     check_prompts,
     check_quality,
+    check_same_order,
     check_share,
+    listing,
     select_columns,
 )
+
+# Number of prompts below which a regressor is not fitted.
+_LEAST_RUN = 4
 
 
 def cluster_report(
@@ -50,15 +56,16 @@ def cluster_report(
     Returns
     -------
     report : Bunch
-        Dictionary-like object with the attributes:
+        Dictionary-like object of numbers, names and lists, which can be written as JSON, with the
+        attributes:
 
-        - `size` and `share` of shape (n_clusters,): number and share of the training prompts;
+        - `size` and `share`: for each cluster, number and share of the training prompts;
         - `typical`: for each cluster, the rows of its prompts in `X` that are nearest to its
           centre; None without `X`;
-        - `error` of shape (n_clusters, n_pool): error of each model;
+        - `error`: for each cluster, the error of each model;
         - `low` and `high`: ends of the intervals of the errors; None for a router without standard
           errors;
-        - `best` of shape (n_clusters,): model of lowest error.
+        - `best`: for each cluster, the model of lowest error.
 
     Raises
     ------
@@ -75,8 +82,8 @@ def cluster_report(
     >>> data = make_routing_data(random_state=0)
     >>> router = KMeansRouter(4, random_state=0).fit(data.X, data.y)
     >>> report = cluster_report(router, data.X, n_typical=2)
-    >>> len(report.typical), report.error.shape
-    (4, (4, 10))
+    >>> len(report.typical), len(report.error[0])
+    (4, 10)
     """
     check_is_fitted(router)
     check_has_clusters(router)
@@ -87,7 +94,7 @@ def cluster_report(
     error = router.representation_[index, :n_clusters].T
     low = high = typical = None
     if router.representation_std_ is not None:
-        width = norm.ppf((1 + confidence) / 2)
+        width = student_t.ppf((1 + confidence) / 2, router._prior_freedom)
         width = width * router.representation_std_[index, :n_clusters].T
         low, high = error - width, error + width
     if X is not None:
@@ -97,15 +104,16 @@ def cluster_report(
         for cluster in range(n_clusters):
             rows = np.flatnonzero(labels == cluster)
             typical.append(rows[np.argsort(distances[rows], kind="stable")[:n_typical]])
-    return Bunch(
-        size=router.cluster_sizes_,
-        share=router.cluster_shares_,
-        typical=typical,
-        error=error,
-        low=low,
-        high=high,
-        best=router.models_[index][error.argmin(axis=1)],
-    )
+    report = {
+        "size": router.cluster_sizes_,
+        "share": router.cluster_shares_,
+        "typical": typical,
+        "error": error,
+        "low": low,
+        "high": high,
+        "best": router.models_[index][error.argmin(axis=1)],
+    }
+    return Bunch(**as_json(report))
 
 
 def excess_risk(
@@ -117,19 +125,24 @@ def excess_risk(
     regressor: Any = None,
     cv: Any = 5,
 ) -> Bunch:
-    """Estimate the excess risk of routing by the errors that a router estimates.
+    """Estimate how much routing by the errors that a router estimates can lose.
 
-    The excess risk over routing by the true errors is bounded by the difference between true and
-    estimated errors, for the model where they differ most, on average over prompts. The true errors
-    are unknown; a regressor that is fitted on other prompts stands in for them. Lower is better.
-    Use the bound to compare routers, or numbers of clusters.
+    The excess risk is the error, plus weighted cost, beyond that of routing by the true errors. On
+    average over prompts, it is at most twice the `bound`: the absolute difference between true and
+    estimated errors, for the model where they differ most. This holds at every cost weight, for
+    routers that choose by estimated errors alone. Lower is better; use the bound to compare
+    routers, or numbers of clusters.
+
+    The true errors are unknown; a regressor that is fitted on other prompts stands in for them. The
+    noise of the regressor would add to the difference. It is estimated from regressors that are
+    fitted on halves of the prompts, and all differences are shrunk to their mean square without it.
 
     Parameters
     ----------
     router : router
-        Fitted router of any kind.
+        Fitted router of any kind, without a fallback and without a random mix for a budget.
     X : array-like of shape (n_prompts, n_features)
-        Prompts, preferably those that the router was not fitted on.
+        Prompts that the router was not fitted on. On its training prompts the estimate is too low.
     y : array-like or DataFrame of shape (n_prompts, n_pool)
         Quality of each model, in the order of `pool` or, in a DataFrame, by name. NaN means that
         the model was not run.
@@ -145,19 +158,21 @@ def excess_risk(
     estimate : Bunch
         Dictionary-like object with the attributes:
 
-        - `bound`: the estimate;
+        - `bound`: the estimate of half the largest excess risk;
         - `difference` of shape (n_prompts, n_pool): absolute difference between the errors that the
-          router and the regressor estimate;
+          router and the regressor estimate, after correction;
         - `by_model` of shape (n_pool,): mean of the difference over prompts.
 
     Raises
     ------
     ValueError
-        If shapes or names disagree.
+        If shapes or names disagree, if a model was run on no prompt from which a regressor learns,
+        or if the router does not choose by estimated errors alone.
 
     References
     ----------
-    "Universal Model Routing for Efficient LLM Inference", arXiv 2502.08773, Proposition 2.
+    "Universal Model Routing for Efficient LLM Inference", arXiv 2502.08773, Proposition 2. Its
+    proof, in appendix C.3, has the factor of two.
 
     Examples
     --------
@@ -165,16 +180,19 @@ def excess_risk(
     >>> from sklearn_uniroute.datasets import make_routing_data
     >>> from sklearn_uniroute.inspection import excess_risk
     >>> data = make_routing_data(random_state=0)
+    >>> X, y, X_new, y_new = data.X[:500], data.y[:500], data.X[500:], data.y[500:]
     >>> bounds = [
-    ...     excess_risk(KMeansRouter(k, random_state=0).fit(data.X, data.y), data.X, data.y).bound
+    ...     excess_risk(KMeansRouter(k, random_state=0).fit(X, y), X_new, y_new).bound
     ...     for k in (1, 8)
     ... ]
     >>> bounds[1] < bounds[0]
     True
     """
     check_is_fitted(router)
+    check_routes_by_error(router)
     index = check_pool(pool, router.models_)
     labels = router.models_[index]
+    check_same_order(X, y, "X", "y")
     y = check_quality(
         select_columns(y, labels, name="y"),
         n_prompts=len(X),
@@ -184,19 +202,50 @@ def excess_risk(
     estimated = router.predict_error(X, labels.tolist())
     X = check_prompts(router, X)
     regressor = RidgeCV(np.logspace(-2, 4, 13)) if regressor is None else regressor
-    reference = np.empty(y.shape)
+    # Predictions of a regressor on all other prompts, and of two on one half of them each.
+    reference = np.empty((3, *y.shape))
     for training, held_out in check_cv(cv).split(X, y):
         for columns in _columns_run_alike(y[training]):
             run = training[~np.isnan(y[training, columns[0]])]
-            fitted = clone(regressor).fit(X[run], 1 - y[np.ix_(run, columns)])
-            predicted = fitted.predict(X[held_out]).reshape(len(held_out), -1)
-            reference[np.ix_(held_out, columns)] = predicted
-    difference = np.abs(reference - estimated)
+            check_enough_run(len(run), labels[columns])
+            for number, rows in enumerate((run, run[::2], run[1::2])):
+                fitted = clone(regressor).fit(X[rows], 1 - y[np.ix_(rows, columns)])
+                predicted = fitted.predict(X[held_out]).reshape(len(held_out), -1)
+                reference[number][np.ix_(held_out, columns)] = predicted
+    difference, first, second = reference - estimated
+    # The noise of the two halves is independent, so it plays no part in the mean of their product.
+    total, signal = np.mean(difference**2), np.mean(first * second)
+    share = np.clip(signal / total, 0, 1) if total > 0 else 0.0
+    difference = np.abs(difference) * np.sqrt(share)
     return Bunch(
         bound=float(difference.max(axis=1).mean()),
         difference=difference,
         by_model=difference.mean(axis=0),
     )
+
+
+def check_routes_by_error(router: Any) -> None:
+    """Refuse a router that does not always choose by the errors that it estimates."""
+    if getattr(router, "fallback_distance_", None) is not None:
+        raise ValueError(
+            "this router has a `fallback`, and does not choose by estimated errors alone; fit it "
+            "with fallback=None."
+        )
+    if router._randomizes and router.budget is not None:
+        raise ValueError(
+            "this router mixes models at random to meet its `budget`, and does not choose by "
+            "estimated errors alone; fit it with budget=None."
+        )
+
+
+def check_enough_run(n_run: int, labels: np.ndarray) -> None:
+    """Refuse models that leave a regressor nothing to learn from."""
+    if n_run < _LEAST_RUN:
+        raise ValueError(
+            f"of the prompts from which a regressor learns, only {n_run} were run by model(s) "
+            f"{listing(labels)}; at least {_LEAST_RUN} are needed. Pass more prompts, or a `pool` "
+            "without these models."
+        )
 
 
 def _columns_run_alike(y: np.ndarray) -> list[np.ndarray]:

@@ -1,6 +1,6 @@
 """Numerics of deferral curves: averages along the walk over all cost weights."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,8 +12,12 @@ from sklearn_uniroute.utils._validation import (
     FLOATS,
     check_costs,
     check_quality,
+    check_same_order,
     check_sample_weight,
+    listing,
     model_labels,
+    select_columns,
+    unmasked,
 )
 
 
@@ -54,9 +58,22 @@ def check_curve_inputs(
     sample_weight: ArrayLike | None,
 ) -> CurveInputs:
     """Check the arguments of a metric. By default, mean costs decide the choices."""
-    labels = model_labels(y_true)
+    tables = {
+        "error_pred": error_pred,
+        "costs": costs,
+        "routing_costs": routing_costs,
+        "sample_weight": sample_weight,
+    }
+    for argument, values in tables.items():
+        check_same_order(y_true, values, "y_true", argument)
+    labels = model_labels(y_true, name="y_true")
+    names = model_labels(error_pred, name="error_pred")
     y_true = check_quality(y_true, name="y_true", labels=labels)
-    if labels is None:
+    if labels is not None:
+        error_pred = check_columns(error_pred, labels)
+    elif names is not None and len(names) == y_true.shape[1]:
+        labels = names
+    else:
         labels = np.arange(y_true.shape[1])
     error_pred = check_error_pred(error_pred, y_true.shape)
     sample_weight = check_sample_weight(sample_weight, len(y_true))
@@ -167,9 +184,23 @@ def _known_mean(values: np.ndarray, sample_weight: np.ndarray) -> float:
     return sample_weight[known] @ values[known].astype(np.float64) / weight
 
 
+def check_columns(error_pred: Any, labels: np.ndarray) -> Any:
+    """Put the columns of a DataFrame into the order of the models; others go by position."""
+    new = [label for label in getattr(error_pred, "columns", ()) if label not in labels.tolist()]
+    if new:
+        raise ValueError(
+            f"`error_pred` has column(s) {listing(new)}, which `y_true` does not have "
+            f"({listing(labels)}); columns with names go by name. To go by position, pass "
+            "error_pred.to_numpy()."
+        )
+    return select_columns(error_pred, labels, name="error_pred")
+
+
 def check_error_pred(error_pred: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
     """Check a table of predicted errors against the table of quality."""
-    checked: np.ndarray = check_array(error_pred, dtype=FLOATS, input_name="error_pred")
+    checked: np.ndarray = check_array(
+        unmasked(error_pred), dtype=FLOATS, input_name="error_pred"
+    )
     if checked.shape != shape:
         raise ValueError(
             f"`error_pred` has shape {checked.shape} but the quality has shape {shape}; both "

@@ -38,8 +38,8 @@ def deferral_curve(
         Quality of each model on each prompt; more is better. NaN means that the model was not run.
         If the router chooses it all the same, the prompt counts towards the average cost of the
         point, but not towards its average quality.
-    error_pred : array-like of shape (n_prompts, n_models)
-        Predicted errors.
+    error_pred : array-like or DataFrame of shape (n_prompts, n_models)
+        Predicted errors; a DataFrame goes by the names of its columns.
     costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or DataFrame
         Cost of each model, or of each call, in any unit. By name if `y_true` is a DataFrame whose
         columns name the models. A call may have a cost of NaN only if `y_true` is NaN; the prompt
@@ -110,8 +110,8 @@ def deferral_area_score(
     ----------
     y_true : array-like of shape (n_prompts, n_models)
         Quality of each model on each prompt; NaN as in :func:`deferral_curve`.
-    error_pred : array-like of shape (n_prompts, n_models)
-        Predicted errors.
+    error_pred : array-like or DataFrame of shape (n_prompts, n_models)
+        Predicted errors; a DataFrame goes by the names of its columns.
     costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or DataFrame
         Cost of each model, or of each call, in any unit.
     routing_costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or \
@@ -184,8 +184,8 @@ def quality_neutral_cost(
     ----------
     y_true : array-like of shape (n_prompts, n_models)
         Quality of each model on each prompt; NaN as in :func:`deferral_curve`.
-    error_pred : array-like of shape (n_prompts, n_models)
-        Predicted errors.
+    error_pred : array-like or DataFrame of shape (n_prompts, n_models)
+        Predicted errors; a DataFrame goes by the names of its columns.
     costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or DataFrame
         Cost of each model, or of each call, in any unit.
     routing_costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or \
@@ -243,8 +243,8 @@ def peak_quality_score(
     ----------
     y_true : array-like of shape (n_prompts, n_models)
         Quality of each model on each prompt; NaN as in :func:`deferral_curve`.
-    error_pred : array-like of shape (n_prompts, n_models)
-        Predicted errors.
+    error_pred : array-like or DataFrame of shape (n_prompts, n_models)
+        Predicted errors; a DataFrame goes by the names of its columns.
     costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or DataFrame
         Cost of each model, or of each call, in any unit.
     routing_costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or \
@@ -300,8 +300,8 @@ def aiq_score(
     ----------
     y_true : array-like of shape (n_prompts, n_models)
         Quality of each model on each prompt; NaN as in :func:`deferral_curve`.
-    error_pred : array-like of shape (n_prompts, n_models)
-        Predicted errors.
+    error_pred : array-like or DataFrame of shape (n_prompts, n_models)
+        Predicted errors; a DataFrame goes by the names of its columns.
     costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or DataFrame
         Cost of each model, or of each call, in any unit.
     routing_costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or \
@@ -366,8 +366,8 @@ def apgr_score(
     ----------
     y_true : array-like of shape (n_prompts, 2)
         Quality of each model on each prompt; NaN as in :func:`deferral_curve`.
-    error_pred : array-like of shape (n_prompts, 2)
-        Predicted errors.
+    error_pred : array-like or DataFrame of shape (n_prompts, 2)
+        Predicted errors; a DataFrame goes by the names of its columns.
     costs : array-like of shape (2,) or (n_prompts, 2), mapping, Series or DataFrame
         Cost of each model, or of each call, in any unit.
     routing_costs : array-like of shape (2,) or (n_prompts, 2), mapping, Series or \
@@ -424,8 +424,8 @@ def cpt_score(
     ----------
     y_true : array-like of shape (n_prompts, 2)
         Quality of each model on each prompt; NaN as in :func:`deferral_curve`.
-    error_pred : array-like of shape (n_prompts, 2)
-        Predicted errors.
+    error_pred : array-like or DataFrame of shape (n_prompts, 2)
+        Predicted errors; a DataFrame goes by the names of its columns.
     costs : array-like of shape (2,) or (n_prompts, 2), mapping, Series or DataFrame
         Cost of each model, or of each call, in any unit.
     recovered : float, default=0.5
@@ -482,8 +482,8 @@ def cost_saving_score(
     ----------
     y_true : array-like of shape (n_prompts, n_models)
         Quality of each model on each prompt; NaN as in :func:`deferral_curve`.
-    error_pred : array-like of shape (n_prompts, n_models)
-        Predicted errors.
+    error_pred : array-like or DataFrame of shape (n_prompts, n_models)
+        Predicted errors; a DataFrame goes by the names of its columns.
     costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or DataFrame
         Cost of each model, or of each call, in any unit.
     quality_share : float, default=0.95

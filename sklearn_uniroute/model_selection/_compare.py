@@ -39,11 +39,10 @@ from sklearn_uniroute.model_selection._split import (
 from sklearn_uniroute.utils._estimators import final_router, last_router
 from sklearn_uniroute.utils._optional import import_optional
 from sklearn_uniroute.utils._statistics import (
-    bootstrap_interval,
     holm,
     mean_interval,
     pointwise_interval,
-    sign_test,
+    t_test,
 )
 from sklearn_uniroute.utils._typing import Costs
 from sklearn_uniroute.utils._validation import (
@@ -57,6 +56,8 @@ from sklearn_uniroute.utils._validation import (
 BASELINES = ("random", "cheapest", "best", "oracle")
 # Number of costs at which curves are averaged over trials.
 _GRID_SIZE = 300
+# Coverage of intervals of gains, after adjustment.
+_CONFIDENCE = 0.95
 _METRICS = (deferral_area_score, quality_neutral_cost, peak_quality_score)
 
 
@@ -71,6 +72,8 @@ class RouterComparison:
     ----------
     routers : list of str
         Names of the routers, then of the baselines.
+    baselines : list of str
+        Names of the baselines.
     area, qnc, peak : ndarray of shape (n_trials, n_routers)
         Area under the deferral curve, quality-neutral cost, and highest quality on the curve, of
         the unseen models on the test prompts. The area of a single model is NaN.
@@ -87,6 +90,7 @@ class RouterComparison:
     __module__ = "sklearn_uniroute.model_selection"
 
     routers: list[str]
+    baselines: list[str]
     area: np.ndarray
     qnc: np.ndarray
     peak: np.ndarray
@@ -121,10 +125,12 @@ class RouterComparison:
             - `area`, `peak_quality`, `cost_saved` and `qnc` (over the trials that reach it), each
               with half the width of its 95 % Student t interval in `..._half_width`;
             - `qnc_reached`, the share of the trials that reach it;
-            - `gain`, the area minus that of the first router in the same trial, with the ends of
-              its 95 % bootstrap interval in `gain_low` and `gain_high`;
-            - `p_value` of the exact sign test of the gain, and `p_holm`, adjusted for the number of
-              routers that are compared to the first.
+            - `gain`, the area minus that of the first router in the same trial;
+            - `p_value` of Student's t test of the gain, and `p_holm`, adjusted by Holm's method for
+              the number of routers that are compared to the first. Baselines are not counted, and
+              have no `p_holm`;
+            - `gain_low` and `gain_high`, the ends of the Student t interval of the gain. Its
+              coverage is 95 % after the same adjustment, so it excludes 0 if `p_holm` is below .05.
 
         Raises
         ------
@@ -313,6 +319,7 @@ def compare_routers(
     area, qnc, peak = np.moveaxis(np.array(scores), -1, 0)
     return RouterComparison(
         routers=[*estimators, *baselines],
+        baselines=list(baselines),
         area=area,
         qnc=qnc,
         peak=peak,
@@ -380,8 +387,8 @@ def summarise(comparison: RouterComparison) -> list[dict[str, Any]]:
     """Summarise the trials, one record per router.
 
     Each score is a pair of its mean and half the width of its 95 % interval. The gain is its mean
-    and the ends of its interval. Intervals over fewer than two trials are NaN, and so are scores
-    that a baseline does not have.
+    and the ends of its interval, adjusted as `p_holm` is. Intervals over fewer than two trials are
+    NaN, and so are scores that a baseline does not have.
     """
     gain = comparison.area - comparison.area[:, :1]
     saved = 1 - np.minimum(comparison.qnc, 1)
@@ -403,17 +410,27 @@ def summarise(comparison: RouterComparison) -> list[dict[str, Any]]:
             scores["qnc"] = qnc[reached]
         for score, values in scores.items():
             record[score] = tuple(float(number) for number in mean_interval(values))
-        compared = np.isfinite(gain[:, number]).all()
-        interval = bootstrap_interval(gain[:, number]) if compared else (np.nan, np.nan)
-        record["gain"] = (float(gain[:, number].mean()), *interval)
-        record["p_value"] = sign_test(gain[:, number]) if compared and number else np.nan
-        records.append(record)
-    tested = [record for record in records if not np.isnan(record["p_value"])]
-    adjusted = holm([record["p_value"] for record in tested])
-    for record in records:
+        compared = number > 0 and len(gain) > 1 and np.isfinite(gain[:, number]).all()
+        record["p_value"] = t_test(gain[:, number]) if compared else np.nan
         record["p_holm"] = np.nan
+        records.append(record)
+    tested = [
+        record
+        for record in records
+        if not np.isnan(record["p_value"]) and record["router"] not in comparison.baselines
+    ]
+    adjusted = holm([record["p_value"] for record in tested])
     for record, p_value in zip(tested, adjusted, strict=True):
         record["p_holm"] = float(p_value)
+    for number, record in enumerate(records):
+        # The interval excludes 0 where the adjusted test is significant.
+        level = 1 - _CONFIDENCE
+        if record["p_holm"] > 0:
+            level *= record["p_value"] / record["p_holm"]
+        elif record["p_holm"] == 0:
+            level /= len(tested)
+        mean, half_width = mean_interval(gain[:, number], 1 - level)
+        record["gain"] = tuple(float(end) for end in (mean, mean - half_width, mean + half_width))
     return records
 
 

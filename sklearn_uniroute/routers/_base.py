@@ -13,6 +13,7 @@ from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_uniroute._numerics._clusters import ClustersSeen
 from sklearn_uniroute._numerics._predictors import OwnPredictor, Predictor
 from sklearn_uniroute._numerics._routing import HullWalk, weight_within_budget
 from sklearn_uniroute.metrics._curve import model_means
@@ -39,6 +40,7 @@ from sklearn_uniroute.routers._pool import (
     pool_columns,
     pool_html,
     put_rows,
+    validation_rows,
 )
 from sklearn_uniroute.serving._routing_table import RoutingTable
 from sklearn_uniroute.utils._optional import import_optional
@@ -50,6 +52,7 @@ from sklearn_uniroute.utils._validation import (
     check_pool,
     check_prompts,
     check_quality,
+    check_same_order,
     check_sample_weight,
     check_training_prompts,
     check_validation_prompts,
@@ -102,8 +105,9 @@ class BaseRouter(BaseEstimator):
     X_val_ : ndarray of shape (n_validation_prompts, n_features)
         Validation prompts.
     validation_indices_ : ndarray of shape (n_validation_prompts,) or None
-        Rows of the validation prompts in the training prompts: run a new model on these. None if
-        `fit` was given `X_val`.
+        Rows of the validation prompts in the training prompts: run a new model on these. All rows,
+        in their order, if `n_validation` is None or not below their number. None if `fit` was given
+        `X_val`.
     validation_weights_ : ndarray of shape (n_validation_prompts,)
         Weight of each validation prompt in an average over the training distribution.
     n_features_in_ : int
@@ -234,6 +238,8 @@ class BaseRouter(BaseEstimator):
             check_overrides(type(self))
             self._check_params()
             labels = None if y is None else model_labels(y)
+            check_same_order(X, y, "X", "y")
+            check_same_order(X, costs, "X", "costs")
             X = check_training_prompts(self, X, y)
             y = check_quality(as_columns(y), n_prompts=len(X), labels=labels)
             self.models_ = np.arange(y.shape[1]) if labels is None else labels
@@ -540,6 +546,8 @@ class BaseRouter(BaseEstimator):
         check_is_fitted(self)
         index = check_pool(pool, self.models_)
         labels = self.models_[index]
+        for argument, values in (("y", y), ("costs", costs), ("sample_weight", sample_weight)):
+            check_same_order(X, values, "X", argument)
         X = check_prompts(self, X)
         y = check_quality(
             select_columns(as_columns(y), labels, name="y"),
@@ -607,6 +615,8 @@ class BaseRouter(BaseEstimator):
             self.models_[order].tolist(),
             has_costs=self.costs_ is not None,
             operating_point=point,
+            feature_names=getattr(self, "feature_names_in_", None),
+            clusters=self._clusters_seen(),
         )
 
     def cost_weight_for_budget(
@@ -720,14 +730,17 @@ class BaseRouter(BaseEstimator):
 
         Parameters
         ----------
-        val_errors : array-like of shape (n_validation_prompts,)
+        val_errors : array-like or Series of shape (n_validation_prompts,)
             Errors of the model (0 = right, 1 = wrong) on `X_val_`, or on `X_val` if it is given.
-            NaN means that the model was not run.
+            NaN means that the model was not run. A Series goes by its index, which holds
+            `validation_indices_`, the index of a DataFrame `X_val`, or 0 to n_validation_prompts
+            - 1, in any order.
         name : str or int, default=None
             Name of the model. May be omitted if models are numbered: the next number is taken.
         cost : float or array-like of shape (n_validation_prompts,), default=None
             Mean cost of the model per prompt, or the cost of each call (NaN where the model was not
-            run), in the unit of the other costs. Required if the router has costs.
+            run; by the index of a Series), in the unit of the other costs. Required if the router
+            has costs.
         X_val : array-like of shape (n_validation_prompts, n_features), default=None
             Prompts on which the model was run, if they are not `X_val_`. They need the features
             that `fit` was given, hence those after the transformers of a pipeline.
@@ -755,9 +768,10 @@ class BaseRouter(BaseEstimator):
         name = check_new_name(name, self.models_)
         if not replace:
             check_not_known(name, self.models_)
+        labels = validation_rows(self, X_val)
         val_errors, X_val = check_evidence(self, val_errors, X_val)
         has_costs = self.costs_ is not None
-        cost = check_cost(cost, name, has_costs=has_costs, val_errors=val_errors)
+        cost = check_cost(cost, name, has_costs=has_costs, val_errors=val_errors, rows=labels)
         rows = self._model_rows(val_errors, X_val, position=None)
         known: Any = self.models_.tolist()
         position = known.index(name) if name in known else len(known)
@@ -773,9 +787,9 @@ class BaseRouter(BaseEstimator):
         ----------
         name : str or int
             Name of the model.
-        val_errors : array-like of shape (n_validation_prompts,)
-            Further errors on `X_val_`, or on `X_val` if it is given; NaN where the model was not
-            run. They add to what is known: a prompt that is reported twice counts twice.
+        val_errors : array-like or Series of shape (n_validation_prompts,)
+            Further errors on `X_val_`, or on `X_val` if it is given, as for :meth:`add_model`. They
+            add to what is known: a prompt that is reported twice counts twice.
         X_val : array-like of shape (n_validation_prompts, n_features), default=None
             Prompts on which the model was run, if they are not `X_val_`.
 
@@ -967,6 +981,10 @@ class BaseRouter(BaseEstimator):
             self._estimate, representation, self._prices(index), self.n_features_in_
         )
 
+    def _clusters_seen(self) -> ClustersSeen | None:
+        """How the training prompts lie in the clusters; None without clusters."""
+        return None
+
     def _drop_unused(self) -> None:
         """Forget what only removed models needed."""
 
@@ -977,10 +995,13 @@ class BaseRouter(BaseEstimator):
             self.validation_indices_, self.X_val_ = None, X_val
             self.validation_weights_ = np.ones(len(X_val))
             return
-        n_validation = len(X) if self.n_validation is None else min(self.n_validation, len(X))
-        self.validation_indices_, self.validation_weights_ = self._choose_validation_prompts(
-            X, n_validation, rng
-        )
+        if self.n_validation is None or self.n_validation >= len(X):
+            self.validation_indices_ = np.arange(len(X))
+            self.validation_weights_ = np.ones(len(X))
+        else:
+            self.validation_indices_, self.validation_weights_ = self._choose_validation_prompts(
+                X, self.n_validation, rng
+            )
         self.X_val_ = X[self.validation_indices_]
 
     def _choose_validation_prompts(

@@ -8,7 +8,7 @@ import numbers
 from typing import Any
 
 import numpy as np
-from scipy.stats import norm
+from scipy.stats import t as student_t
 
 from sklearn_uniroute._numerics._predictors import OperatingPoint
 from sklearn_uniroute._numerics._routing import (
@@ -73,7 +73,9 @@ def weight_for_quality(
     start = 1 - weights @ expected[np.arange(len(expected)), walk.start]
     reached = start + np.append(0.0, np.cumsum(rise))
     if confidence is not None:
-        reached -= norm.ppf(confidence) * router._mean_error_std(X, index, walk, weights)
+        # The prior is estimated from few models, so its tails are those of Student's t.
+        width = student_t.ppf(confidence, router._prior_freedom)
+        reached -= width * router._mean_error_std(X, index, walk, weights)
     reached = reached[points]
     check_quality_reachable(quality, reached, confidence)
     return float(cost_weight[np.argmax(reached >= quality - ROUNDING * abs(quality))])

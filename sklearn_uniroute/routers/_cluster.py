@@ -4,6 +4,8 @@ import numbers
 from typing import Any
 
 import numpy as np
+from sklearn.cluster import MiniBatchKMeans
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_array
 
 from sklearn_uniroute._numerics._clusters import (
@@ -13,12 +15,19 @@ from sklearn_uniroute._numerics._clusters import (
     in_proportion,
     mean_errors,
 )
-from sklearn_uniroute._numerics._features import NearestCluster, Phi, estimate_errors
+from sklearn_uniroute._numerics._features import (
+    NearestCluster,
+    Phi,
+    common_offset,
+    estimate_errors,
+)
 from sklearn_uniroute._numerics._predictors import Fallback, FeaturePredictor
 from sklearn_uniroute.routers._base import BaseRouter
 from sklearn_uniroute.utils._typing import Label
 from sklearn_uniroute.utils._validation import FLOATS, check_share, listing
 
+# Number of prompts by whose mean an offset of all prompts is found.
+_OFFSET_ROWS = 1000
 # Maximum number of training prompts whose features are kept to calibrate budgets.
 _CALIBRATION_PROMPTS = 10_000
 
@@ -40,6 +49,8 @@ class ClusterRouter(BaseRouter):
     _cost_sums: dict[str, np.ndarray]
     # Features and weights of the prompts on which budgets are kept, and which of them are far.
     _calibration_prompts: dict[str, Any]
+    # Which training prompts would be far, were they new; only while the router is fitted.
+    _far_prompts: np.ndarray
     _selection_seed = 0
     _fallback: Label | None = None
     costs_: Any
@@ -88,7 +99,8 @@ class ClusterRouter(BaseRouter):
         drawn = np.sort(order[:_CALIBRATION_PROMPTS])
         far = None
         if self._fallback is not None:
-            far = self._fallback_among(np.arange(len(self.models_))).is_far(X[drawn])
+            far = self._far_prompts[drawn]
+            del self._far_prompts
         self._calibration_prompts = {
             "features": self._features(X[drawn]),
             "weights": np.full(len(drawn), 1 / len(drawn)),
@@ -211,6 +223,30 @@ class ClusterRouter(BaseRouter):
         position = order[find_fallback(self._fallback, self.models_[known], prices)]
         nearest = NearestCluster(self.cluster_centers_)
         return Fallback(nearest, self.fallback_distance_, int(position))
+
+
+def fitted_centers(clusterer: Any, X: np.ndarray) -> np.ndarray:
+    """Fit a clusterer and get its centres."""
+    if isinstance(clusterer, FrozenEstimator):
+        centers = check_clusterer(clusterer)
+        if centers.shape[1] != X.shape[1]:
+            raise ValueError(
+                f"`clusterer` was fitted on {centers.shape[1]} features, but `X` has {X.shape[1]}; "
+                "fit it on embeddings of the same kind."
+            )
+        return centers
+    offset = offset_to_subtract(clusterer, X)
+    if offset is None:
+        return check_clusterer(clusterer.fit(X))
+    return check_clusterer(clusterer.fit(X - offset)) + offset
+
+
+def offset_to_subtract(clusterer: Any, X: np.ndarray) -> np.ndarray | None:
+    """Find a long offset of the prompts, which costs mini-batch K-means digits."""
+    if not (isinstance(clusterer, MiniBatchKMeans) and isinstance(clusterer.init, str)):
+        return None
+    offset = common_offset(X[:_OFFSET_ROWS])
+    return None if offset is None else offset.astype(X.dtype)
 
 
 def check_clusterer(clusterer: Any) -> np.ndarray:

@@ -18,6 +18,7 @@ from sklearn_uniroute.utils._validation import (
     FLOATS,
     check_costs,
     check_quality,
+    feature_names,
     is_dask,
     listing,
     model_labels,
@@ -38,13 +39,14 @@ def map_rows(
     n_columns: int | None = None,
 ) -> Any:
     """Apply a function to rows, block by block, and return a lazy dask array."""
+    names = feature_names(X)
     X = _as_blocks(X)
     if X.shape[1] != n_features:
         raise ValueError(
             f"`X` has {X.shape[1]} features, but the router was fitted on {n_features}; pass "
             "embeddings of the same kind as in `fit`."
         )
-    function = partial(_of_rows, function, dtype, n_columns)
+    function = partial(_of_rows, function, dtype, n_columns, names)
     if n_columns is None:
         return X.map_blocks(function, drop_axis=1, dtype=dtype)
     return X.map_blocks(function, chunks=(X.chunks[0], (n_columns,)), dtype=dtype)
@@ -76,11 +78,20 @@ def _predicted_part(
 
 
 def _of_rows(
-    function: Callable[[np.ndarray], np.ndarray], dtype: Any, n_columns: int | None, X: np.ndarray
+    function: Callable[[np.ndarray], np.ndarray],
+    dtype: Any,
+    n_columns: int | None,
+    names: list[str] | None,
+    X: np.ndarray,
 ) -> np.ndarray:
     if len(X) == 0:
         return np.empty((0,) if n_columns is None else (0, n_columns), dtype=dtype)
-    return function(X)
+    return function(_named(X, names))
+
+
+def _named(X: Any, names: list[str] | None) -> Any:
+    """Give the columns their names back."""
+    return X if names is None else import_optional("pandas", "pandas").DataFrame(X, columns=names)
 
 
 def fit_blocks(router: Any, X: Any, y: Any, costs: Any, X_val: ArrayLike | None) -> None:
@@ -88,6 +99,7 @@ def fit_blocks(router: Any, X: Any, y: Any, costs: Any, X_val: ArrayLike | None)
     array, dask = import_optional("dask.array", "dask"), import_optional("dask", "dask")
     if not is_dask(X):
         raise TypeError("`y` is a dask array, but `X` is not; pass both in blocks, or neither.")
+    columns = feature_names(X)
     X = _as_blocks(X)
     _check_lengths_known(X, "X")
     names = model_labels(y)
@@ -105,11 +117,13 @@ def fit_blocks(router: Any, X: Any, y: Any, costs: Any, X_val: ArrayLike | None)
     if clusterer is not None:
         by_sample = type(clusterer).__module__.startswith("sklearn.")
         clusterer = None if by_sample else clone(clusterer).fit(X)
+        router._n_clustered = len(X)
     if names is not None:
         pandas = import_optional("pandas", "pandas")
         y_sample = pandas.DataFrame(y_sample, columns=names)
         if by_call:
             costs_sample = pandas.DataFrame(costs_sample, columns=names)
+    X_sample = _named(X_sample, columns)
     router._fit_with(clusterer, X_sample, y_sample, costs_sample, X_val)
     if router.validation_indices_ is not None:
         router.validation_indices_ = rows[router.validation_indices_]

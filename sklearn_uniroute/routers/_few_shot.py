@@ -6,9 +6,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
 from sklearn.cluster import KMeans
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_uniroute._numerics._clusters import (
+    ClustersSeen,
+    held_out_distances,
     mean_errors,
     squared_deviations,
     squared_distances,
@@ -36,10 +39,10 @@ from sklearn_uniroute._numerics._routing import HullWalk
 from sklearn_uniroute._numerics._selection import select_validation_prompts
 from sklearn_uniroute.routers._cluster import (
     ClusterRouter,
-    check_clusterer,
     check_costs_by_call,
     check_fallback,
     find_fallback,
+    fitted_centers,
 )
 from sklearn_uniroute.routers._partial_fit import PartialFitMixin
 from sklearn_uniroute.routers._pool import check_cost, find_model, put_rows
@@ -48,12 +51,18 @@ from sklearn_uniroute.utils._validation import (
     check_choice,
     check_count,
     check_enough,
+    check_names_differ,
     check_new_name,
     check_prompts,
+    check_same_order,
     is_hashable,
     listing,
 )
 
+# One of so many validation prompts is drawn at random.
+_DRAWN = 4
+# Number of training prompts among which the most informative ones are found.
+_CANDIDATES = 2048
 _OUTCOMES = {"model_a": 1.0, "model_b": 0.0, "tie": 0.5}
 
 
@@ -87,8 +96,11 @@ class FewShotRouter(
     prior_covariance_: np.ndarray
     noise_: np.ndarray
     _row_attributes = ("representation_", "representation_std_", "cost_representation_")
-    # Clusters found before `fit`, by chunks.
+    # Clusters found before `fit`, by chunks, and the number of prompts that they were found in.
     _centers: Any = None
+    _n_clustered: Any = None
+    # Number of training prompts that would belong to each cluster, were they new.
+    _held_out_sizes: np.ndarray
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -116,10 +128,16 @@ class FewShotRouter(
         self._clusterer = None
         squares = squared_distances(X, self.cluster_centers_, labels)
         self._mean_squared_distance = float(squares.mean())
-        self.distance_quantiles_ = np.sqrt(np.quantile(squares, np.linspace(0, 1, 1001)))
+        distances = self._held_out_distances(X, labels, squares)
+        grid = np.linspace(0, 1, 1001)
+        # New prompts exceed these quantiles as often as they should.
+        self.distance_quantiles_ = np.quantile(distances, grid, method="weibull")
         self._fit_fallback(X, self.fallback, self.distance_quantiles_, self.far_share)
+        if self.fallback is not None:
+            self._far_prompts = distances > self.fallback_distance_
         self._selection_seed = int(rng.randint(2**31))
         means, counts = self.representation_, self._evidence["error_counts"]
+        self._n_prior_models = len(means)
         squares = squared_deviations(labels, errors, means)
         prior = fit_prior(means, squares, counts, self.cluster_shares_)
         self._fit_map(X, errors, means)
@@ -128,6 +146,24 @@ class FewShotRouter(
             information, moments = sum_evidence(X, errors, self._phi(), self.noise_)
             self._evidence |= {"information": information, "moments": moments}
         self._fit_posteriors(prior)
+
+    def _held_out_distances(
+        self, X: np.ndarray, labels: np.ndarray, squares: np.ndarray
+    ) -> np.ndarray:
+        """Distances that the training prompts would have, were they new.
+
+        Also counts how many of them would then belong to each cluster.
+        """
+        distances = np.sqrt(squares)
+        if not isinstance(self.clusterer, FrozenEstimator):
+            nearest = NearestCluster(self.cluster_centers_)
+            n_clustered = None if self._centers is None else self._n_clustered
+            distances, labels = held_out_distances(X, nearest, labels, squares, n_clustered)
+        self._held_out_sizes = np.bincount(labels, minlength=self._n_clusters)
+        return distances
+
+    def _clusters_seen(self) -> ClustersSeen:
+        return ClustersSeen(self._held_out_sizes, self.distance_quantiles_)
 
     def _fit_clusters(self, X: np.ndarray, rng: np.random.RandomState) -> None:
         if self._centers is not None:
@@ -138,8 +174,7 @@ class FewShotRouter(
             clusterer = KMeans(self.n_clusters, random_state=rng)
         else:
             clusterer = clone(self.clusterer)
-        clusterer.fit(X)
-        self.cluster_centers_ = check_clusterer(clusterer)
+        self.cluster_centers_ = fitted_centers(clusterer, X)
 
     def _fit_map(self, X: np.ndarray, errors: np.ndarray, representation: np.ndarray) -> None:
         raise NotImplementedError
@@ -173,6 +208,11 @@ class FewShotRouter(
     ) -> Prior:
         return refine_prior(prior, posteriors, self.cluster_shares_)
 
+    @property
+    def _prior_freedom(self) -> int:
+        """Degrees of freedom of the prior: that of a covariance of so many models."""
+        return max(1, self._n_prior_models - 1)
+
     def _prior(self) -> Prior:
         return Prior(self.prior_mean_, self.prior_covariance_, self.noise_)
 
@@ -183,6 +223,8 @@ class FewShotRouter(
         return ClusterSums(self.cluster_sizes_, **sums)
 
     def _set_sums(self, sums: ClusterSums) -> None:
+        # The clusters were not fitted on further prompts.
+        self._held_out_sizes = self._held_out_sizes + sums.sizes - self.cluster_sizes_
         self.cluster_sizes_ = sums.sizes
         self.cluster_shares_ = sums.sizes / sums.sizes.sum()
         found = {name: value for name, value in sums._asdict().items() if value is not None}
@@ -259,17 +301,27 @@ class FewShotRouter(
     ) -> tuple[np.ndarray, np.ndarray]:
         if self.validation == "random":
             return super()._choose_validation_prompts(X, n_validation, rng)
-        clusters = self._assign(X)
-        indices = self._telling_prompts(clusters, self.prior_covariance_, n_validation)
-        picked = np.bincount(clusters[indices], minlength=self._n_clusters) / len(indices)
-        return indices, (self.cluster_shares_ / np.maximum(picked, 1 / len(X)))[clusters[indices]]
+        # Some are drawn at random among the others, for which they stand in an average.
+        n_drawn = max(1, n_validation // _DRAWN)
+        n_telling = n_validation - n_drawn
+        order = rng.permutation(len(X))
+        telling = order[:0]
+        if n_telling:
+            candidates = order[: max(_CANDIDATES, 2 * n_telling)]
+            covariance = self.prior_covariance_
+            telling = candidates[self._telling_prompts(X[candidates], covariance, n_telling)]
+        others = order[~np.isin(order, telling)]
+        weights = np.repeat([1, len(others) / n_drawn], [n_telling, n_drawn])
+        return np.append(telling, others[-n_drawn:]), weights * n_validation / len(X)
 
-    def _telling_prompts(
-        self, clusters: np.ndarray, covariance: np.ndarray, n_prompts: int
-    ) -> np.ndarray:
+    def _telling_prompts(self, X: np.ndarray, covariance: np.ndarray, n_prompts: int) -> np.ndarray:
         known = slice(self._n_clusters)
+        features = self._assign(X)
+        # As evidence counts.
+        if "information" in self._evidence and self._features(X[:1]).ndim == 2:
+            features = self._features(X)[:, known]
         return select_validation_prompts(
-            clusters,
+            features,
             covariance[known, known],
             self.noise_[known],
             n_prompts,
@@ -344,7 +396,7 @@ class FewShotRouter(
             information = np.diag(self._evidence["error_counts"][position] / self.noise_)
         # The covariance depends on where the model was run, not on its errors there.
         _, covariance = condition(self._prior(), information, np.zeros(len(information)))
-        return self._telling_prompts(self._assign(X), covariance, n_prompts)
+        return self._telling_prompts(X, covariance, n_prompts)
 
     def add_models_from_preferences(
         self,
@@ -407,6 +459,8 @@ class FewShotRouter(
         array([0, 1, 2, 3, 4])
         """
         check_is_fitted(self)
+        for side, values in (("model_a", model_a), ("model_b", model_b), ("winner", winner)):
+            check_same_order(X, values, "X", side)
         X = check_prompts(self, X)
         new, first, second, outcome = check_battles(model_a, model_b, winner, len(X), self.models_)
         costs = check_new_costs(costs, new, has_costs=self.costs_ is not None)
@@ -487,6 +541,7 @@ def check_battles(
         if not (is_hashable(label) and label in position):
             position[check_new_name(label, models)] = len(position)
             new.append(label)
+    check_names_differ(position, "these battles")
     if not new:
         raise ValueError(
             f"all models of these battles are known: {listing(known)}; battles only add new "

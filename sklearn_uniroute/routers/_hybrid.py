@@ -55,9 +55,9 @@ class HybridRouter(FewShotRouter):
         Maximum number of training prompts that serve as validation prompts if `fit` is not given
         `X_val`. None takes all training prompts.
     validation : {"greedy", "random"}, default="greedy"
-        Choice of the validation prompts. "greedy" takes the prompts that are most informative
-        about errors in the clusters first, see :func:`select_validation_prompts`; "random" draws
-        them uniformly.
+        Choice of the validation prompts. "greedy" takes the most informative prompts first, see
+        :func:`select_validation_prompts`, and draws the last quarter at random among the other
+        prompts, so that averages are unbiased; "random" draws all of them uniformly.
     clusterer : estimator, default=None
         Clusterer to use instead of ``KMeans(n_clusters)``. It must have `cluster_centers_` once
         fitted. It is cloned and fitted with its own parameters.
@@ -179,9 +179,11 @@ class HybridRouter(FewShotRouter):
         n_components = min(self.n_components, *X.shape)
         # Prompts that are all equal have no ratio of explained variance.
         with np.errstate(invalid="ignore"):
-            pca = PCA(n_components, random_state=self._selection_seed).fit(X)
+            # An offset would cost digits in single precision.
+            center = X.mean(axis=0, dtype=np.float64).astype(X.dtype)
+            pca = PCA(n_components, random_state=self._selection_seed).fit(X - center)
         length = np.sqrt(pca.explained_variance_.sum())
-        self.center_ = pca.mean_
+        self.center_ = center + pca.mean_
         self.components_ = pca.components_ / (length if length > 0 else 1.0)
 
     def _extended_prior(self, prior: Prior) -> Prior:

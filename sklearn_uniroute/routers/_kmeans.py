@@ -52,7 +52,8 @@ class KMeansRouter(FewShotRouter):
         `X_val`. None takes all training prompts.
     validation : {"greedy", "random"}, default="greedy"
         Choice of the validation prompts. "greedy" takes the most informative prompts first, see
-        :func:`select_validation_prompts`; "random" draws them uniformly.
+        :func:`select_validation_prompts`, and draws the last quarter at random among the other
+        prompts, so that averages are unbiased; "random" draws all of them uniformly.
     clusterer : estimator, default=None
         Clusterer to use instead of ``KMeans(n_clusters)``. It must have `cluster_centers_` once
         fitted. It is cloned and fitted with its own parameters.

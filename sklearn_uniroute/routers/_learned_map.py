@@ -17,6 +17,7 @@ from sklearn_uniroute.utils._validation import (
     check_positive,
     check_share,
     check_sizes,
+    check_spread,
     listing,
 )
 
@@ -50,8 +51,8 @@ class LearnedMapRouter(FewShotRouter):
         of K-means. 0 takes the network alone, as in the paper; it overfits if there
         are few training models or prompts.
     loss : {"auto", "log_loss", "squared_error"}, default="auto"
-        Training loss. "auto" takes the log loss if all qualities lie between 0 and 1, and the
-        squared error otherwise.
+        Training loss. "auto" takes the log loss if the qualities lie between 0 and 1 and spread
+        about as much as right and wrong answers do, and the squared error otherwise.
     representation : {"posterior", "mean"}, default="posterior"
         Representation of a model, see :class:`KMeansRouter`. For "posterior", an observed error
         counts by the responsibilities of its prompt; for "mean", by the nearest cluster.
@@ -74,7 +75,8 @@ class LearnedMapRouter(FewShotRouter):
         `X_val`. None takes all training prompts.
     validation : {"greedy", "random"}, default="greedy"
         Choice of the validation prompts. "greedy" takes the most informative prompts first, see
-        :func:`select_validation_prompts`; "random" draws them uniformly.
+        :func:`select_validation_prompts`, and draws the last quarter at random among the other
+        prompts, so that averages are unbiased; "random" draws all of them uniformly.
     clusterer : estimator, default=None
         Clusterer to use instead of ``KMeans(n_clusters)``. It must have `cluster_centers_` once
         fitted. It is cloned and fitted with its own parameters.
@@ -221,6 +223,7 @@ class LearnedMapRouter(FewShotRouter):
         from sklearn_uniroute.routers._torch import check_loss, train_map
 
         check_trainable(X)
+        check_spread(X)
         state = getattr(self, "_map_state", None) if self.warm_start else None
         if state is None:
             scaler = StandardScaler()

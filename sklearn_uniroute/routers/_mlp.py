@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from scipy.special import expit
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_uniroute._numerics._predictors import NetworkOutputs, NetworkPredictor, row_uniform
@@ -17,6 +18,7 @@ from sklearn_uniroute.utils._validation import (
     check_count,
     check_positive,
     check_sizes,
+    check_spread,
 )
 
 # Share of the prompts that scores the epochs.
@@ -49,8 +51,8 @@ class MLPRouter(BaseRouter):
     batch_size : int, default=64
         Number of prompts per step of Adam.
     loss : {"auto", "log_loss", "squared_error"}, default="auto"
-        Training loss. "auto" takes the log loss if all qualities lie between 0 and 1, and the
-        squared error otherwise.
+        Training loss. "auto" takes the log loss if the qualities lie between 0 and 1 and spread
+        about as much as right and wrong answers do, and the squared error otherwise.
     device : str, default="auto"
         Device to train on, such as "cpu" or "cuda". "auto" takes a GPU if there is one.
     cost_weight : float, default=0.0
@@ -152,6 +154,7 @@ class MLPRouter(BaseRouter):
         import_training()
 
     def _fit_features(self, X: np.ndarray, errors: np.ndarray, rng: np.random.RandomState) -> None:
+        check_spread(X)
         scaler = StandardScaler().fit(X)
         self._input_means, self._input_scales = scaler.mean_, scaler.scale_
         # By what was fitted: the parameter may be set anew before a model is added.
@@ -248,6 +251,7 @@ def _worth(
     complete = ~np.isnan(errors).any(axis=1)
     score = 0.0
     if complete.any() and errors.shape[1] > 1:
-        # Outputs rank the models as their errors do.
-        score = curve_score(1 - errors[complete], outputs[complete], costs)
+        # On the scale by which prompts are routed.
+        predicted = outputs[complete] if squared else expit(outputs[complete])
+        score = curve_score(1 - errors[complete], predicted, costs)
     return score, -np.nanmean(losses)

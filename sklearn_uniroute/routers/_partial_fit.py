@@ -14,7 +14,7 @@ from sklearn.utils.validation import validate_data
 from sklearn_uniroute._numerics._features import NearestCluster, Phi
 from sklearn_uniroute._numerics._posterior import ClusterSums, added, sum_up
 from sklearn_uniroute.routers._base import as_columns, unchanged_on_error
-from sklearn_uniroute.routers._cluster import check_clusterer
+from sklearn_uniroute.routers._cluster import check_clusterer, offset_to_subtract
 from sklearn_uniroute.routers._dask import fit_blocks
 from sklearn_uniroute.utils._typing import Costs
 from sklearn_uniroute.utils._validation import (
@@ -22,6 +22,7 @@ from sklearn_uniroute.utils._validation import (
     check_costs,
     check_prompts,
     check_quality,
+    check_same_order,
     is_dask,
     listing,
     select_columns,
@@ -41,6 +42,8 @@ class PartialFitMixin:
     _centers: Any
     # The clusterer that learns from chunks without `y`.
     _clusterer: Any = None
+    # Offset of the chunks, which is subtracted before it learns.
+    _clusterer_offset: Any = None
 
     def partial_fit(
         self: Any,
@@ -128,6 +131,12 @@ class PartialFitMixin:
         elif clusterer is None:
             check_learns_by_chunks(self.clusterer)
             clusterer = clone(self.clusterer)
+        if self._clusterer is None:
+            self._clusterer_offset = offset_to_subtract(clusterer, X)
+            self._n_clustered = 0
+        if self._clusterer_offset is not None:
+            X = X - self._clusterer_offset
+        self._n_clustered = self._n_clustered + len(X)
         # A copy learns, so that whatever happens to it leaves the router as it was.
         self._clusterer = deepcopy(clusterer).partial_fit(X)
 
@@ -140,14 +149,21 @@ class PartialFitMixin:
         X_val: ArrayLike | None,
     ) -> None:
         """Fit with clusters that were found before, if any."""
-        self._centers = None if clusterer is None else check_clusterer(clusterer)
+        self._centers = None
+        if clusterer is not None:
+            self._centers = check_clusterer(clusterer)
+            if clusterer is self._clusterer and self._clusterer_offset is not None:
+                self._centers = self._centers + self._clusterer_offset
         self.fit(X, y, costs=costs, X_val=X_val)
         del self._centers
 
     def _add_chunk(self: Any, X: ArrayLike, y: ArrayLike, costs: Costs | None) -> None:
+        check_same_order(X, y, "X", "y")
+        check_same_order(X, costs, "X", "costs")
         X = check_prompts(self, X)
         check_pool_as_fitted(self._pool_changed)
         check_prices_as_summed(self.costs_, self._costs_of_sums())
+        check_no_new_models(y, self.models_)
         y = check_quality(
             select_columns(as_columns(y), self.models_, name="y"),
             n_prompts=len(X),
@@ -195,6 +211,16 @@ def check_no_new_validation_prompts(X_val: ArrayLike | None) -> None:
         raise ValueError(
             "`X_val` goes with the first chunk that has `y`; this router has its validation "
             "prompts already."
+        )
+
+
+def check_no_new_models(y: Any, models: np.ndarray) -> None:
+    """Refuse a further chunk with columns of models that were not in the first."""
+    new = [label for label in getattr(y, "columns", ()) if label not in set(models.tolist())]
+    if new:
+        raise ValueError(
+            f"`y` has column(s) {listing(new)}, but the first chunk had {listing(models)}; leave "
+            "new models out, and add them with add_model after the last chunk."
         )
 
 

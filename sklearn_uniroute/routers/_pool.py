@@ -18,6 +18,8 @@ from sklearn_uniroute.utils._validation import (
     check_pool,
     check_validation_prompts,
     is_price,
+    listing,
+    unmasked,
 )
 
 # Models shown in a notebook.
@@ -87,16 +89,52 @@ def pool_html(router: Any) -> str:
 def check_evidence(
     router: Any, val_errors: ArrayLike, X_val: ArrayLike | None
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Check the errors of a model, and the prompts if they are not those of the router."""
+    """Check the errors of a model, and the prompts if they are not those of the router.
+
+    A Series goes by its index.
+    """
+    rows = validation_rows(router, X_val)
     if X_val is not None:
         X_val = check_validation_prompts(router, X_val)
     prompts = router.X_val_ if X_val is None else X_val
+    val_errors = in_row_order(val_errors, rows, len(prompts), "val_errors")
     return check_val_errors(val_errors, len(prompts), own_prompts=X_val is not None), X_val
+
+
+def validation_rows(router: Any, X_val: Any) -> Any:
+    """Labels of the rows of the validation prompts; None if these have no labels."""
+    return router.validation_indices_ if X_val is None else getattr(X_val, "index", None)
+
+
+def in_row_order(values: Any, rows: Any, n_prompts: int, argument: str) -> Any:
+    """Put a Series into the order of the validation prompts by its index.
+
+    The index may hold the labels of these prompts or their positions, in any order. Return anything
+    but a Series unchanged.
+    """
+    if not (hasattr(values, "index") and hasattr(values, "reindex")) or len(values) != n_prompts:
+        return values
+    for labels in (rows, np.arange(n_prompts)):
+        if labels is None or callable(labels):
+            continue
+        if values.index.equals(labels):
+            return values
+        if not values.index.is_unique:
+            continue
+        if values.index.isin(labels).all():
+            return values.reindex(labels)
+    raise ValueError(
+        f"the index of `{argument}` ({listing(values.index, 5)}) must hold the validation prompts: "
+        "`validation_indices_` of the router, or the index of a DataFrame `X_val`, in any order, "
+        f"or 0 to {n_prompts - 1}. If the order is that of the prompts, pass "
+        f"{argument}.to_numpy()."
+    )
 
 
 def check_val_errors(val_errors: Any, n_prompts: int, *, own_prompts: bool) -> np.ndarray:
     """Check one model's errors on its validation prompts; NaN marks prompts that were not run."""
     prompts = "`X_val`" if own_prompts else "the router's validation prompts `X_val_`"
+    val_errors = unmasked(val_errors)
     if np.ndim(val_errors) != 1 or len(val_errors) != n_prompts:
         raise ValueError(
             f"`val_errors` must be one error per row of {prompts}, of shape ({n_prompts},); got "
@@ -135,11 +173,17 @@ def check_removable(name: Label, models: np.ndarray) -> None:
 
 
 def check_cost(
-    cost: Any, name: Label, *, has_costs: bool, val_errors: np.ndarray | None = None
+    cost: Any,
+    name: Label,
+    *,
+    has_costs: bool,
+    val_errors: np.ndarray | None = None,
+    rows: Any = None,
 ) -> float | np.ndarray | None:
     """Check the price of one model: required where the others have one, refused where not.
 
-    With `val_errors`, the cost may also be an array of what each of these calls cost.
+    With `val_errors`, the cost may also be an array of the cost of each of these calls, or a Series
+    by the labels of their `rows`.
     """
     if has_costs and cost is None:
         raise ValueError(
@@ -154,6 +198,7 @@ def check_cost(
     if cost is None:
         return None
     if val_errors is not None and np.ndim(cost) > 0:
+        cost = in_row_order(unmasked(cost), rows, len(val_errors), "cost")
         return _check_calls(cost, name, val_errors)
     if not is_price(cost):
         calls = "" if val_errors is None else ", or one for each call"

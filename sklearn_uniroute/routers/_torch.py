@@ -21,6 +21,9 @@ from sklearn_uniroute._numerics._features import row_blocks
 _TRAINING = Lock()
 # Batch size for the statistics of batch normalisation.
 _LARGE_BATCH = 4096
+# Variance of qualities from which on the log loss suits them, relative to that of answers that are
+# right or wrong.
+_LEAST_SPREAD = 0.25
 # Predicted errors are clipped this far from 0 and 1 before logarithms are taken.
 _MARGIN = 1e-6
 
@@ -393,10 +396,12 @@ def _folded(layers: nn.Sequential, scales: np.ndarray) -> tuple[list[np.ndarray]
                 factor, offset = _normalisation(layer)
                 coefs[-1] = coefs[-1] * factor
                 intercepts[-1] = intercepts[-1] * factor + offset
-    as_single = [
-        [np.ascontiguousarray(value.numpy(), dtype=np.float32) for value in values]
-        for values in (coefs, intercepts)
-    ]
+    with np.errstate(over="ignore"):
+        as_single = [
+            [np.ascontiguousarray(value.numpy(), dtype=np.float32) for value in values]
+            for values in (coefs, intercepts)
+        ]
+    check_finite_weights({"coef": as_single[0][0]})
     return as_single[0], as_single[1]
 
 
@@ -416,7 +421,10 @@ def check_loss(loss: str, errors: np.ndarray) -> str:
             f"{high:g}; use 'squared_error' or 'auto'."
         )
     if loss == "auto":
-        return "log_loss" if is_rate else "squared_error"
+        # Log odds cannot tell small differences between small rates apart.
+        mean = np.nanmean(errors)
+        spreads = np.nanvar(errors) >= _LEAST_SPREAD * mean * (1 - mean)
+        return "log_loss" if is_rate and spreads else "squared_error"
     return loss
 
 

@@ -23,7 +23,12 @@ from sklearn_uniroute.utils._typing import Label
 _OPSET, _IR_VERSION = 17, 8
 
 
-def table_graph(predictor: Any, operating_point: OperatingPoint, models: Sequence[Label]) -> Any:
+def table_graph(
+    predictor: Any,
+    operating_point: OperatingPoint,
+    models: Sequence[Label],
+    feature_names: Sequence[str] | None,
+) -> Any:
     """Convert a routing table to a graph; see `RoutingTable.to_onnx`."""
     onnx = import_optional("onnx", "onnx")
     _check_exportable(predictor, operating_point)
@@ -44,7 +49,10 @@ def table_graph(predictor: Any, operating_point: OperatingPoint, models: Sequenc
     # Models are sorted by rising cost, so the first of the lowest scores is the cheapest.
     graph.add("ArgMin", scores, axis=1, keepdims=0, output="model")
     graph.add("Cast", scores, to=onnx.TensorProto.FLOAT, output="scores")
-    return graph.model(predictor.n_features, models)
+    metadata = {"models": json.dumps(models)}
+    if feature_names is not None:
+        metadata["feature_names"] = json.dumps(feature_names)
+    return graph.model(predictor.n_features, len(models), metadata)
 
 
 def _check_exportable(predictor: Any, operating_point: OperatingPoint) -> None:
@@ -91,7 +99,7 @@ class _Graph:
     def double(self, values: str) -> str:
         return self.add("Cast", values, to=self.onnx.TensorProto.DOUBLE)
 
-    def model(self, n_features: int, models: Sequence[Label]) -> Any:
+    def model(self, n_features: int, n_models: int, metadata: dict[str, str]) -> Any:
         helper, kinds = self.onnx.helper, self.onnx.TensorProto
         graph = helper.make_graph(
             self.nodes,
@@ -99,19 +107,19 @@ class _Graph:
             [helper.make_tensor_value_info("embeddings", kinds.FLOAT, ["n_prompts", n_features])],
             [
                 helper.make_tensor_value_info("model", kinds.INT64, ["n_prompts"]),
-                helper.make_tensor_value_info("scores", kinds.FLOAT, ["n_prompts", len(models)]),
+                helper.make_tensor_value_info("scores", kinds.FLOAT, ["n_prompts", n_models]),
             ],
             self.constants,
         )
         opset = helper.make_opsetid("", _OPSET)
         model = helper.make_model(graph, opset_imports=[opset], ir_version=_IR_VERSION)
-        helper.set_model_props(model, {"models": json.dumps(models)})
+        helper.set_model_props(model, metadata)
         self.onnx.checker.check_model(model)
         return model
 
 
 def _clusters(graph: _Graph, nearest: NearestCluster, embeddings: str) -> str:
-    distances = _affine(graph, embeddings, *nearest._cast(np.dtype(np.float32)))
+    distances = _distances(graph, embeddings, *nearest._cast(np.dtype(np.float32)))
     return graph.add("ArgMin", distances, axis=1, keepdims=0)
 
 
@@ -137,7 +145,7 @@ def _shares(graph: _Graph, shares: ClusterShares, embeddings: str, total: float 
     if shares.temperature == 0:
         clusters = _clusters(graph, shares.nearest, embeddings)
         return graph.add("Gather", graph.single(total * np.eye(shares.n_outputs)), clusters)
-    logits = _affine(graph, embeddings, *shares._cast(np.dtype(np.float32)))
+    logits = _distances(graph, embeddings, *shares._cast(np.dtype(np.float32)))
     return _softmax(graph, logits, total)
 
 
@@ -151,6 +159,18 @@ def _network(graph: _Graph, phi: NetworkShares, embeddings: str) -> str:
         by_distance = _shares(graph, phi.shares, embeddings, phi.cluster_weight)
         features = graph.add("Add", features, by_distance)
     return features
+
+
+def _distances(
+    graph: _Graph,
+    embeddings: str,
+    origin: np.ndarray | None,
+    projection: np.ndarray,
+    offset: np.ndarray,
+) -> str:
+    if origin is not None:
+        embeddings = graph.add("Sub", embeddings, graph.single(origin))
+    return _affine(graph, embeddings, projection, offset)
 
 
 def _affine(graph: _Graph, values: str, coef: np.ndarray, intercept: np.ndarray) -> str:

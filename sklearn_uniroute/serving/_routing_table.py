@@ -1,6 +1,7 @@
 """Routing tables: routers frozen for the request path."""
 
 import math
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Self
 
@@ -8,12 +9,21 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import Bunch, check_array
 
+from sklearn_uniroute._numerics._clusters import ClustersSeen
 from sklearn_uniroute._numerics._predictors import FeaturePredictor, OperatingPoint, Predictor
-from sklearn_uniroute._numerics._routing import choose, hull_walk
+from sklearn_uniroute._numerics._routing import ROUNDING, choose, hull_walk
 from sklearn_uniroute.serving._onnx import table_graph
 from sklearn_uniroute.serving._table_file import read_table, write_table
+from sklearn_uniroute.utils._files import as_json
 from sklearn_uniroute.utils._typing import Label, StrPath
-from sklearn_uniroute.utils._validation import FLOATS, is_hashable, listing
+from sklearn_uniroute.utils._validation import (
+    FLOATS,
+    check_squares,
+    feature_names,
+    is_hashable,
+    listing,
+    unmasked,
+)
 
 # No models.
 _NONE: tuple[Label, ...] = ()
@@ -37,6 +47,9 @@ class RoutingTable:
         ZeroRouter with a budget, a share of the prompts is routed at a second, lower cost weight.
     n_features : int
         Number of features of an embedding.
+    feature_names : tuple of str or None
+        Names of the features, if the router was fitted on a DataFrame. Embeddings with names must
+        have these, in this order.
     embedder, fingerprint : str or None
         Name and fingerprint of the embedder, as recorded by :meth:`save`.
 
@@ -64,9 +77,11 @@ class RoutingTable:
     models: tuple[Label, ...]
     cost_weight: float
     n_features: int
+    feature_names: tuple[str, ...] | None
     embedder: str | None
     fingerprint: str | None
     _has_costs: bool
+    _clusters_seen: ClustersSeen | None
     _predictor: Predictor
     _point: OperatingPoint
     # Whether all prompts are routed by predicted error and mean cost at a single cost weight.
@@ -78,6 +93,8 @@ class RoutingTable:
     _positions: dict[Label, int]
     _shape: tuple[int, ...]
     _weighted: np.ndarray
+    # Twice the highest weighted price, which bounds the rounding of scores.
+    _largest: float
     _may_tie: bool
 
     def __init__(
@@ -87,6 +104,8 @@ class RoutingTable:
         *,
         has_costs: bool,
         operating_point: OperatingPoint,
+        feature_names: Sequence[str] | None = None,
+        clusters: ClustersSeen | None = None,
         embedder: str | None = None,
         fingerprint: str | None = None,
     ) -> None:
@@ -102,8 +121,10 @@ class RoutingTable:
             _has_costs=has_costs,
             cost_weight=operating_point.cost_weight,
             n_features=predictor.n_features,
+            feature_names=None if feature_names is None else tuple(feature_names),
             embedder=embedder,
             fingerprint=fingerprint,
+            _clusters_seen=clusters,
             _predictor=predictor,
             _point=operating_point,
             _plain=plain,
@@ -112,7 +133,8 @@ class RoutingTable:
             _positions={model: place for place, model in enumerate(models)},
             _shape=(predictor.n_features,),
             _weighted=operating_point.cost_weight * predictor.prices,
-            _may_tie=bool(np.any(np.diff(predictor.prices) == 0)),
+            _largest=2 * operating_point.cost_weight * float(predictor.prices.max()),
+            _may_tie=len(models) > 1,
         )
 
     @property
@@ -140,7 +162,7 @@ class RoutingTable:
 
         Parameters
         ----------
-        x : array-like of shape (n_features,)
+        x : array-like or Series of shape (n_features,)
             Embedding of the prompt.
         exclude : iterable of model names, default=()
             Models not to choose, for example because they are down. If the fallback is excluded,
@@ -154,12 +176,12 @@ class RoutingTable:
         Raises
         ------
         ValueError
-            If `x` is not one finite number per feature, if `exclude` has an unknown name, or if all
-            models are excluded.
+            If `x` is not one finite number per feature, if it has names of features that are not
+            those of the table, if `exclude` has an unknown name, or if all models are excluded.
         TypeError
             If `exclude` is a single name or is not iterable.
         """
-        x = check_prompt(x, self._shape)
+        x = check_prompt(x, self._shape, self.feature_names)
         if exclude is _NONE:
             excluded = None
             if self._by_cluster is not None:
@@ -172,9 +194,10 @@ class RoutingTable:
         scores = self._predictor.row(x) + self._weighted
         if excluded:
             scores[excluded] = np.inf
-        # Models are sorted by rising cost, so the first of the lowest scores is the cheapest.
         place = scores.argmin()
-        if self._may_tie and np.count_nonzero(scores == scores[place]) > 1:
+        scores.sort()
+        least = scores.item(0)
+        if self._may_tie and scores.item(1) <= least + ROUNDING * (abs(least) + self._largest):
             place = self._choose(x[None], excluded)[0]
         return self.models[place]
 
@@ -183,7 +206,7 @@ class RoutingTable:
 
         Parameters
         ----------
-        X : array-like of shape (n_prompts, n_features)
+        X : array-like or DataFrame of shape (n_prompts, n_features)
             Prompt embeddings, with the features in the same order as in `fit`.
         exclude : iterable of model names, default=()
             Models not to choose.
@@ -198,8 +221,7 @@ class RoutingTable:
         ValueError
             For the same reasons as :meth:`route`.
         """
-        prompts: np.ndarray = check_array(X, dtype=FLOATS, input_name="X")
-        check_prompt_width(prompts, self.n_features)
+        prompts = self._check_prompts(X)
         names = np.array(self.models)
         excluded = None if exclude is _NONE else check_excluded(exclude, self._positions)
         return names[self._choose(prompts, excluded)]
@@ -215,18 +237,20 @@ class RoutingTable:
         Returns
         -------
         explanation : Bunch
-            Dictionary-like object with the following attributes:
+            Dictionary-like object of numbers, names and lists, which can be written as JSON, with
+            the attributes:
 
             - `model`: name of the chosen model;
             - `runner_up`: name of the model that would be chosen without it, or None;
             - `cost_weight`: cost weight of the choice;
-            - `low`, `high`: cost weights between which the choice stays the same;
+            - `low`, `high`: cost weights between which the choice stays the same; `high` is None
+              if there is no upper end;
             - `cluster`: cluster that the prompt belongs to most, or None;
             - `far`: whether the prompt is so unlike the training prompts that it went to the
               fallback;
-            - `models`: names of the models;
-            - `error`, `cost`, `score`: predicted error, predicted cost (0 without costs), and error
-              plus weighted cost of each model, of shape (n_models,), in the dtype of `x`.
+            - `models`: list of the names of the models;
+            - `error`, `cost`, `score`: lists of the predicted error, the predicted cost (0 without
+              costs), and the error plus weighted cost of each model.
 
         Raises
         ------
@@ -242,7 +266,7 @@ class RoutingTable:
         >>> explanation.model, explanation.runner_up, explanation.low
         (0, 1, 0.125)
         """
-        x = check_prompt(x, self._shape)
+        x = check_prompt(x, self._shape, self.feature_names)
         X = x[None]
         predictor, point = self._predictor, self._point
         error, costs = predictor.errors(X), predictor.costs(X)
@@ -267,19 +291,20 @@ class RoutingTable:
             low = high = cost_weight
         costs = np.broadcast_to(costs, error.shape)
         phi = getattr(predictor, "phi", None)
-        return Bunch(
-            model=self.models[place],
-            runner_up=runner_up,
-            cost_weight=cost_weight,
-            low=low,
-            high=high,
-            cluster=None if phi is None else phi.cluster(x),
-            far=far,
-            models=self.models,
-            error=error[0].astype(X.dtype),
-            cost=costs[0].astype(X.dtype),
-            score=(error + cost_weight * costs)[0].astype(X.dtype),
-        )
+        explanation = {
+            "model": self.models[place],
+            "runner_up": runner_up,
+            "cost_weight": cost_weight,
+            "low": low,
+            "high": high,
+            "cluster": None if phi is None else phi.cluster(x),
+            "far": far,
+            "models": self.models,
+            "error": error[0],
+            "cost": costs[0],
+            "score": (error + cost_weight * costs)[0],
+        }
+        return Bunch(**as_json(explanation))
 
     def save(
         self, path: StrPath, *, embedder: str | None = None, fingerprint: str | None = None
@@ -312,6 +337,8 @@ class RoutingTable:
             self._point,
             models=self.models,
             has_costs=self.costs is not None,
+            feature_names=self.feature_names,
+            clusters=self._clusters_seen,
             embedder=self.embedder if embedder is None else embedder,
             fingerprint=self.fingerprint if fingerprint is None else fingerprint,
         )
@@ -322,7 +349,8 @@ class RoutingTable:
         The input `embeddings` has shape (n_prompts, n_features), in single precision, for any
         number of prompts. The output `model`, of shape (n_prompts,), holds positions in `models`.
         The output `scores`, of shape (n_prompts, n_models), holds predicted errors plus weighted
-        costs. The metadata holds the names of the models, as JSON under the key "models".
+        costs. The metadata holds the names of the models, as JSON under the key "models", and those
+        of the features under the key "feature_names", if they have names.
 
         Returns
         -------
@@ -342,7 +370,7 @@ class RoutingTable:
         Features are computed in single precision. If the cost weight is so high that differences in
         error are lost to rounding, the first of several models with the same cost is chosen.
         """
-        return table_graph(self._predictor, self._point, self.models)
+        return table_graph(self._predictor, self._point, self.models, self.feature_names)
 
     @classmethod
     def load(
@@ -383,14 +411,43 @@ class RoutingTable:
         check_recorded(content.fingerprint, fingerprint, "fingerprint", path)
         return cls(**content._asdict())
 
+    def _check_prompts(self, X: Any) -> np.ndarray:
+        warn_of_missing_names(X, self.feature_names)
+        check_feature_names(X, self.feature_names, "X")
+        prompts: np.ndarray = check_array(unmasked(X), dtype=FLOATS, input_name="X")
+        check_prompt_width(prompts, self.n_features)
+        check_squares(prompts)
+        return prompts
+
+    def _clusters(self) -> tuple[np.ndarray, ClustersSeen]:
+        """Centres of the clusters, and how the training prompts lie in them."""
+        centers = getattr(getattr(self._predictor, "phi", None), "centers", None)
+        check_has_clusters(centers, self._clusters_seen)
+        return centers, self._clusters_seen  # type: ignore[return-value]
+
     def _choose(self, X: np.ndarray, excluded: list[int] | None) -> np.ndarray:
         among = np.delete(np.arange(len(self.models)), excluded) if excluded else None
         return self._point.choose(self._predictor, X, among)
 
 
-def check_prompt(x: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
+def check_has_clusters(centers: np.ndarray | None, seen: ClustersSeen | None) -> None:
+    """Refuse a table that does not know how the training prompts lie in clusters."""
+    if centers is None:
+        raise TypeError("the router of this table has no clusters.")
+    if seen is None:
+        raise ValueError(
+            "this table was written by version 0.1, which did not record how the training prompts "
+            "lie in the clusters; save the table again, or pass the router."
+        )
+
+
+def check_prompt(
+    x: ArrayLike, shape: tuple[int, ...], names: tuple[str, ...] | None = None
+) -> np.ndarray:
     """Check one embedding."""
-    x = np.asarray(x)
+    if type(x) is not np.ndarray:
+        check_feature_names(x, names, "x")
+        x = np.asarray(unmasked(x))
     if x.dtype.char not in "fd":
         if x.dtype.kind not in "biuf":
             raise ValueError(f"`x` must be real numbers, one per feature; got {x.dtype}.")
@@ -407,6 +464,35 @@ def check_prompt(x: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
             "or huge numbers."
         )
     return x
+
+
+def check_feature_names(X: Any, names: tuple[str, ...] | None, argument: str) -> None:
+    """Refuse names of features that are not those of the table, or in another order."""
+    found = feature_names(X)
+    if found is None or names is None or found == list(names):
+        return
+    unknown, missing = sorted(set(found) - set(names)), sorted(set(names) - set(found))
+    if unknown or missing:
+        wrong = f"unknown: {listing(unknown, 5) or 'none'}; missing: {listing(missing, 5) or 'none'}"
+    else:
+        wrong = "they are the same in another order"
+    raise ValueError(
+        f"the feature names of `{argument}` should match those that were passed during fit, in the "
+        f"same order; {wrong}. Select the columns by `table.feature_names`."
+    )
+
+
+def warn_of_missing_names(X: Any, names: tuple[str, ...] | None) -> None:
+    """Warn where only the prompts, or only the table, has names of features."""
+    found = feature_names(X)
+    if (found is None) == (names is None):
+        return
+    one, other = ("`X`", "this table") if names is None else ("this table", "`X`")
+    warnings.warn(
+        f"{one} has feature names, but {other} has none; features go by position.",
+        UserWarning,
+        stacklevel=3,
+    )
 
 
 def check_prompt_width(X: np.ndarray, n_features: int) -> None:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sklearn_uniroute._numerics._clusters import ClustersSeen
 from sklearn_uniroute._numerics._features import (
     Affine,
     AffineProjection,
@@ -36,8 +37,9 @@ from sklearn_uniroute._version import __version__
 from sklearn_uniroute.utils._files import write_whole
 from sklearn_uniroute.utils._typing import Label, StrPath
 
-# Incremented with every change that older versions cannot read.
-FORMAT = 1
+# Incremented with every change that older versions cannot read. Since 2, tables of routers over
+# clusters record how the training prompts lie in the clusters.
+FORMAT = 2
 _HEADER, _CHECKSUM = "header.json", "sha256"
 # Arrays and numbers of each Phi, by the names of its constructor's arguments. Arrays have shapes:
 # the same letter means the same size (D features, K clusters, M models, F outputs of Phi). Numbers
@@ -67,6 +69,8 @@ class TableContent(NamedTuple):
     operating_point: OperatingPoint
     models: list[str] | list[int]
     has_costs: bool
+    feature_names: list[str] | None
+    clusters: ClustersSeen | None
     embedder: str | None
     fingerprint: str | None
 
@@ -78,6 +82,8 @@ def write_table(
     *,
     models: Sequence[Label],
     has_costs: bool,
+    feature_names: Sequence[str] | None,
+    clusters: ClustersSeen | None,
     embedder: str | None,
     fingerprint: str | None,
 ) -> None:
@@ -86,6 +92,8 @@ def write_table(
         if not (text is None or isinstance(text, str)):
             raise TypeError(f"`{name}` must be a string; got {text!r}.")
     arrays = {"prices": predictor.prices}
+    if clusters is not None:
+        arrays |= {"seen_sizes": clusters.sizes, "seen_quantiles": clusters.distance_quantiles}
     if isinstance(predictor, FeaturePredictor):
         kind, settings = "features", _pack_features(predictor, arrays)
     elif isinstance(predictor, NetworkPredictor):
@@ -104,6 +112,7 @@ def write_table(
         "models": models,
         "has_costs": has_costs,
         "operating_point": operating_point._asdict(),
+        "feature_names": feature_names,
         "embedder": embedder,
         "fingerprint": fingerprint,
         "kind": kind,
@@ -221,6 +230,11 @@ def _unpack(header: dict[str, Any], arrays: _Arrays) -> TableContent:
     unpack = {"features": _unpack_features, "networks": _unpack_networks}
     unpack["neighbors"] = _unpack_neighbors
     predictor = unpack[header["kind"]](header["settings"], arrays, prices)
+    clusters = None
+    if "seen_sizes" in arrays:
+        sizes = arrays.take("seen_sizes", "K", dtypes=["int64"])
+        clusters = ClustersSeen(sizes, arrays.take("seen_quantiles", "Q", dtypes=["float64"]))
+        check_seen(clusters)
     if arrays.arrays:
         raise ValueError(f"unexpected arrays: {sorted(arrays.arrays)}")
     if np.any(prices < 0) or (predictor.shares_costs and np.any(np.diff(prices) < 0)):
@@ -236,6 +250,8 @@ def _unpack(header: dict[str, Any], arrays: _Arrays) -> TableContent:
         ),
         models,
         _kind_of(header["has_costs"], bool),
+        _names(header.get("feature_names"), header["n_features"]),
+        clusters,
         _kind_of(header["embedder"], str | None),
         _kind_of(header["fingerprint"], str | None),
     )
@@ -388,6 +404,24 @@ def _unpack_neighbors(
 
 
 # Values of the header
+
+
+def check_seen(clusters: ClustersSeen) -> None:
+    """Refuse sizes and distances that no fit gives."""
+    sizes, quantiles = clusters
+    if sizes.min() < 0 or sizes.sum() == 0:
+        raise ValueError("seen_sizes must count prompts")
+    if quantiles[0] < 0 or np.any(np.diff(quantiles) < 0):
+        raise ValueError("seen_quantiles must be distances in rising order")
+
+
+def _names(value: Any, n_features: int) -> list[str] | None:
+    """Names of the features; files of version 0.1 have none."""
+    if value is None:
+        return None
+    if len(_kind_of(value, list)) != n_features or len(set(value)) < n_features:
+        raise ValueError(f"feature_names must be {n_features} different names")
+    return [_kind_of(name, str) for name in value]
 
 
 def _number(value: object, low: float, high: float = np.inf) -> float:

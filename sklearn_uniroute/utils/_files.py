@@ -1,13 +1,31 @@
-"""Atomic writes of files."""
+"""What goes into files: values as JSON, and writes that are atomic."""
 
 import os
 import stat
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
+
+import numpy as np
 
 from sklearn_uniroute.utils._typing import StrPath
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+
+
+def as_json(value: Any) -> Any:
+    """Convert to plain dicts, lists and numbers; numbers that are not finite become None."""
+    if isinstance(value, dict):
+        return {key: as_json(entry) for key, entry in value.items()}
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [as_json(entry) for entry in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    return value
 
 
 def write_whole(path: StrPath, content: bytes) -> None:

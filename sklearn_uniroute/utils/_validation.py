@@ -5,6 +5,7 @@ argument, the expected value, the value passed, and the remedy.
 """
 
 import numbers
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeGuard
 
@@ -15,6 +16,35 @@ from sklearn.utils.validation import validate_data
 from sklearn_uniroute.utils._typing import Label, Pool
 
 FLOATS = [np.float64, np.float32]
+# Range of the features below which a network in single precision is not trained.
+_LEAST_SPREAD = 1e-30
+
+
+def unmasked(values: Any) -> Any:
+    """Replace masked cells by NaN; return anything but a masked array unchanged."""
+    if not isinstance(values, np.ma.MaskedArray):
+        return values
+    dtype = np.float32 if values.dtype == np.float32 else np.float64
+    return values.astype(dtype).filled(np.nan)
+
+
+def check_same_order(first: Any, second: Any, first_name: str, second_name: str) -> None:
+    """Refuse two tables with the same row labels in another order, because rows go by position.
+
+    Costs per model have no rows of prompts.
+    """
+    if second_name.endswith("costs") and np.ndim(second) != 2:
+        return
+    rows, others = getattr(first, "index", None), getattr(second, "index", None)
+    if not (hasattr(rows, "equals") and hasattr(others, "equals")):
+        return
+    if len(rows) != len(others) or rows.equals(others):
+        return
+    if rows.sort_values().equals(others.sort_values()):
+        raise ValueError(
+            f"the rows of `{second_name}` have the labels of the rows of `{first_name}` in another "
+            f"order; pass {second_name}.loc[{first_name}.index], or arrays to go by position."
+        )
 
 
 def check_quality(
@@ -28,7 +58,7 @@ def check_quality(
 ) -> np.ndarray:
     """Check the quality of each model on each prompt; NaN means that the model was not run."""
     if not hasattr(y, "columns"):
-        y = np.asarray(y)
+        y = np.asarray(unmasked(y))
     if y.ndim != 2:
         raise ValueError(
             f"`{name}` must be of shape (n_prompts, n_models), one column per model; got "
@@ -82,7 +112,9 @@ def check_training_prompts(estimator: Any, X: Any, y: Any) -> np.ndarray:
 
 def _embeddings(estimator: Any, X: Any, target: str | None, *, reset: bool) -> np.ndarray:
     try:
-        prompts: np.ndarray = validate_data(estimator, X, target, reset=reset, dtype=FLOATS)
+        prompts: np.ndarray = validate_data(
+            estimator, unmasked(X), target, reset=reset, dtype=FLOATS
+        )
     except ValueError as error:
         if "could not convert string" not in str(error):
             raise
@@ -91,7 +123,38 @@ def _embeddings(estimator: Any, X: Any, target: str | None, *, reset: bool) -> n
             "sklearn_uniroute.datasets.embed_prompts), or put a transformer before the router in a "
             "pipeline."
         ) from error
+    check_squares(prompts, fitting=reset)
     return prompts
+
+
+def check_squares(X: np.ndarray, *, fitting: bool = False) -> None:
+    """Refuse rows with squares that overflow, and training prompts with squares that underflow."""
+    total = float(np.vdot(X, X))
+    limits = np.finfo(X.dtype)
+    if fitting and total < len(X) * limits.tiny / limits.eps and X.any():
+        raise ValueError(
+            f"`X` is so small, at most {np.abs(X).max():g}, that its squares underflow in "
+            f"{X.dtype}; scale the features."
+        )
+    if np.isfinite(total):
+        return
+    with np.errstate(over="ignore"):
+        wrong = np.flatnonzero(~np.isfinite(np.einsum("nd,nd->n", X, X)))
+    if len(wrong):
+        raise ValueError(
+            f"row {wrong[0]} of `X` is so large that its squares overflow in {X.dtype}; scale the "
+            "features."
+        )
+
+
+def check_spread(X: np.ndarray) -> None:
+    """Refuse features of which a network in single precision would lose the differences."""
+    spread = float(np.ptp(X, axis=0).max())
+    if spread and not _LEAST_SPREAD <= spread <= 1 / _LEAST_SPREAD:
+        raise ValueError(
+            f"the features of `X` vary by at most {spread:g}, which a network in single precision "
+            "cannot tell apart; scale the features, for example with StandardScaler."
+        )
 
 
 def check_validation_prompts(router: Any, X_val: Any) -> np.ndarray:
@@ -102,12 +165,22 @@ def check_validation_prompts(router: Any, X_val: Any) -> np.ndarray:
         raise ValueError(f"`X_val` does not fit the prompts of this router. {error}") from error
 
 
+def feature_names(X: Any) -> list[str] | None:
+    """Names of the columns of a DataFrame, or of the entries of a Series, if all are strings."""
+    if isinstance(X, np.ndarray | list | tuple):
+        return None
+    names = getattr(X, "columns", getattr(X, "index", None))
+    if names is None or callable(names) or not all(isinstance(name, str) for name in names):
+        return None
+    return list(names)
+
+
 def check_sample_weight(sample_weight: Any, n_prompts: int) -> np.ndarray:
     """Check the weights of prompts; None gives all prompts a weight of 1."""
     if sample_weight is None:
         return np.ones(n_prompts)
     checked: np.ndarray = check_array(
-        sample_weight, dtype=np.float64, ensure_2d=False, input_name="sample_weight"
+        unmasked(sample_weight), dtype=np.float64, ensure_2d=False, input_name="sample_weight"
     )
     if checked.shape != (n_prompts,):
         raise ValueError(
@@ -129,7 +202,7 @@ def listing(labels: Iterable[Any], limit: int = 20) -> str:
     return ", ".join(repr(label) for label in labels[:limit]) + more
 
 
-def model_labels(y: Any) -> np.ndarray | None:
+def model_labels(y: Any, *, name: str = "y") -> np.ndarray | None:
     """Get the names of the models from the columns of a DataFrame; None for any other `y`."""
     if not hasattr(y, "columns"):
         return None
@@ -138,15 +211,34 @@ def model_labels(y: Any) -> np.ndarray | None:
     integers = all(_is_integer(label) for label in labels)
     if not (texts or integers):
         raise ValueError(
-            f"the columns of `y` name the models, by strings or by integers; got {listing(labels)}."
+            f"the columns of `{name}` name the models, by strings or by integers; got "
+            f"{listing(labels)}."
         )
     twice = repeated(labels)
     if twice:
         raise ValueError(
-            f"the columns of `y` name models more than once: {listing(twice)}; "
+            f"the columns of `{name}` name models more than once: {listing(twice)}; "
             "give every model a name of its own."
         )
+    check_names_differ(labels, f"the columns of `{name}`")
     return np.asarray(labels)
+
+
+def check_names_differ(names: Iterable[Any], where: str) -> None:
+    """Refuse names of models that look alike, and names that NumPy would cut."""
+    met: dict[str, str] = {}
+    for name in names:
+        if not isinstance(name, str):
+            continue
+        if "\0" in name:
+            raise ValueError(f"{where} name the model {name!r}, with a NUL character; remove it.")
+        alike = met.setdefault(unicodedata.normalize("NFC", name).strip(), name)
+        if alike != name:
+            raise ValueError(
+                f"{where} name models {alike!r} and {name!r}, which differ in spaces at the ends or "
+                "in the encoding of accents alone; give a model one name, and models different "
+                "names."
+            )
 
 
 def check_new_name(name: Any, models: np.ndarray) -> Label:
@@ -166,7 +258,10 @@ def check_new_name(name: Any, models: np.ndarray) -> Label:
             f"({listing(models.tolist())}); got {name!r}. Models go by the names "
             "of the columns if the `y` of fit is a DataFrame, and by number if it is an array."
         )
-    return int(name) if numbered else str(name)
+    if numbered:
+        return int(name)
+    check_names_differ([*models.tolist(), name], "this router and `name`")
+    return str(name)
 
 
 def check_pool(pool: Pool | None, models: np.ndarray, *, argument: str = "pool") -> np.ndarray:
@@ -303,6 +398,7 @@ def check_costs(
     where the quality is NaN, since a call that was not made has no cost. If `complete` is True, no
     cost may be NaN.
     """
+    costs = unmasked(costs)
     if isinstance(costs, Mapping):
         _check_named(costs, labels, name)
         costs = [costs[label] for label in labels.tolist()]
@@ -312,6 +408,8 @@ def check_costs(
     elif hasattr(costs, "index") and hasattr(costs, "loc"):
         _check_named(costs.index, labels, name)
         costs = costs.loc[labels.tolist()]
+    if np.ndim(costs) == 1:
+        _check_prices(costs, name)
     if np.ndim(costs) not in {1, 2} or np.asarray(costs).dtype.kind not in "iufbO":
         raise ValueError(f"`{name}` must be numbers, one per model or one per call; got {costs!r}.")
     checked: np.ndarray = check_array(
@@ -341,6 +439,16 @@ def check_costs(
             )
         )
     return checked
+
+
+def _check_prices(prices: Any, argument: str) -> None:
+    several = [price for price in prices if isinstance(price, Mapping)]
+    if several:
+        raise ValueError(
+            f"`{argument}` must have one cost per model, its mean cost per prompt, but some model "
+            f"has several: {several[0]!r}. Multiply each price by the mean number of its units in "
+            "a prompt, and add them up."
+        )
 
 
 def _check_named(names: Any, labels: np.ndarray, argument: str) -> None:
