@@ -9,9 +9,11 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_array
 
 from sklearn_uniroute._numerics._clusters import (
+    ClustersSeen,
     cluster_sums,
     distinct_centers,
     far_distance,
+    held_out_distances,
     in_proportion,
     mean_errors,
 )
@@ -43,12 +45,19 @@ class ClusterRouter(BaseRouter):
     """
 
     representation_: np.ndarray
+    clusterer: Any
+    distance_quantiles_: np.ndarray
     cluster_centers_: np.ndarray
     _n_clusters: int
     # Sums and numbers of the training models' calls in each cluster; empty without costs of calls.
     _cost_sums: dict[str, np.ndarray]
     # Features and weights of the prompts on which budgets are kept, and which of them are far.
     _calibration_prompts: dict[str, Any]
+    # Clusters found before `fit`, by chunks, and the number of prompts that they were found in.
+    _centers: Any = None
+    _n_clustered: Any = None
+    # Number of training prompts that would belong to each cluster, were they new.
+    _held_out_sizes: np.ndarray
     # Which training prompts would be far, were they new; only while the router is fitted.
     _far_prompts: np.ndarray
     _selection_seed = 0
@@ -84,6 +93,26 @@ class ClusterRouter(BaseRouter):
         self._evidence = {"error_sums": sums, "error_counts": counts}
         self.representation_ = mean_errors(sums, counts, self.cluster_shares_)
         return labels
+
+    def _held_out_distances(
+        self, X: np.ndarray, labels: np.ndarray, squares: np.ndarray
+    ) -> np.ndarray:
+        """Distances that the training prompts would have, were they new.
+
+        Also counts how many of them would then belong to each cluster.
+        """
+        distances = np.sqrt(squares)
+        if not isinstance(self.clusterer, FrozenEstimator):
+            nearest = NearestCluster(self.cluster_centers_)
+            n_clustered = None if self._centers is None else self._n_clustered
+            distances, labels = held_out_distances(X, nearest, labels, squares, n_clustered)
+        self._held_out_sizes = np.bincount(labels, minlength=self._n_clusters)
+        return distances
+
+    def _clusters_seen(self) -> ClustersSeen | None:
+        if not hasattr(self, "_held_out_sizes"):
+            return None
+        return ClustersSeen(self._held_out_sizes, self.distance_quantiles_)
 
     def _fit_evidence(self, X: np.ndarray, errors: np.ndarray) -> None:
         # The evidence was summed with the clusters; what is left is where budgets are kept.

@@ -6,12 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
 from sklearn.cluster import KMeans
-from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_uniroute._numerics._clusters import (
-    ClustersSeen,
-    held_out_distances,
     mean_errors,
     squared_deviations,
     squared_distances,
@@ -96,11 +93,6 @@ class FewShotRouter(
     prior_covariance_: np.ndarray
     noise_: np.ndarray
     _row_attributes = ("representation_", "representation_std_", "cost_representation_")
-    # Clusters found before `fit`, by chunks, and the number of prompts that they were found in.
-    _centers: Any = None
-    _n_clustered: Any = None
-    # Number of training prompts that would belong to each cluster, were they new.
-    _held_out_sizes: np.ndarray
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -146,24 +138,6 @@ class FewShotRouter(
             information, moments = sum_evidence(X, errors, self._phi(), self.noise_)
             self._evidence |= {"information": information, "moments": moments}
         self._fit_posteriors(prior)
-
-    def _held_out_distances(
-        self, X: np.ndarray, labels: np.ndarray, squares: np.ndarray
-    ) -> np.ndarray:
-        """Distances that the training prompts would have, were they new.
-
-        Also counts how many of them would then belong to each cluster.
-        """
-        distances = np.sqrt(squares)
-        if not isinstance(self.clusterer, FrozenEstimator):
-            nearest = NearestCluster(self.cluster_centers_)
-            n_clustered = None if self._centers is None else self._n_clustered
-            distances, labels = held_out_distances(X, nearest, labels, squares, n_clustered)
-        self._held_out_sizes = np.bincount(labels, minlength=self._n_clusters)
-        return distances
-
-    def _clusters_seen(self) -> ClustersSeen:
-        return ClustersSeen(self._held_out_sizes, self.distance_quantiles_)
 
     def _fit_clusters(self, X: np.ndarray, rng: np.random.RandomState) -> None:
         if self._centers is not None:

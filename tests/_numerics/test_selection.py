@@ -117,9 +117,19 @@ def test_weights_make_averages_over_the_picks_unbiased():
     y[rng.uniform(size=y.shape) < 0.1] = 0
     router = KMeansRouter(2, n_validation=60, random_state=0).fit(X, y)
     small = router.validation_indices_ >= 900
-    assert small.mean() > 0.15
-    weights = router.validation_weights_ / router.validation_weights_.sum()
-    assert weights @ small == pytest.approx(0.1)
+    # The informative picks come first, and are more than their share.
+    assert small[:45].mean() > 0.15
+    # A cost that depends on the prompt in every way: on its cluster, and on its place in it.
+    cost = np.where(np.arange(1000) < 900, 1.0, 9.0) + np.exp(4 * X[:, 0] % 5)
+    for n_validation in (1, 7, 60):
+        means = []
+        for seed in range(150):
+            router = KMeansRouter(2, n_validation=n_validation, random_state=seed).fit(X, y)
+            weights = router.validation_weights_
+            assert weights.sum() == pytest.approx(n_validation)
+            means.append(weights @ cost[router.validation_indices_] / n_validation)
+        error = np.std(means) / np.sqrt(len(means))
+        assert np.mean(means) == pytest.approx(cost.mean(), abs=4 * error)
 
 
 def test_a_budget_is_kept_for_the_traffic_not_for_the_picks(data):

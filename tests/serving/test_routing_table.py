@@ -1,3 +1,4 @@
+import json
 import pickle
 import threading
 import time
@@ -70,7 +71,7 @@ def test_costs_of_calls_and_fallbacks(data, calls, per_call, temperature, fallba
             if explanation.far:
                 far += 1
                 assert model == (table.models[-1] if fallback == "dearest" else fallback)
-                assert (explanation.low, explanation.high) == (0, np.inf)
+                assert (explanation.low, explanation.high) == (0, None)
     assert (far > 0) == (fallback is not None)
 
 
@@ -164,17 +165,18 @@ def test_explanations_say_when_the_choice_flips(router, data):
         np.testing.assert_allclose(
             told.score, -router.decision_function(row, told.models, cost_weight=0.003)[0]
         )
-        assert told.models[told.score.argmin()] == told.model
+        assert told.models[np.argmin(told.score)] == told.model
         assert told.runner_up == table.route(x, exclude={told.model})
-        assert told.low <= told.cost_weight <= told.high
+        high = np.inf if told.high is None else told.high
+        assert told.low <= told.cost_weight <= high
+        assert json.loads(json.dumps(told, allow_nan=False)) == told
 
         def choice(weight, row=row):
             return router.predict(row, cost_weight=weight)[0]
 
-        high = min(told.high, 1e6)
-        assert choice((told.low + high) / 2) == told.model
-        if told.high < np.inf:
-            assert choice(told.high * 1.001) != told.model
+        assert choice((told.low + min(high, 1e6)) / 2) == told.model
+        if high < np.inf:
+            assert choice(high * 1.001) != told.model
         if told.low > 0:
             assert choice(told.low * 0.999) != told.model
 
@@ -195,17 +197,14 @@ def test_explanations_by_hand():
     assert (told.model, told.runner_up, told.low, told.high) == (1, 2, 0, 0.25)
     assert not told.far
     told = table.explain([0.3])
-    assert (told.model, told.runner_up, told.low, told.high) == (0, 1, 0, np.inf)
+    assert (told.model, told.runner_up, told.low, told.high) == (0, 1, 0, None)
     told = router.routing_table([2]).explain([0.3])
     assert (told.model, told.runner_up) == (2, None)
 
 
-def test_numbers_come_in_the_precision_of_the_prompt(data):
+def test_prompts_may_be_lists_and_integers(data):
     for router in (KMeansRouter(4, random_state=0), KNeighborsRouter(random_state=0)):
         table = router.fit(data.X, data.y, costs=data.costs).routing_table()
-        for dtype in (np.float32, np.float64):
-            told = table.explain(data.X[0].astype(dtype))
-            assert told.error.dtype == told.cost.dtype == told.score.dtype == dtype
         assert table.route(data.X[0].tolist()) == table.route(data.X[0])
         assert table.route(np.ones(data.X.shape[1], dtype=int)) in table.models
 
@@ -237,7 +236,7 @@ def test_without_costs(data):
     table = router.routing_table()
     assert table.costs is None
     np.testing.assert_array_equal(table.route_many(data.X), router.predict(data.X))
-    assert table.explain(data.X[0]).cost.tolist() == [0] * 8
+    assert table.explain(data.X[0]).cost == [0] * 8
     with pytest.raises(ValueError, match="needs costs"):
         router.routing_table(cost_weight=1)
 
