@@ -5,13 +5,12 @@ import ast
 import json
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from sklearn_uniroute._version import __version__
 from sklearn_uniroute.datasets._generators import make_classifier_pool
 from sklearn_uniroute.datasets._load import load_routing_data
 from sklearn_uniroute.model_selection._compare import (
@@ -37,9 +36,10 @@ NOTES = """\
 Mean over trials ± half the 95 % interval, scored on unseen models and test prompts only.
 area: mean quality over the cost range of the pool. gain: area minus that of {first} in the same
 trial, with its 95 % interval. p: t test of the gain. Interval and p are adjusted for several
-routers (Holm), but for baselines. QNC: lowest cost, relative to the best single model, at which its quality is reached, over
-the trials that reach it; reached: share of these trials. saved: cost saved at that quality, 0 if it
-is not reached. peak: highest quality on the curve."""
+routers by Holm's method; baselines are not counted. QNC: lowest cost, relative to the best single
+model, at which its quality is reached, over the trials that reach it; reached: share of these
+trials. saved: cost saved at that quality, 0 if it is not reached. peak: highest quality on the
+curve."""
 
 ROUTERS = {
     router.__name__: router
@@ -72,6 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     try:
         _compare(options)
+    except KeyboardInterrupt:
+        parser.exit(130, f"{parser.prog} {options.command}: interrupted\n")
     except (ValueError, TypeError, OSError, ImportError) as error:
         parser.exit(2, f"{parser.prog} {options.command}: {error}\n")
 
@@ -80,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "python -m sklearn_uniroute", description="Route prompts over a changing pool of models."
     )
+    parser.add_argument("--version", action="version", version=f"sklearn_uniroute {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser(
         "compare",
@@ -100,18 +103,18 @@ def _parser() -> argparse.ArgumentParser:
         help="folder for deferral_curves.png (default: the current folder)",
     )
     command.add_argument(
-        "--trials", metavar="N", type=int, default=20, help="random splits (default: 20)"
+        "--trials", metavar="N", type=count, default=20, help="random splits (default: 20)"
     )
     command.add_argument(
         "--n-validation",
         metavar="N",
-        type=int,
+        type=count,
         help="number of validation prompts (default: a tenth of all prompts)",
     )
     command.add_argument(
         "--model-share",
         metavar="SHARE",
-        type=float,
+        type=share,
         default=2 / 3,
         help="share of the models to train on; the others are unseen (default: 2/3)",
     )
@@ -134,15 +137,50 @@ def _parser() -> argparse.ArgumentParser:
         help=f"baselines to compare as well: {', '.join(BASELINES)}",
     )
     command.add_argument(
-        "--n-jobs", metavar="N", type=int, default=-1, help="processes (default: one per core)"
+        "--n-jobs",
+        metavar="N",
+        type=n_jobs,
+        default=-1,
+        help="processes; -1 takes one per core, -2 one less, and so on (default: -1)",
     )
     command.add_argument(
-        "--random-state", metavar="SEED", type=int, default=0, help="seed (default: 0)"
+        "--random-state", metavar="SEED", type=seed, default=0, help="seed (default: 0)"
     )
     command.add_argument(
         "--json", action="store_true", help="print JSON with all trials in place of the table"
     )
     return parser
+
+
+def count(text: str) -> int:
+    """Read a whole number of at least 1."""
+    return _number(text, int, "a whole number of at least 1", lambda value: value >= 1)
+
+
+def share(text: str) -> float:
+    """Read a number between 0 and 1."""
+    return _number(text, float, "a number between 0 and 1", lambda value: 0 < value < 1)
+
+
+def n_jobs(text: str) -> int:
+    """Read a number of processes."""
+    return _number(text, int, "a whole number other than 0", lambda value: value != 0)
+
+
+def seed(text: str) -> int:
+    """Read a seed."""
+    expected = "a whole number from 0 to 2**32 - 1"
+    return _number(text, int, expected, lambda value: 0 <= value < 2**32)
+
+
+def _number(text: str, kind: Any, expected: str, fits: Callable[[Any], bool]) -> Any:
+    try:
+        value = kind(text)
+    except ValueError:
+        value = None
+    if value is None or not fits(value):
+        raise argparse.ArgumentTypeError(f"must be {expected}; got {text!r}")
+    return value
 
 
 def parse_router(text: str) -> tuple[str, Any]:
@@ -179,7 +217,7 @@ def _compare(options: argparse.Namespace) -> None:
     if options.data is None:
         data, source = make_classifier_pool(), "pool of small classifiers"
     else:
-        data, source = load_routing_data(options.data), Path(options.data).name
+        data, source = _load(options.data), Path(options.data).name
     comparison = compare_routers(
         routers,
         data,
@@ -215,6 +253,13 @@ def _compare(options: argparse.Namespace) -> None:
     if n_redrawn:
         print(f"Redrawn splits, as all their unseen models had one cost: {n_redrawn}.")
     print(f"Picture: {picture}")
+
+
+def _load(path: str) -> Any:
+    try:
+        return load_routing_data(path)
+    except (ValueError, OSError) as error:
+        raise ValueError(f"--data: {error}") from error
 
 
 def comparison_json(comparison: RouterComparison, settings: dict[str, Any]) -> Any:

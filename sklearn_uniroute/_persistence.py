@@ -1,21 +1,64 @@
 """Files of fitted routers, through skops: nothing in them is a pickle."""
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
+import numpy as np
 from sklearn.pipeline import Pipeline
 
 from sklearn_uniroute._attributes import AttributeEncoder
 from sklearn_uniroute._version import __version__
 from sklearn_uniroute.routers._base import BaseRouter
-from sklearn_uniroute.utils._files import write_whole
+from sklearn_uniroute.routers._pool import pool_columns
+from sklearn_uniroute.serving._table_file import unpack_table
+from sklearn_uniroute.utils._files import check_arrays, read_whole, write_whole
 from sklearn_uniroute.utils._optional import import_optional
 from sklearn_uniroute.utils._typing import StrPath
-from sklearn_uniroute.utils._validation import listing
+from sklearn_uniroute.utils._validation import check_names, listing
 
 # Raised with every change that older versions cannot read.
 FORMAT = 1
+# Shapes of arrays that `fit` leaves: the same letter means the same size (M models, D features, V
+# validation prompts, K clusters, F outputs). Routers of one's own may name arrays as they like.
+_SHAPES = {
+    "costs_": "M",
+    "X_val_": "VD",
+    "validation_indices_": "V",
+    "validation_weights_": "V",
+}
+_SHAPES_OF_PACKAGE = {
+    "cluster_centers_": "KD",
+    "cluster_sizes_": "K",
+    "cluster_shares_": "K",
+    "_held_out_sizes": "K",
+    "distance_quantiles_": "Q",
+    "prior_mean_": "F",
+    "prior_covariance_": "FF",
+    "noise_": "F",
+    "representation_": "MF",
+    "representation_std_": "MF",
+    "cost_representation_": "MK",
+    "center_": "D",
+    "components_": "CD",
+    "projection_": "RD",
+    "reference_prompts_": "FD",
+    "error_sums": "MK",
+    "error_counts": "MK",
+    "moments": "MF",
+}
+_NOT_NEGATIVE = {
+    "costs_",
+    "validation_indices_",
+    "validation_weights_",
+    "cluster_sizes_",
+    "cluster_shares_",
+    "_held_out_sizes",
+    "distance_quantiles_",
+    "noise_",
+    "representation_std_",
+    "cost_representation_",
+    "error_counts",
+}
 
 
 def save_router(router: Any, path: StrPath, *, trusted: Iterable[str] = ()) -> None:
@@ -94,14 +137,16 @@ def load_router(path: StrPath, *, trusted: Iterable[str] = ()) -> Any:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is damaged, holds no router, holds other types, or is of a newer version.
+        If the file is damaged or takes far more memory than its size, if it holds no router, other
+        types, or a router in a state that `fit` does not leave, or if it is of a newer version.
     ImportError
         If skops is not installed.
     """
     io = import_optional("skops.io", "persist")
     known = _trusted(trusted)
-    content = Path(path).read_bytes()
+    content = read_whole(path)
     try:
+        check_arrays(content)
         foreign = sorted(set(io.get_untrusted_types(data=content)) - known)
         saved = None if foreign else io.loads(content, trusted=sorted(known))
     # Whatever is wrong with a file, its bytes are to blame.
@@ -124,7 +169,78 @@ def load_router(path: StrPath, *, trusted: Iterable[str] = ()) -> Any:
         )
     if not _is_router(saved.get("router")):
         raise ValueError(f"{path} holds no router; it was not written by save_router.")
+    router = _end(saved["router"])
+    if router.__sklearn_is_fitted__():
+        try:
+            check_fitted_state(router)
+        # A state that no fit leaves can raise any error.
+        except Exception as error:
+            raise ValueError(
+                f"{path} holds a router in a state that `fit` does not leave ({error}); save the "
+                "router again."
+            ) from error
     return saved["router"]
+
+
+def check_fitted_state(router: Any) -> None:
+    """Refuse a router whose arrays do not fit together, or hold impossible numbers.
+
+    Raises
+    ------
+    ValueError
+        That says what is wrong. Other errors mean as much.
+    """
+    n_models = len(check_names(router.models_.tolist()))
+    sizes = {"D": router.n_features_in_, "M": n_models}
+    is_own = not type(router).__module__.startswith("sklearn_uniroute")
+    shapes = _SHAPES if is_own else _SHAPES | _SHAPES_OF_PACKAGE
+    state = {**vars(router), **vars(router).get("_evidence", {})}
+    for name, letters in shapes.items():
+        if isinstance(state.get(name), np.ndarray):
+            may_miss = name == "representation_" and "reference_prompts_" in state
+            check_state_array(name, state[name], letters, sizes, may_miss=may_miss)
+    names = getattr(router, "feature_names_in_", None)
+    if names is not None and len(set(names)) != router.n_features_in_:
+        raise ValueError("feature_names_in_ does not name each feature")
+    for name, rows in router._evidence.items():
+        if len(rows) != n_models:
+            raise ValueError(f"{name} has {len(rows)} rows for {n_models} models")
+    check_shares(state)
+    if is_own:
+        return
+    if not np.isfinite(pool_columns(router)["error"]).all():
+        raise ValueError("mean errors are not finite")
+    # A table has the checks of its own file.
+    unpack_table(router.routing_table(cost_weight=0.0)._packed(), "its table")
+
+
+def check_state_array(
+    name: str, array: np.ndarray, letters: str, sizes: dict[str, int], *, may_miss: bool
+) -> None:
+    """Check the shape and the numbers of one array."""
+    if array.ndim != len(letters) or array.dtype.kind not in "fiu":
+        raise ValueError(f"{name} has shape {array.shape} and dtype {array.dtype}")
+    for letter, size in zip(letters, array.shape, strict=True):
+        if sizes.setdefault(letter, size) != size:
+            raise ValueError(f"{name} has shape {array.shape}; {sizes[letter]} was expected")
+    if np.isinf(array).any() or (not may_miss and np.isnan(array).any()):
+        raise ValueError(f"{name} is not finite")
+    if name in _NOT_NEGATIVE and array.size and array.min() < 0:
+        raise ValueError(f"{name} is negative")
+
+
+def check_shares(state: dict[str, Any]) -> None:
+    """Check that shares and weights are not all 0, and that variances are variances."""
+    for name in ("cluster_shares_", "validation_weights_"):
+        if name in state and not state[name].sum() > 0:
+            raise ValueError(f"{name} sums to 0")
+    if "prior_covariance_" in state:
+        covariance = state["prior_covariance_"]
+        rounding = 1e-8 * np.abs(covariance).max()
+        if not np.allclose(covariance, covariance.T, atol=rounding):
+            raise ValueError("prior_covariance_ is not symmetric")
+        if np.linalg.eigvalsh(covariance).min() < -rounding:
+            raise ValueError("prior_covariance_ has a negative variance")
 
 
 def _trusted(further: Iterable[str]) -> set[str]:
@@ -151,6 +267,11 @@ def _subclasses(kind: type) -> Iterator[type]:
 
 
 def _is_router(estimator: Any) -> bool:
+    return isinstance(_end(estimator), BaseRouter)
+
+
+def _end(estimator: Any) -> Any:
+    """Find the last step of pipelines."""
     while isinstance(estimator, Pipeline) and estimator.steps:
         estimator = estimator.steps[-1][1]
-    return isinstance(estimator, BaseRouter)
+    return estimator

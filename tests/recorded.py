@@ -78,7 +78,10 @@ def of_router(router, data, y, costs):
         "choice_random": router.predict(X, budget=15.0, randomize=True),
         "choice_table": [table.route_many(X), table.route_many(X, exclude={0, 5})],
         "choice_one": [table.route(x) for x in X],
-        "explained": [[one.low, 1e9 if one.high is None else min(one.high, 1e9), *one.score] for one in explained],
+        "explained": [
+            [one.low, 1e9 if one.high is None else min(one.high, 1e9), *one.score]
+            for one in explained
+        ],
         "weights": [
             router.cost_weight_for_budget(12.0),
             router.cost_weight_for_budget(20.0, [0, 3, 7], data.X),

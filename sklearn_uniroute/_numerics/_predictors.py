@@ -6,8 +6,7 @@ it. Models of equal cost and error tie, and the first one wins.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from functools import cache
-from hashlib import blake2b
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +28,8 @@ from sklearn_uniroute._numerics._features import (
 )
 from sklearn_uniroute._numerics._routing import choose, choose_by_product, leave_one_choice
 
+# Odd number that mixes the bits of a hash.
+_MIXER = np.uint64(0x9E3779B97F4A7C15)
 # Cells per (prompts, models) block of predicted errors while models are chosen.
 _BLOCK_CELLS = 2**20
 # Number of prompts to find beyond the k-th neighbour, in case some have the same distance.
@@ -372,11 +373,18 @@ def exact_distances(
     return distance
 
 
+@lru_cache(maxsize=16)
+def _hash_factors(seed: int, n_factors: int) -> np.ndarray:
+    factors: np.ndarray = np.random.PCG64(seed).random_raw(n_factors)
+    return factors.astype(np.uint64)
+
+
 def row_uniform(X: np.ndarray, seed: int) -> np.ndarray:
     """Hash each row to a number that is uniform on [0, 1).
 
     Rows are hashed in single precision, so that the same embedding in double precision gives the
-    same number.
+    same number. The hash is multilinear: the bits of each feature, times a random number of the
+    seed, are added up modulo ``2 ** 64``. Its upper bits are uniform and pairwise independent.
 
     Parameters
     ----------
@@ -388,12 +396,19 @@ def row_uniform(X: np.ndarray, seed: int) -> np.ndarray:
     -------
     uniform : ndarray of shape (n_prompts,)
     """
-    key = int(seed).to_bytes(8, "little")
-    # Adding zero turns a negative zero into a positive one.
-    rows = np.ascontiguousarray(X, dtype="<f4") + np.float32(0)
-    digests = b"".join(blake2b(row, digest_size=8, key=key).digest() for row in rows)
-    # Keep 53 bits, as many as a double holds; all 64 could round up to 1.
-    return (np.frombuffer(digests, dtype="<u8") >> 11) * 2.0**-53
+    factors = _hash_factors(int(seed), 1 + X.shape[1])
+    uniform = np.empty(len(X))
+    for rows in row_blocks(len(X)):
+        # Adding zero turns a negative zero into a positive one.
+        bits = (X[rows].astype(np.float32) + np.float32(0)).view(np.uint32)
+        sums = factors[0] + np.einsum("nd,d->n", bits, factors[1:], dtype=np.uint64)
+        # Mix the bits, so that features in arithmetic progression have no pattern.
+        sums ^= sums >> np.uint64(32)
+        sums *= _MIXER
+        sums ^= sums >> np.uint64(29)
+        # Keep 53 bits, as many as a double holds; all 64 could round up to 1.
+        uniform[rows] = (sums >> np.uint64(11)) * 2.0**-53
+    return uniform
 
 
 class OperatingPoint(NamedTuple):

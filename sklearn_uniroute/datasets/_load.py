@@ -1,23 +1,51 @@
 """Routing data from files."""
 
-import gzip
+import io
 import json
 import re
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sklearn.utils import Bunch, check_array
 
-from sklearn_uniroute.datasets._tables import as_frames, naming, numbers, refuse_rows
+from sklearn_uniroute.datasets._tables import (
+    as_frames,
+    missing_texts,
+    naming,
+    numbers,
+    object_array,
+    refuse_rows,
+    texts,
+)
+from sklearn_uniroute.utils._files import (
+    check_regular,
+    check_size,
+    read_array,
+    read_gzip,
+    read_members,
+    size_limit,
+)
 from sklearn_uniroute.utils._optional import import_optional
+from sklearn_uniroute.utils._scales import warn_of_scales
 from sklearn_uniroute.utils._typing import StrPath
-from sklearn_uniroute.utils._validation import FLOATS, check_costs, check_quality, listing, repeated
+from sklearn_uniroute.utils._validation import (
+    FLOATS,
+    check_costs,
+    check_names_differ,
+    check_quality,
+    listing,
+    repeated,
+)
 
 # Columns of a table that do not name a model.
 _RESERVED = ("prompt_id", "prompt", "source", "embedding")
 _LONG = ("prompt_id", "model", "quality")
+_TEXTS = ("prompt_id", "model", "prompt", "source")
+# Ends of the names of columns with costs; the second is that of RouterBench.
+_COSTS = ("|cost", "|total_cost")
+# Number of columns from which on a table is refused.
+_MOST_COLUMNS = 20_000
 
 
 def load_routing_data(path: StrPath, *, as_frame: bool = False) -> Bunch:
@@ -36,12 +64,14 @@ def load_routing_data(path: StrPath, *, as_frame: bool = False) -> Bunch:
         - a long table with one row for each prompt and model that was run on it, and with columns
           `prompt_id`, `model`, `quality` and optionally `cost`;
         - a wide table with one row per prompt and one column of quality per model, and optionally
-          with the costs of the calls in columns ``<model>|cost``.
+          with the costs of the calls in columns ``<model>|cost`` or ``<model>|total_cost``.
 
         Tables are CSV (``.csv``, ``.csv.gz``) or Parquet (``.parquet``) files. They may have
         columns `prompt` (texts) and `source`, and embeddings in columns `x0`, `x1`, ... or, in
         Parquet files, as lists in a column `embedding`. A long table repeats these values in each
-        row of a prompt; its other columns are ignored.
+        row of a prompt; its other columns are ignored. Spaces around names of columns, of models
+        and of prompts are ignored. An index of a Parquet file is ignored unless it is named
+        `prompt_id` or `model`.
     as_frame : bool, default=False
         Whether to return `y` and `costs` as DataFrames with the names of the models as columns, and
         `prompts` as a Series, so that a router knows the models by name. Costs per model are
@@ -54,10 +84,10 @@ def load_routing_data(path: StrPath, *, as_frame: bool = False) -> Bunch:
 
         - `X`: prompt embeddings, or None if a table has none.
         - `y`: quality of each model on each prompt, with NaN where the model was not run.
-        - `costs`: cost of each model, or of each call with NaN for calls that were not made; None
-          if the file has no costs.
-        - `models`: names of the models.
-        - `prompts`: texts of the prompts, or None if there are none.
+        - `costs`: cost of each model, or of each call with NaN where it was not recorded; None if
+          the file has no costs.
+        - `models`: names of the models, an array of objects.
+        - `prompts`: texts of the prompts, an array of objects, or None if there are none.
         - `source`: source of each prompt, or None if there are none.
         - `cost_unit`: unit of the costs, or "cost" if it is not known.
 
@@ -66,10 +96,18 @@ def load_routing_data(path: StrPath, *, as_frame: bool = False) -> Bunch:
     FileNotFoundError
         If the file does not exist.
     ValueError
-        If the file has none of these forms. The message names the array, or the column and the row
-        (counted from 0).
+        If the file is damaged or has none of these forms, if names of models look alike, or if a
+        wide table repeats a prompt or has a column of dates. The message names the array, or the
+        column and the row (counted from 0). Also if the content takes more than 256 MiB and more
+        than 100 times the size of the file.
     ImportError
         If the file is a table and pandas is not installed.
+
+    Warns
+    -----
+    UserWarning
+        If the values of a model have another range than those of the others: the column may be no
+        model, or be on another scale.
 
     Examples
     --------
@@ -81,7 +119,7 @@ def load_routing_data(path: StrPath, *, as_frame: bool = False) -> Bunch:
     ...         _ = file.write("prompt_id,small,large,x0,x1\na,0,1,0.1,0.2\nb,1,1,0.3,0.4\n")
     ...     data = load_routing_data(path)
     >>> data.models
-    array(['small', 'large'], dtype='<U5')
+    array(['small', 'large'], dtype=object)
     >>> data.y
     array([[0., 1.],
            [1., 1.]])
@@ -89,8 +127,7 @@ def load_routing_data(path: StrPath, *, as_frame: bool = False) -> Bunch:
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"there is no routing data at {path}")
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder; expected a file of routing data")
+    check_regular(path)
     suffixes = path.suffixes
     with naming(path):
         if suffixes[-1:] == [".npz"]:
@@ -104,68 +141,148 @@ def load_routing_data(path: StrPath, *, as_frame: bool = False) -> Bunch:
 
 
 def _read_npz(path: Path) -> dict[str, Any]:
-    try:
-        file = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
-        raise ValueError("NumPy cannot read this .npz file") from error
-    if not isinstance(file, np.lib.npyio.NpzFile):
-        raise ValueError("this file holds a single array; expected an .npz file with named arrays")
-    with file:
-        missing = [name for name in ("X", "y", "models") if name not in file]
-        if missing:
-            raise ValueError(f"it has no array(s) {listing(missing)}; it has {listing(file.files)}")
-        arrays: dict[str, Any] = {}
-        for name in ("X", "y", "models", "costs", "source", "cost_unit"):
-            if name in file:
-                try:
-                    arrays[name] = file[name]
-                except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
-                    raise ValueError(
-                        f"array {name!r} cannot be read; expected numbers or strings ({error})"
-                    ) from error
+    content = path.read_bytes()
+    if not content.startswith(b"PK"):
+        raise ValueError("this is no .npz file with named arrays, as numpy.savez writes it")
+    members = read_members(content)
+    files = {name.removesuffix(".npy"): part for name, part in members.items()}
+    missing = [name for name in ("X", "y", "models") if name not in files]
+    if missing:
+        raise ValueError(f"it has no array(s) {listing(missing)}; it has {listing(files)}")
+    arrays: dict[str, Any] = {}
+    for name in ("X", "y", "models", "costs", "source", "cost_unit"):
+        if name in files:
+            try:
+                arrays[name] = read_array(files[name])
+            except ValueError as error:
+                raise ValueError(f"array {name!r} cannot be read: {error}") from error
     if "cost_unit" in arrays:
         arrays["cost_unit"] = str(arrays["cost_unit"])
-    texts = path.with_name(path.stem + ".prompts.jsonl.gz")
-    if texts.exists():
-        try:
-            with gzip.open(texts, "rt", encoding="utf-8") as lines:
-                arrays["prompts"] = np.array([json.loads(line)["text"] for line in lines])
-        except (ValueError, OSError, EOFError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"{texts.name} beside it must hold a JSON object with a `text` per line ({error!r})"
-            ) from error
+    beside = path.with_name(path.stem + ".prompts.jsonl.gz")
+    if beside.exists():
+        arrays["prompts"] = _read_prompts(beside)
     return arrays
+
+
+def _read_prompts(path: Path) -> np.ndarray:
+    try:
+        lines = read_gzip(path).removesuffix(b"\n").split(b"\n")
+        found = [json.loads(line)["text"] for line in lines]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(
+            f"{path.name} beside it must hold a JSON object with a `text` per line ({error!r})"
+        ) from error
+    return texts(found, "text")
 
 
 def _read_table(path: Path) -> dict[str, Any]:
     pandas = import_optional("pandas", "pandas")
     try:
-        if path.suffix == ".parquet":
-            table = pandas.read_parquet(path)
-        else:
-            header = pandas.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False)
-            header = header.iloc[0].tolist()
-            # Names and texts are read as strings: "1.10" is not "1.1", and "NA" is a name.
-            as_text = dict.fromkeys(("prompt_id", "model", "prompt", "source"), str)
-            empty = {
-                name: ["", "NA", "NaN", "nan", "null"] for name in header if name not in as_text
-            }
-            table = pandas.read_csv(path, dtype=as_text, keep_default_na=False, na_values=empty)
-            if repeated(header):
-                raise ValueError(f"the header repeats column(s) {listing(repeated(header))}")
-            if not isinstance(table.index, pandas.RangeIndex):
-                raise ValueError("rows have more fields than the header has names")
-    except pandas.errors.EmptyDataError:
+        table = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
+    except (pandas.errors.EmptyDataError, StopIteration):
         raise ValueError("this table is empty") from None
-    except (ValueError, OSError) as error:
+    # Whatever is wrong with a table, its bytes are to blame.
+    except Exception as error:
         raise ValueError(f"pandas cannot read this table: {error}") from error
     if not len(table):
         raise ValueError("this table has no rows")
-    table.columns = [str(name) for name in table.columns]
-    return _from_long(table) if set(_LONG) <= set(table.columns) else _from_wide(table)
+    if table.columns.nlevels > 1:
+        raise ValueError(
+            "its columns have several levels, as a pivot of several values has; write one table of "
+            f"quality, and name columns of costs '<model>{_COSTS[0]}'"
+        )
+    table.columns = [str(name).strip() for name in table.columns]
+    check_columns(table.columns)
+    for name in set(_TEXTS) & set(table.columns):
+        if name != "prompt":
+            table[name] = _stripped(table[name], name)
+    if set(_LONG) <= set(table.columns):
+        return _from_long(table, size_limit(path.stat().st_size))
+    return _from_wide(table)
 
 
-def _from_long(table: Any) -> dict[str, Any]:
+def check_columns(names: Any) -> None:
+    """Refuse columns of the same name, and far too many."""
+    if repeated(names):
+        raise ValueError(f"the header repeats column(s) {listing(repeated(names))}")
+    if len(names) > _MOST_COLUMNS:
+        raise ValueError(f"it has {len(names)} columns; at most {_MOST_COLUMNS} are read")
+
+
+def _read_csv(path: Path) -> Any:
+    pandas = import_optional("pandas", "pandas")
+    content = read_gzip(path) if path.suffix == ".gz" else path.read_bytes()
+    first = content.split(b"\n", 1)[0]
+    check_columns(range(first.count(b",") + 1))
+    header = pandas.read_csv(
+        io.BytesIO(content), header=None, nrows=1, dtype=str, keep_default_na=False
+    )
+    names = [name.strip() for name in header.iloc[0]]
+    check_columns(names)
+    # Names and texts are read as strings: "1.10" is not "1.1", and "NA" is a name.
+    as_text = {name: str for name in names if name in _TEXTS}
+    empty = {name: ["", "NA", "NaN", "nan", "null"] for name in names if name not in as_text}
+    table = pandas.read_csv(
+        io.BytesIO(content),
+        header=0,
+        names=names,
+        dtype=as_text,
+        keep_default_na=False,
+        na_values=empty,
+        skipinitialspace=True,
+    )
+    if not isinstance(table.index, pandas.RangeIndex):
+        raise ValueError("rows have more fields than the header has names")
+    return table
+
+
+def _read_parquet(path: Path) -> Any:
+    parquet = import_optional("pyarrow.parquet", "pandas")
+    arrow = import_optional("pyarrow", "pandas")
+    content = path.read_bytes()
+    limit = size_limit(len(content))
+    with parquet.ParquetFile(io.BytesIO(content)) as file:
+        found = file.metadata
+        check_columns(range(found.num_columns))
+        groups = [found.row_group(number) for number in range(found.num_row_groups)]
+        cells = sum(
+            group.column(number).num_values
+            for group in groups
+            for number in range(group.num_columns)
+        )
+        check_size(8 * max(cells, found.num_rows), limit, "this table")
+        check_size(sum(group.total_byte_size for group in groups), limit, "this table")
+        # Texts that are repeated are kept once.
+        names = [field.name for field in file.schema_arrow if arrow.types.is_string(field.type)]
+    with parquet.ParquetFile(io.BytesIO(content), read_dictionary=names) as file:
+        table = file.read().to_pandas()
+    categories = {name: object for name in table if table[name].dtype == "category"}
+    table = table.astype(categories)
+    # An index is no model; it may hold the keys of a long table.
+    keys = [name for name in table.index.names if name in _TEXTS and name not in table]
+    return (
+        table.reset_index(level=keys).reset_index(drop=True)
+        if keys
+        else (table.reset_index(drop=True))
+    )
+
+
+def _stripped(column: Any, name: str) -> Any:
+    """Strip the names of models or prompts, which must not become alike by that."""
+    present = column.notna()
+    known = column[present].unique().tolist()
+    if not any(isinstance(value, str) for value in known):
+        return column
+    if name == "model":
+        check_names_differ(known, "column 'model'")
+    stripped = {value: value.strip() if isinstance(value, str) else value for value in known}
+    if len(set(stripped.values())) < len(known):
+        alike = repeated(stripped.values())
+        raise ValueError(f"column {name!r} has {listing(alike, 3)} with and without spaces")
+    return column.map(stripped).where(present, None)
+
+
+def _from_long(table: Any, limit: int) -> dict[str, Any]:
     for name in ("prompt_id", "model"):
         refuse_rows(table[name].isna() | (table[name] == ""), name, "is empty")
     refuse_rows(
@@ -174,15 +291,15 @@ def _from_long(table: Any) -> dict[str, Any]:
     features = _feature_columns(table)
     prompt, prompt_ids = table["prompt_id"].factorize()
     model, models = table["model"].astype(str).factorize()
-    data = {"models": np.asarray(models, dtype=str), "y": None}
+    check_size(16 * len(prompt_ids) * len(models), limit, "a table of all prompts and models")
+    data = {"models": object_array(models), "y": None}
     for column, name in (("quality", "y"), ("cost", "costs")):
         if column in table:
             cells = np.full((len(prompt_ids), len(models)), np.nan)
             cells[prompt, model] = numbers(table, column)
             data[name] = cells
     if "cost" in table:
-        wrong = ~(numbers(table, "cost") >= 0) & table["quality"].notna()
-        refuse_rows(wrong, "cost", "is missing or negative", table["cost"])
+        refuse_rows(numbers(table, "cost") < 0, "cost", "is negative", table["cost"])
     first_rows = np.flatnonzero(~table.duplicated("prompt_id"))
     per_prompt = table[[name for name in table if name in {*_RESERVED[1:], *features}]]
     if "embedding" in per_prompt:
@@ -197,14 +314,21 @@ def _from_long(table: Any) -> dict[str, Any]:
 
 
 def _from_wide(table: Any) -> dict[str, Any]:
-    odd = [name for name in table if name == "model" or name.startswith("Unnamed: ")]
+    odd = [name for name in table if name == "model" or name.startswith("Unnamed: ") or not name]
     if odd:
         raise ValueError(
             f"column(s) {listing(odd)} cannot be models; a long table needs columns "
             f"{listing(_LONG)}, and a wide table must be written without its index"
         )
+    if "prompt_id" in table:
+        refuse_rows(
+            table.duplicated("prompt_id") & table["prompt_id"].notna(),
+            "prompt_id",
+            "repeats an earlier prompt",
+            table["prompt_id"],
+        )
     features = _feature_columns(table)
-    costs = [name for name in table if name.endswith("|cost")]
+    costs = [name for name in table if name.endswith(_COSTS)]
     skip = {*_RESERVED, *features, *costs}
     models = [name for name in table if name not in skip]
     if not models:
@@ -220,22 +344,34 @@ def _from_wide(table: Any) -> dict[str, Any]:
             f"are models; a long table needs columns {listing(_LONG)}; a CSV file needs commas as "
             "separators"
         ) from error
-    data = {"models": np.array(models), "y": y}
+    data = {"models": object_array(models), "y": y}
     if costs:
-        expected = [f"{model}|cost" for model in models]
-        free = [model for model, name in zip(models, expected, strict=True) if name not in costs]
-        if free:
-            raise ValueError(
-                f"column(s) {listing(free)}, read as models, have no cost column '<model>|cost', "
-                "but others have; add these columns, or drop columns that are not models"
-            )
-        unknown = sorted(set(costs) - set(expected))
-        if unknown:
-            raise ValueError(
-                f"column(s) {listing(unknown)} hold costs of models that have no quality column"
-            )
-        data["costs"] = np.column_stack([numbers(table, name) for name in expected])
+        data["costs"] = _costs_by_model(table, models, costs)
     return data | _columns_by_prompt(table)
+
+
+def _costs_by_model(table: Any, models: list[str], costs: list[str]) -> np.ndarray:
+    columns: dict[str, str] = {}
+    for name in costs:
+        model = name.rpartition("|")[0]
+        if model in columns:
+            raise ValueError(f"columns {listing([columns[model], name])} hold costs of one model")
+        columns[model] = name
+    free = [model for model in models if model not in columns]
+    if free:
+        raise ValueError(
+            f"column(s) {listing(free)}, read as models, have no cost column "
+            f"'<model>{_COSTS[0]}', but others have; add these columns, or drop columns that are "
+            "not models"
+        )
+    unknown = [name for model, name in columns.items() if model not in models]
+    if unknown:
+        raise ValueError(
+            f"column(s) {listing(unknown)} hold costs of models that have no quality column"
+        )
+    for name in costs:
+        refuse_rows(numbers(table, name) < 0, name, "is negative", table[name])
+    return np.column_stack([numbers(table, columns[model]) for model in models])
 
 
 def _columns_by_prompt(table: Any) -> dict[str, Any]:
@@ -243,6 +379,8 @@ def _columns_by_prompt(table: Any) -> dict[str, Any]:
     features = _feature_columns(table)
     if features:
         data["X"] = np.column_stack([numbers(table, name) for name in features])
+        for name, column in zip(features, data["X"].T, strict=True):
+            refuse_rows(~np.isfinite(column), name, "is empty or not finite", table[name])
     elif "embedding" in table:
         _refuse_text_embeddings(table)
         lengths = table["embedding"].map(len)
@@ -250,8 +388,7 @@ def _columns_by_prompt(table: Any) -> dict[str, Any]:
         data["X"] = np.array(table["embedding"].tolist(), dtype=np.float64)
     for column, name in (("prompt", "prompts"), ("source", "source")):
         if column in table:
-            # A missing text becomes an empty string.
-            data[name] = np.array(table[column].astype(object).fillna("").astype(str).tolist())
+            data[name] = missing_texts(table[column])
     return data
 
 
@@ -276,15 +413,18 @@ def _refuse_text_embeddings(table: Any) -> None:
 
 
 def _checked(data: dict[str, Any]) -> Bunch:
-    models = np.asarray(data["models"])
-    if models.ndim != 1 or models.dtype.kind != "U":
+    models = data["models"]
+    if models.ndim != 1 or not (models.dtype == object or models.dtype.kind == "U"):
         raise ValueError(
             "`models` must be an array of strings of shape (n_models,); got dtype "
             f"{models.dtype} and shape {models.shape}"
         )
+    models = object_array(models.tolist())
     twice = repeated(models.tolist())
     if twice:
         raise ValueError(f"`models` names {listing(twice)} more than once")
+    check_names_differ(models, "`models`")
+    check_finite(data["y"], models, "y")
     y = check_quality(data["y"], labels=models)
     if y.shape[1] != len(models):
         raise ValueError(f"`y` has {y.shape[1]} columns but `models` has {len(models)} names")
@@ -292,19 +432,39 @@ def _checked(data: dict[str, Any]) -> Bunch:
     if X is not None:
         # Half precision is only for storage; computations use single or double precision.
         dtype = np.float32 if np.asarray(X).dtype == np.float16 else FLOATS
+        check_numbers(X, "X")
         X = check_array(X, dtype=dtype, input_name="X")
     for name in ("X", "prompts", "source"):
         if data.get(name) is not None and np.shape(data[name])[:1] != (len(y),):
             raise ValueError(f"`{name}` has shape {np.shape(data[name])} but `y` has {len(y)} rows")
     costs = data.get("costs")
     if costs is not None:
-        costs = check_costs(costs, models, quality=y)
+        costs = check_costs(costs, models, quality=y, recorded=False)
+    warn_of_scales(y, models, stacklevel=4)
     return Bunch(
         X=X,
         y=y,
         costs=costs,
         models=models,
         prompts=data.get("prompts"),
-        source=data.get("source"),
+        source=None if data.get("source") is None else object_array(data["source"].tolist()),
         cost_unit=data.get("cost_unit", "cost"),
     )
+
+
+def check_numbers(values: Any, name: str) -> None:
+    """Refuse embeddings that are not finite, by their row and column."""
+    values = np.asarray(values)
+    if values.dtype.kind == "f" and values.ndim == 2 and not np.isfinite(values).all():
+        row, column = np.argwhere(~np.isfinite(values))[0]
+        raise ValueError(
+            f"`{name}` is {values[row, column]} in row {row}, column {column}; embeddings must be "
+            "finite"
+        )
+
+
+def check_finite(y: np.ndarray, models: np.ndarray, name: str) -> None:
+    """Refuse infinite numbers, by their row and model."""
+    if y.ndim == 2 and y.shape[1] == len(models) and y.dtype.kind == "f" and np.isinf(y).any():
+        row, column = np.argwhere(np.isinf(y))[0]
+        raise ValueError(f"`{name}` is infinite for model {models[column]!r} in row {row}")

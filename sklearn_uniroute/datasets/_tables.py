@@ -45,9 +45,26 @@ def refuse_missing(found: Iterable[str], expected: Iterable[str]) -> None:
 
 def numbers(table: Any, column: str) -> np.ndarray:
     """Read a column of numbers, with NaN for empty cells."""
+    if table[column].dtype.kind in "mM":
+        raise ValueError(f"column {column!r} holds dates or times, not numbers; drop it")
     values = import_optional("pandas", "pandas").to_numeric(table[column], errors="coerce")
     refuse_rows(values.isna() & table[column].notna(), column, "is not a number", table[column])
     return values.to_numpy(dtype=np.float64)
+
+
+def object_array(values: Iterable[Any]) -> np.ndarray:
+    """Make an array of objects, which takes no more memory for short texts than for long ones."""
+    values = list(values)
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
+
+
+def missing_texts(column: Any) -> np.ndarray:
+    """Read a column of texts; a missing text becomes an empty string."""
+    return object_array(
+        "" if missing else str(text) for text, missing in zip(column, column.isna(), strict=True)
+    )
 
 
 def texts(values: Iterable[Any], column: str) -> np.ndarray:

@@ -80,7 +80,7 @@ def drift_report(router: Any, X: ArrayLike, *, far_share: float = 0.01) -> Bunch
 
 
 def _clusters_of(router: Any, X: ArrayLike) -> tuple[np.ndarray, np.ndarray, ClustersSeen]:
-    """Checked prompts, the centres, and how the training prompts lie in the clusters."""
+    """Get checked prompts, the centres, and how the training prompts lie in the clusters."""
     if isinstance(router, RoutingTable):
         return router._check_prompts(X), *router._clusters()
     check_is_fitted(router)

@@ -198,9 +198,7 @@ def check_columns(error_pred: Any, labels: np.ndarray) -> Any:
 
 def check_error_pred(error_pred: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
     """Check a table of predicted errors against the table of quality."""
-    checked: np.ndarray = check_array(
-        unmasked(error_pred), dtype=FLOATS, input_name="error_pred"
-    )
+    checked: np.ndarray = check_array(unmasked(error_pred), dtype=FLOATS, input_name="error_pred")
     if checked.shape != shape:
         raise ValueError(
             f"`error_pred` has shape {checked.shape} but the quality has shape {shape}; both "

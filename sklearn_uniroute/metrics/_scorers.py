@@ -1,6 +1,7 @@
 """Scorers of routers, for model selection with scikit-learn."""
 
 import copy
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
@@ -118,8 +119,16 @@ class DeferralScorer:
         -------
         score : float
             Higher is better.
+
+        Raises
+        ------
+        ValueError
+            If the router was fitted without costs and gets none here: there is no curve then. A
+            search reports a score of NaN, and warns of the reason first.
         """
         router, X = last_router(estimator, X)
+        if costs is None:
+            check_has_costs(router.costs_)
         pool = self._pool if pool is None else pool
         index = check_pool(pool, router.models_)
         if pool is not None:
@@ -180,6 +189,19 @@ class DeferralScorer:
     def _accept_sample_weight(self) -> bool:
         # Called by searches over several metrics.
         return True
+
+
+def check_has_costs(costs: np.ndarray | None) -> None:
+    """Refuse to draw a curve without costs. Searches hide the error, so it is a warning as well."""
+    if costs is not None:
+        return
+    problem = (
+        "the router was fitted without costs, and a deferral curve trades quality for cost: pass "
+        "`costs` to fit of the router or of the search, or leave `scoring` out to score by the "
+        "quality alone."
+    )
+    warnings.warn(problem, UserWarning, stacklevel=3)
+    raise ValueError(problem)
 
 
 def _of_pool(values: Any, index: np.ndarray, n_models: int) -> Any:

@@ -44,6 +44,7 @@ from sklearn_uniroute.routers._pool import (
 )
 from sklearn_uniroute.serving._routing_table import RoutingTable
 from sklearn_uniroute.utils._optional import import_optional
+from sklearn_uniroute.utils._scales import typical_range, warn_of_error_scale, warn_of_scales
 from sklearn_uniroute.utils._typing import Costs, Label, Pool, RandomState
 from sklearn_uniroute.utils._validation import (
     check_costs,
@@ -159,6 +160,10 @@ class BaseRouter(BaseEstimator):
     _row_attributes: tuple[str, ...] = ("representation_",)
     # What is known of each model by name: arrays or lists with one row per model.
     _evidence: dict[str, Any]
+    # Least and largest error of a typical training model.
+    _error_range: tuple[float, float] = (0.0, 0.0)
+    # Whether calls that were made must have a cost, where costs are of calls.
+    _needs_recorded_costs = False
     # Whether models were added or removed since the router was fitted.
     _pool_changed = False
     # Whether a budget is met by mixing cost weights where a call does not say so.
@@ -210,8 +215,9 @@ class BaseRouter(BaseEstimator):
         costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or \
                 DataFrame, default=None
             Cost of each model, or of each call (a model's cost is then its mean), in any unit. By
-            name where models have names. A call may have a cost of NaN only if it was not made.
-            Without costs the router minimises the error alone.
+            name where models have names. A cost of NaN was not recorded; a model's cost is the mean
+            of the others. If `cost_model` is "cluster", only calls that were not made may have a
+            cost of NaN. Without costs the router minimises the error alone.
         X_val : array-like of shape (n_validation_prompts, n_features), default=None
             Validation prompts, on which new models are run before they are added. By default, the
             router chooses them among `X`.
@@ -231,6 +237,11 @@ class BaseRouter(BaseEstimator):
             clusters, or if a subclass overrides a method that would not be used.
         ImportError
             If the router trains a network and torch or skorch is not installed.
+
+        Warns
+        -----
+        UserWarning
+            If a model's qualities have another range than those of the others.
         """
         if is_dask(X) or is_dask(y):
             return self._fit_blocks(X, y, costs, X_val)
@@ -243,11 +254,15 @@ class BaseRouter(BaseEstimator):
             X = check_training_prompts(self, X, y)
             y = check_quality(as_columns(y), n_prompts=len(X), labels=labels)
             self.models_ = np.arange(y.shape[1]) if labels is None else labels
+            warn_of_scales(y, self.models_)
+            self._error_range = typical_range(1 - y)
             self._pool_changed = False
             self._has_classes = have_classes(y)
             self.costs_ = None
             if costs is not None:
-                costs = check_costs(costs, self.models_, quality=y)
+                costs = check_costs(
+                    costs, self.models_, quality=y, recorded=self._needs_recorded_costs
+                )
                 self.costs_ = model_means(costs, np.ones(len(X)))
             self._check_data(costs)
             if X_val is not None:
@@ -760,6 +775,11 @@ class BaseRouter(BaseEstimator):
         TypeError
             If the name is not of the same type as the names of the other models.
 
+        Warns
+        -----
+        UserWarning
+            If the errors have another range than those of the training models, as qualities would.
+
         References
         ----------
         "Universal Model Routing for Efficient LLM Inference", arXiv 2502.08773, eq. 10 and 12.
@@ -770,8 +790,15 @@ class BaseRouter(BaseEstimator):
             check_not_known(name, self.models_)
         labels = validation_rows(self, X_val)
         val_errors, X_val = check_evidence(self, val_errors, X_val)
-        has_costs = self.costs_ is not None
-        cost = check_cost(cost, name, has_costs=has_costs, val_errors=val_errors, rows=labels)
+        cost = check_cost(
+            cost,
+            name,
+            has_costs=self.costs_ is not None,
+            val_errors=val_errors,
+            rows=labels,
+            recorded=self._needs_recorded_costs,
+        )
+        warn_of_error_scale(val_errors, name, *self._error_range)
         rows = self._model_rows(val_errors, X_val, position=None)
         known: Any = self.models_.tolist()
         position = known.index(name) if name in known else len(known)
@@ -807,6 +834,7 @@ class BaseRouter(BaseEstimator):
         check_is_fitted(self)
         position = find_model(name, self.models_)
         val_errors, X_val = check_evidence(self, val_errors, X_val)
+        warn_of_error_scale(val_errors, name, *self._error_range)
         put_rows(self, self._model_rows(val_errors, X_val, position), position)
         return self
 

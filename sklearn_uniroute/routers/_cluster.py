@@ -110,9 +110,11 @@ class ClusterRouter(BaseRouter):
         return distances
 
     def _clusters_seen(self) -> ClustersSeen | None:
-        if not hasattr(self, "_held_out_sizes"):
+        if not hasattr(self, "distance_quantiles_"):
             return None
-        return ClustersSeen(self._held_out_sizes, self.distance_quantiles_)
+        # Files of version 0.1 do not have the sizes of new prompts.
+        sizes = getattr(self, "_held_out_sizes", self.cluster_sizes_)
+        return ClustersSeen(sizes, self.distance_quantiles_)
 
     def _fit_evidence(self, X: np.ndarray, errors: np.ndarray) -> None:
         # The evidence was summed with the clusters; what is left is where budgets are kept.

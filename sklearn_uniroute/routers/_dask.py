@@ -128,7 +128,10 @@ def fit_blocks(router: Any, X: Any, y: Any, costs: Any, X_val: ArrayLike | None)
     if router.validation_indices_ is not None:
         router.validation_indices_ = rows[router.validation_indices_]
     nearest, phi, noise = router._sums_by()
-    sums = dask.delayed(partial(_block_sums, nearest=nearest, phi=phi, noise=noise))
+    recorded = router._needs_recorded_costs
+    sums = dask.delayed(
+        partial(_block_sums, nearest=nearest, phi=phi, noise=noise, recorded=recorded)
+    )
     blocks = zip(
         X.chunks[0],
         X.to_delayed()[:, 0],
@@ -192,11 +195,13 @@ def _block_sums(
     nearest: NearestCluster,
     phi: Phi,
     noise: np.ndarray | None,
+    recorded: bool,
 ) -> ClusterSums:
     X = check_array(X, dtype=FLOATS, input_name="X")
     y = check_quality(y, n_prompts=len(X), every_model=False)
     if costs is not None:
-        costs = check_costs(costs, np.arange(y.shape[1]), quality=y)
+        labels = np.arange(y.shape[1])
+        costs = check_costs(costs, labels, quality=y, recorded=recorded, every_model=False)
     return sum_up(X, 1 - y, costs, nearest, phi, noise)
 
 

@@ -93,6 +93,8 @@ class FewShotRouter(
     prior_covariance_: np.ndarray
     noise_: np.ndarray
     _row_attributes = ("representation_", "representation_std_", "cost_representation_")
+    # Number of models that the prior was estimated from; unknown in files of version 0.1.
+    _n_prior_models = 2**31
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -106,6 +108,10 @@ class FewShotRouter(
         check_choice(self.validation, "validation", ("greedy", "random"))
         check_choice(self.cost_model, "cost_model", ("mean", "cluster"))
         check_fallback(self.fallback, self.far_share)
+
+    @property
+    def _needs_recorded_costs(self) -> bool:  # type: ignore[override]
+        return self.cost_model == "cluster"
 
     def _check_data(self, costs: np.ndarray | None) -> None:
         if self.cost_model == "cluster":

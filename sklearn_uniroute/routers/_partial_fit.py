@@ -120,7 +120,7 @@ class PartialFitMixin:
                 self._add_chunk(X, y, costs)
         return self
 
-    def _learn_clusters(self: Any, X: ArrayLike) -> None:
+    def _learn_clusters(self: Any, X: Any) -> None:
         check_unsettled(self.__sklearn_is_fitted__())
         self._check_params()
         clusterer = self._clusterer
@@ -172,7 +172,12 @@ class PartialFitMixin:
             every_model=False,
         )
         costs = check_chunk_costs(
-            costs, self.models_, y, self.costs_, by_call=bool(self._cost_sums)
+            costs,
+            self.models_,
+            y,
+            self.costs_,
+            by_call=bool(self._cost_sums),
+            recorded=self.cost_representation_ is not None,
         )
         self._set_sums(added(self._get_sums(), sum_up(X, 1 - y, costs, *self._sums_by())))
 
@@ -262,6 +267,7 @@ def check_chunk_costs(
     quality: np.ndarray,
     known: np.ndarray | None,
     by_call: bool,
+    recorded: bool,
 ) -> np.ndarray | None:
     """Check the costs of a further chunk against the known ones; returns those of calls, if any."""
     if costs is None:
@@ -275,7 +281,7 @@ def check_chunk_costs(
         raise ValueError(
             "`costs` was given, but the chunks before had none; pass them with every chunk or none."
         )
-    costs = check_costs(costs, models, quality=quality)
+    costs = check_costs(costs, models, quality=quality, recorded=recorded, every_model=False)
     if (costs.ndim == 2) != by_call:
         before, now = ("call", "model") if by_call else ("model", "call")
         raise ValueError(

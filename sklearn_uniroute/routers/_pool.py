@@ -179,11 +179,12 @@ def check_cost(
     has_costs: bool,
     val_errors: np.ndarray | None = None,
     rows: Any = None,
+    recorded: bool = True,
 ) -> float | np.ndarray | None:
     """Check the price of one model: required where the others have one, refused where not.
 
     With `val_errors`, the cost may also be an array of the cost of each of these calls, or a Series
-    by the labels of their `rows`.
+    by the labels of their `rows`. If `recorded` is False, calls that were made may have no cost.
     """
     if has_costs and cost is None:
         raise ValueError(
@@ -199,7 +200,7 @@ def check_cost(
         return None
     if val_errors is not None and np.ndim(cost) > 0:
         cost = in_row_order(unmasked(cost), rows, len(val_errors), "cost")
-        return _check_calls(cost, name, val_errors)
+        return _check_calls(cost, name, val_errors, recorded)
     if not is_price(cost):
         calls = "" if val_errors is None else ", or one for each call"
         raise ValueError(
@@ -209,7 +210,7 @@ def check_cost(
     return float(cost)
 
 
-def _check_calls(cost: Any, name: Label, val_errors: np.ndarray) -> np.ndarray:
+def _check_calls(cost: Any, name: Label, val_errors: np.ndarray, recorded: bool) -> np.ndarray:
     calls: np.ndarray = check_array(
         cost, dtype=np.float64, ensure_2d=False, ensure_all_finite=False, input_name="cost"
     )
@@ -218,12 +219,18 @@ def _check_calls(cost: Any, name: Label, val_errors: np.ndarray) -> np.ndarray:
             f"`cost` of model {name!r} has shape {calls.shape} but `val_errors` has shape "
             f"{val_errors.shape}; pass one number, or one for each validation prompt."
         )
-    bad = ~((calls >= 0) & (calls < np.inf)) & ~(np.isnan(calls) & np.isnan(val_errors))
+    may_miss = np.isnan(val_errors) | (not recorded)
+    bad = ~((calls >= 0) & (calls < np.inf)) & ~(np.isnan(calls) & may_miss)
     if bad.any():
         at = int(np.argmax(bad))
         raise ValueError(
             f"`cost` of model {name!r} must be finite and at least 0; got {calls[at]} in row {at}. "
-            "Only calls that were not made (NaN in `val_errors`) may have a cost of NaN."
+            "Only calls that were not made (NaN in `val_errors`) may have a cost of NaN. Where "
+            "costs were not recorded, fill in their mean."
+        )
+    if np.isnan(calls).all():
+        raise ValueError(
+            f"`cost` of model {name!r} is NaN throughout: no cost was recorded; pass its mean cost."
         )
     return calls
 

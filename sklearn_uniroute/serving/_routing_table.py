@@ -13,8 +13,8 @@ from sklearn_uniroute._numerics._clusters import ClustersSeen
 from sklearn_uniroute._numerics._predictors import FeaturePredictor, OperatingPoint, Predictor
 from sklearn_uniroute._numerics._routing import ROUNDING, choose, hull_walk
 from sklearn_uniroute.serving._onnx import table_graph
-from sklearn_uniroute.serving._table_file import read_table, write_table
-from sklearn_uniroute.utils._files import as_json
+from sklearn_uniroute.serving._table_file import pack_table, unpack_table
+from sklearn_uniroute.utils._files import as_json, read_whole, write_whole
 from sklearn_uniroute.utils._typing import Label, StrPath
 from sklearn_uniroute.utils._validation import (
     FLOATS,
@@ -331,17 +331,11 @@ class RoutingTable:
             If `embedder` or `fingerprint` is not a string, if the metric of the router is a
             function, or if the router is one of your own.
         """
-        write_table(
-            path,
-            self._predictor,
-            self._point,
-            models=self.models,
-            has_costs=self.costs is not None,
-            feature_names=self.feature_names,
-            clusters=self._clusters_seen,
-            embedder=self.embedder if embedder is None else embedder,
-            fingerprint=self.fingerprint if fingerprint is None else fingerprint,
-        )
+        recorded = {
+            "embedder": self.embedder if embedder is None else embedder,
+            "fingerprint": self.fingerprint if fingerprint is None else fingerprint,
+        }
+        write_whole(path, self._packed(**recorded))
 
     def to_onnx(self) -> Any:
         """Convert the table to an ONNX graph, for gateways that are not in Python.
@@ -405,11 +399,23 @@ class RoutingTable:
             If the file is damaged, is not a routing table, was written by a newer version, or
             disagrees with the arguments.
         """
-        content = read_table(path)
+        content = unpack_table(read_whole(path), path)
         check_recorded(content.predictor.n_features, n_features, "n_features", path)
         check_recorded(content.embedder, embedder, "embedder", path)
         check_recorded(content.fingerprint, fingerprint, "fingerprint", path)
         return cls(**content._asdict())
+
+    def _packed(self, embedder: str | None = None, fingerprint: str | None = None) -> bytes:
+        return pack_table(
+            self._predictor,
+            self._point,
+            models=self.models,
+            has_costs=self.costs is not None,
+            feature_names=self.feature_names,
+            clusters=self._clusters_seen,
+            embedder=embedder,
+            fingerprint=fingerprint,
+        )
 
     def _check_prompts(self, X: Any) -> np.ndarray:
         warn_of_missing_names(X, self.feature_names)
@@ -473,7 +479,9 @@ def check_feature_names(X: Any, names: tuple[str, ...] | None, argument: str) ->
         return
     unknown, missing = sorted(set(found) - set(names)), sorted(set(names) - set(found))
     if unknown or missing:
-        wrong = f"unknown: {listing(unknown, 5) or 'none'}; missing: {listing(missing, 5) or 'none'}"
+        wrong = (
+            f"unknown: {listing(unknown, 5) or 'none'}; missing: {listing(missing, 5) or 'none'}"
+        )
     else:
         wrong = "they are the same in another order"
     raise ValueError(

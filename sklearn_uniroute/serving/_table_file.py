@@ -9,7 +9,6 @@ import io
 import json
 import zipfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,7 +33,7 @@ from sklearn_uniroute._numerics._predictors import (
     Predictor,
 )
 from sklearn_uniroute._version import __version__
-from sklearn_uniroute.utils._files import write_whole
+from sklearn_uniroute.utils._files import read_array, read_members
 from sklearn_uniroute.utils._typing import Label, StrPath
 
 # Incremented with every change that older versions cannot read. Since 2, tables of routers over
@@ -75,8 +74,7 @@ class TableContent(NamedTuple):
     fingerprint: str | None
 
 
-def write_table(
-    path: StrPath,
+def pack_table(
     predictor: Predictor,
     operating_point: OperatingPoint,
     *,
@@ -86,8 +84,8 @@ def write_table(
     clusters: ClustersSeen | None,
     embedder: str | None,
     fingerprint: str | None,
-) -> None:
-    """Write a table; see `RoutingTable.save`."""
+) -> bytes:
+    """Make the content of a file; see `RoutingTable.save`."""
     for name, text in (("embedder", embedder), ("fingerprint", fingerprint)):
         if not (text is None or isinstance(text, str)):
             raise TypeError(f"`{name}` must be a string; got {text!r}.")
@@ -129,21 +127,20 @@ def write_table(
         for name, content in members.items():
             # All members have the same date, so the same table gives the same file.
             file.writestr(zipfile.ZipInfo(name), content)
-    write_whole(path, archive.getvalue())
+    return archive.getvalue()
 
 
-def read_table(path: StrPath) -> TableContent:
-    """Read a table; see `RoutingTable.load`."""
-    content = Path(path).read_bytes()
+def unpack_table(content: bytes, path: StrPath) -> TableContent:
+    """Read the content of a file at a path; see `RoutingTable.load`."""
     try:
-        members = _read_members(content)
+        members = _checked_members(content)
         header = json.loads(members.pop(_HEADER))
         if _whole(header["format"], 1) > FORMAT:
             raise _NewerError(
                 f"{path} was written by version {header['package_version']}, in a format that "
                 f"this version ({__version__}) cannot read; upgrade sklearn_uniroute."
             )
-        arrays = {name.removesuffix(".npy"): _read_array(part) for name, part in members.items()}
+        arrays = {name.removesuffix(".npy"): read_array(part) for name, part in members.items()}
         sizes = {"D": _whole(header["n_features"], 1), "M": len(header["models"])}
         return _unpack(header, _Arrays(arrays, sizes))
     except _NewerError as error:
@@ -168,24 +165,12 @@ def _checksum(members: dict[str, bytes]) -> bytes:
     return digest.hexdigest().encode()
 
 
-def _read_members(content: bytes) -> dict[str, bytes]:
-    with zipfile.ZipFile(io.BytesIO(content)) as file:
-        infos = file.infolist()
-        if any(info.compress_type != zipfile.ZIP_STORED for info in infos):
-            raise ValueError("members are compressed")
-        # Reading checks a CRC as well.
-        members = {info.filename: file.read(info) for info in infos}
-    if len(members) < len(infos) or members.pop(_CHECKSUM) != _checksum(members):
+def _checked_members(content: bytes) -> dict[str, bytes]:
+    """Read the members of the archive, and verify their checksum."""
+    members = read_members(content, compressed=False)
+    if members.pop(_CHECKSUM, None) != _checksum(members):
         raise ValueError("the checksum does not match")
     return members
-
-
-def _read_array(content: bytes) -> np.ndarray:
-    buffer = io.BytesIO(content)
-    array = np.lib.format.read_array(buffer, allow_pickle=False)
-    if buffer.read(1):
-        raise ValueError("an array is followed by extra bytes")
-    return array
 
 
 class _Arrays:

@@ -16,6 +16,8 @@ from sklearn.utils.validation import validate_data
 from sklearn_uniroute.utils._typing import Label, Pool
 
 FLOATS = [np.float64, np.float32]
+# Length of the longest name of a model.
+_LONGEST_NAME = 1000
 # Range of the features below which a network in single precision is not trained.
 _LEAST_SPREAD = 1e-30
 
@@ -25,7 +27,7 @@ def unmasked(values: Any) -> Any:
     if not isinstance(values, np.ma.MaskedArray):
         return values
     dtype = np.float32 if values.dtype == np.float32 else np.float64
-    return values.astype(dtype).filled(np.nan)
+    return np.ma.filled(values.astype(dtype), np.nan)
 
 
 def check_same_order(first: Any, second: Any, first_name: str, second_name: str) -> None:
@@ -35,7 +37,8 @@ def check_same_order(first: Any, second: Any, first_name: str, second_name: str)
     """
     if second_name.endswith("costs") and np.ndim(second) != 2:
         return
-    rows, others = getattr(first, "index", None), getattr(second, "index", None)
+    rows: Any = getattr(first, "index", None)
+    others: Any = getattr(second, "index", None)
     if not (hasattr(rows, "equals") and hasattr(others, "equals")):
         return
     if len(rows) != len(others) or rows.equals(others):
@@ -206,22 +209,26 @@ def model_labels(y: Any, *, name: str = "y") -> np.ndarray | None:
     """Get the names of the models from the columns of a DataFrame; None for any other `y`."""
     if not hasattr(y, "columns"):
         return None
-    labels = list(y.columns)
+    return np.asarray(check_names(list(y.columns), f"the columns of `{name}`"))
+
+
+def check_names(labels: list[Any], where: str = "the names") -> list[Any]:
+    """Check the names of models."""
     texts = all(isinstance(label, str) for label in labels)
     integers = all(_is_integer(label) for label in labels)
-    if not (texts or integers):
+    if not labels or not (texts or integers):
         raise ValueError(
-            f"the columns of `{name}` name the models, by strings or by integers; got "
-            f"{listing(labels)}."
+            f"{where} must name the models by strings or by integers; got "
+            f"{listing(labels) or 'none'}."
         )
     twice = repeated(labels)
     if twice:
         raise ValueError(
-            f"the columns of `{name}` name models more than once: {listing(twice)}; "
-            "give every model a name of its own."
+            f"{where} name models more than once: {listing(twice)}; give every model a name of its "
+            "own."
         )
-    check_names_differ(labels, f"the columns of `{name}`")
-    return np.asarray(labels)
+    check_names_differ(labels, where)
+    return labels
 
 
 def check_names_differ(names: Iterable[Any], where: str) -> None:
@@ -232,11 +239,16 @@ def check_names_differ(names: Iterable[Any], where: str) -> None:
             continue
         if "\0" in name:
             raise ValueError(f"{where} name the model {name!r}, with a NUL character; remove it.")
+        if len(name) > _LONGEST_NAME:
+            raise ValueError(
+                f"{where} have a name of {len(name)} characters, {name[:20]!r}...; at most "
+                f"{_LONGEST_NAME} are allowed, because predictions repeat names."
+            )
         alike = met.setdefault(unicodedata.normalize("NFC", name).strip(), name)
         if alike != name:
             raise ValueError(
-                f"{where} name models {alike!r} and {name!r}, which differ in spaces at the ends or "
-                "in the encoding of accents alone; give a model one name, and models different "
+                f"{where} name models {alike!r} and {name!r}, which differ only in spaces at the "
+                "ends or in the encoding of accents; give a model one name, and models different "
                 "names."
             )
 
@@ -390,13 +402,16 @@ def check_costs(
     *,
     quality: np.ndarray,
     complete: bool = False,
+    recorded: bool = True,
+    every_model: bool = True,
     name: str = "costs",
 ) -> np.ndarray:
     """Check costs, and return them in shape (n_models,) or (n_prompts, n_models).
 
     `labels` are the names of the models, in the order of the result. Costs per call may be NaN
     where the quality is NaN, since a call that was not made has no cost. If `complete` is True, no
-    cost may be NaN.
+    cost may be NaN. If `recorded` is False, costs of calls that were made may be NaN as well, but
+    for `every_model` some cost must be known.
     """
     costs = unmasked(costs)
     if isinstance(costs, Mapping):
@@ -426,17 +441,24 @@ def check_costs(
     by_call = checked.ndim == 2 and not complete
     not_run = np.isnan(quality) if by_call else False
     # A comparison with NaN is False, so that NaN and infinity fail here too.
-    bad = ~((checked >= 0) & (checked < np.inf)) & ~(np.isnan(checked) & not_run)
+    may_miss = not_run | (not recorded) if by_call else not_run
+    bad = ~((checked >= 0) & (checked < np.inf)) & ~(np.isnan(checked) & may_miss)
     if bad.any():
         at = tuple(np.argwhere(bad)[0].tolist())
+        remedy = (
+            " Only calls that were not made (NaN quality) may have a cost of NaN here. Where costs "
+            "were not recorded, fill in the mean cost of the model, or leave the rows out."
+        )
         raise ValueError(
             f"`{name}` must be finite and at least 0; got {checked[at]} for model "
             f"{labels.tolist()[at[-1]]!r}{f' in row {at[0]}' if checked.ndim == 2 else ''}."
-            + (
-                " Only calls that were not made (NaN quality) may have a cost of NaN."
-                if by_call
-                else ""
-            )
+            + (remedy if by_call and np.isnan(checked[at]) else "")
+        )
+    unknown = labels[np.isnan(checked).all(axis=0)] if by_call and every_model else []
+    if len(unknown):
+        raise ValueError(
+            f"`{name}` has no recorded cost for model(s) {listing(unknown)}; record at least one, "
+            "or leave the models out."
         )
     return checked
 

@@ -1,11 +1,18 @@
 import gzip
+import io
 import json
+import os
+import tracemalloc
+import warnings
+import zipfile
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet
 import pytest
 
 from sklearn_uniroute.datasets import load_routing_data
+from tests.damage import load_damaged
 
 ARRAYS = {
     "X": np.arange(8, dtype=np.float16).reshape(4, 2),
@@ -122,14 +129,17 @@ def test_embeddings_in_lists(tmp_path):
         ({"models": np.array(["a", "a"])}, "`models` names 'a' more than once"),
         ({"models": np.array([1, 2])}, "`models` must be an array of strings .*; got dtype int64"),
         ({"models": np.array(["a"])}, "`y` has 2 columns but `models` has 1 names"),
-        ({"models": np.array([None, "a"])}, "array 'models' cannot be read; expected numbers or"),
+        (
+            {"models": np.array([None, "a"])},
+            "array 'models' cannot be read: this array holds objects",
+        ),
         ({"X": ARRAYS["X"][:3]}, "`X` has shape .3, 2. but `y` has 4 rows"),
-        ({"X": ARRAYS["X"] * np.nan}, "Input X contains NaN"),
+        ({"X": ARRAYS["X"] * np.nan}, "`X` is nan in row 0, column 0"),
         ({"source": np.array(["a"])}, r"`source` has shape \(1,\) but `y` has 4 rows"),
         ({"source": np.array("a")}, r"`source` has shape \(\) but `y` has 4 rows"),
         ({"y": ARRAYS["y"][0]}, "`y` must be of shape"),
         ({"y": ARRAYS["y"] * [1, np.nan]}, r"no observed quality for model\(s\) 'large'"),
-        ({"y": ARRAYS["y"] + [0, np.inf]}, "y contains infinity"),
+        ({"y": ARRAYS["y"] + [0, np.inf]}, "`y` is infinite for model 'large' in row 0"),
         ({"costs": [1, 2, 3]}, "`costs` has 3 entries"),
         ({"costs": [1, -2]}, "got -2.0 for model 'large'"),
     ],
@@ -144,8 +154,8 @@ def test_wrong_npz(tmp_path, changes, message):
     [
         (LONG.assign(quality=["1", "0", "good", "0", "1"]), "'quality' is not a number in row 2 "),
         (LONG.assign(cost=["1", "x", "y", "0", "1"]), "'cost' is not a number in row 1 .* 1 more"),
-        (LONG.assign(cost=[1, -9, 8, 2, 7]), "'cost' is missing or negative in row 1 "),
-        (LONG.assign(cost=[1, 9, 8, np.nan, 7]), "'cost' is missing or negative in row 3 "),
+        (LONG.assign(cost=[1, -9, 8, 2, 7]), "'cost' is negative in row 1 "),
+        (LONG.assign(cost=[1, np.nan, np.nan, 2, np.nan]), r"no recorded cost for model\(s\) 'large'"),
         (LONG.assign(cost=[1, 9, 8, np.inf, 7]), "`costs` must be finite .* 'small' in row 2"),
         (
             LONG.assign(embedding="[1, 2]"),
@@ -160,7 +170,7 @@ def test_wrong_npz(tmp_path, changes, message):
         (LONG.assign(model=["a", None, "b", "a", "b"]), "column 'model' is empty in row 1"),
         (LONG.assign(prompt_id=["p", "p", None, "q", "q"]), "'prompt_id' is empty in row 2"),
         (LONG.assign(x0=[1, 2, 3, 4, 4]), "'x0' differs from an earlier row .* in row 1"),
-        (LONG.assign(quality=np.inf), "y contains infinity"),
+        (LONG.assign(quality=np.inf), "`y` is infinite for model 'small' in row 0"),
         (LONG.iloc[:0], "this table has no rows"),
         (
             WIDE.assign(large="right"),
@@ -177,6 +187,13 @@ def test_wrong_npz(tmp_path, changes, message):
             WIDE.drop(columns="large"),
             r"column\(s\) 'large.cost' hold costs of models that have no quality",
         ),
+        (WIDE.assign(prompt_id=["p", "q", "p"]), "'prompt_id' repeats an earlier .* row 2 .'p'"),
+        (WIDE.assign(**{"small |cost": 1.0}), "hold costs of models that have no quality"),
+        (WIDE.assign(**{"small|total_cost": 1.0}), "hold costs of one model"),
+        (WIDE.assign(**{" small": 1.0}), r"the header repeats column\(s\) 'small'"),
+        (WIDE.assign(x0=[1, np.nan, 2]), "'x0' is empty or not finite in row 1"),
+        (LONG.assign(model=["small", "large", "small", "large ", "small"]), "'large' and 'large '"),
+        (LONG.assign(prompt_id=["p", "p", "p ", "q", "q"]), "'prompt_id' has 'p' with and without"),
         (WIDE[["prompt_id", "prompt"]], "no column names a model; .* 'prompt_id', 'prompt'"),
         (WIDE.assign(small=np.nan), r"no observed quality for model\(s\) 'small'"),
     ],
@@ -195,7 +212,7 @@ def test_lists_of_different_length(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("data.npz", b"no archive", "NumPy cannot read this .npz file"),
+        ("data.npz", b"no archive", "this is no .npz file"),
         ("data.parquet", b"no table", "pandas cannot read this table"),
         ("data.csv", b"", "this table is empty"),
         ("data.csv", b"\xff\xfe\x00", "pandas cannot read this table"),
@@ -212,7 +229,7 @@ def test_foreign_files(tmp_path, name, content, message):
 def test_a_single_array_is_refused(tmp_path):
     with open(tmp_path / "data.npz", "wb") as file:
         np.save(file, ARRAYS["y"])
-    with pytest.raises(ValueError, match="this file holds a single array"):
+    with pytest.raises(ValueError, match="with named arrays, as"):
         load_routing_data(tmp_path / "data.npz")
 
 
@@ -283,5 +300,220 @@ def test_frames_name_the_models(tmp_path):
     np.testing.assert_array_equal(frames.costs, plain.costs)
     assert frames.prompts.tolist() == ["hi", "ho"]
     prices = tmp_path / "prices.npz"
-    np.savez(prices, X=plain.X, y=plain.y, models=plain.models, costs=[1.0, 2.0])
+    np.savez(prices, X=plain.X, y=plain.y, models=plain.models.astype(str), costs=[1.0, 2.0])
     assert load_routing_data(prices, as_frame=True).costs.to_dict() == {"a": 1.0, "b": 2.0}
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".parquet"])
+def test_spaces_around_names_are_ignored(tmp_path, suffix):
+    table = WIDE.assign(x0=[1.0, 2.0, 3.0])
+    plain = load_routing_data(write(tmp_path, table, suffix))
+    spaced = table.rename(columns=lambda name: f" {name} ")
+    spaced[" prompt_id "] = [f" {name} " for name in table["prompt_id"]]
+    found = load_routing_data(write(tmp_path, spaced, suffix))
+    assert found.models.tolist() == plain.models.tolist()
+    for name in ("X", "y", "costs"):
+        np.testing.assert_array_equal(found[name], plain[name])
+
+
+def test_a_comma_and_a_space_separate_as_a_comma_does(tmp_path):
+    path = tmp_path / "wide.csv"
+    path.write_text("prompt_id, small, large, x0, x1\na, 1, 0, 0.5, 7\nb, 0, , 0.1, 9\n")
+    data = load_routing_data(path)
+    assert data.models.tolist() == ["small", "large"]
+    np.testing.assert_array_equal(data.X, [[0.5, 7], [0.1, 9]])
+    np.testing.assert_array_equal(data.y, [[1, 0], [0, np.nan]])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda table: table,
+        lambda table: table.sort_values("quality"),
+        lambda table: table.sample(frac=1, random_state=0),
+        lambda table: pd.concat([table[:2], table[2:].reset_index(drop=True)]),
+        lambda table: table.set_index("prompt_id"),
+        lambda table: table.set_index(["prompt_id", "model"]),
+        lambda table: table.set_index(pd.Index(range(5, 10), name="id")),
+        lambda table: table.set_index("model").sort_index(),
+    ],
+)
+def test_long_tables_of_any_index_and_order(tmp_path, change):
+    expected = load_routing_data(write(tmp_path, LONG, ".csv"), as_frame=True)
+    changed = change(LONG)
+    path = tmp_path / "changed.parquet"
+    changed.to_parquet(path)
+    found = load_routing_data(path, as_frame=True)
+    # Prompts and models come in the order of the rows.
+    order = changed.reset_index()["prompt_id"].unique()
+    first = LONG["prompt_id"].unique().tolist()
+    rows = [first.index(prompt) for prompt in order]
+    names = expected.y.columns.tolist()
+    np.testing.assert_array_equal(found.y[names], expected.y.iloc[rows])
+    assert sorted(found.models) == sorted(names)
+
+
+@pytest.mark.parametrize("name", [None, "id", "prompt_id"])
+def test_an_index_of_a_wide_table_is_no_model(tmp_path, name):
+    path = tmp_path / "wide.parquet"
+    WIDE.drop(columns="prompt_id").set_index(pd.Index([7, 3, 5], name=name)).to_parquet(path)
+    assert load_routing_data(path).models.tolist() == ["small", "large"]
+
+
+def test_columns_of_several_levels_are_refused(tmp_path):
+    path = tmp_path / "pivot.parquet"
+    LONG.assign(cost=1.0).pivot(
+        index="prompt_id", columns="model", values=["quality", "cost"]
+    ).to_parquet(path)
+    with pytest.raises(ValueError, match="its columns have several levels, as a pivot"):
+        load_routing_data(path)
+
+
+def test_costs_as_routerbench_names_them(tmp_path):
+    renamed = WIDE.rename(columns=lambda name: name.replace("|cost", "|total_cost"))
+    found, expected = (
+        load_routing_data(write(tmp_path, table, ".parquet")) for table in (renamed, WIDE)
+    )
+    assert found.models.tolist() == expected.models.tolist()
+    np.testing.assert_array_equal(found.costs, expected.costs)
+
+
+@pytest.mark.parametrize("unit", ["datetime64[ns]", "timedelta64[ns]"])
+def test_dates_are_refused(tmp_path, unit):
+    table = WIDE.drop(columns=["small|cost", "large|cost"]).assign(
+        created=np.arange(3).astype(unit)
+    )
+    with pytest.raises(ValueError, match="column 'created' holds dates or times"):
+        load_routing_data(write(tmp_path, table, ".parquet"))
+
+
+@pytest.mark.parametrize(
+    ("column", "ranges"),
+    [
+        (np.arange(40) + 20, "'more' from 20 to 59, but the others from 0 to 1"),
+        (np.arange(40) % 5 + 1, "'more' from 1 to 5, but the others from 0 to 1"),
+        (np.arange(40) % 2 * 100.0, "'more' from 0 to 100, but the others"),
+        (-1.0 - np.arange(40) % 3, "'more' from -3 to -1, but the others"),
+    ],
+)
+def test_columns_on_another_scale_are_named(tmp_path, column, ranges):
+    rng = np.random.RandomState(0)
+    table = pd.DataFrame(rng.randint(2, size=(40, 3)) * 1.0, columns=list("abc"))
+    load_routing_data(write(tmp_path, table))
+    with pytest.warns(UserWarning, match=ranges) as caught:
+        load_routing_data(write(tmp_path, table.assign(more=column)))
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+
+
+def test_costs_that_were_not_recorded_are_missing(tmp_path):
+    table = LONG.assign(cost=[1, 9, np.nan, 2, 7])
+    data = load_routing_data(write(tmp_path, table))
+    assert np.isnan(data.costs).sum() == np.isnan(data.y).sum() + 1
+
+
+def test_one_long_text_takes_its_own_memory_alone(tmp_path):
+    """Padded strings took 750 times the memory of the file."""
+    table = pd.DataFrame({"prompt": ["a"] * 2000, "m": 1.0, "n": 0.0, "source": "s"})
+    table.loc[7, ["prompt", "source"]] = "long" * 250_000
+    path = write(tmp_path, table)
+    tracemalloc.start()
+    data = load_routing_data(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20 * path.stat().st_size
+    assert data.prompts.dtype == data.source.dtype == data.models.dtype == object
+    assert len(data.prompts[7]) == 1_000_000
+    path = save(tmp_path)
+    texts = [json.dumps({"text": "long" * size}) for size in (1, 1, 10**6, 1)]
+    (tmp_path / "data.prompts.jsonl.gz").write_bytes(gzip.compress("\n".join(texts).encode()))
+    assert load_routing_data(path).prompts.dtype == object
+
+
+def bomb(path):
+    """Write files that claim, or expand to, far more than they hold."""
+    kind = path.name.partition(".")[0]
+    if kind == "zeros":
+        np.savez_compressed(path, X=np.zeros((70_000, 500)), y=np.zeros(1), models=np.array(["a"]))
+    elif kind == "shape":
+        header = {"descr": "<f8", "fortran_order": False, "shape": (10**9, 10**3)}
+        content = io.BytesIO()
+        np.lib.format.write_array_header_1_0(content, header)
+        with zipfile.ZipFile(path, "w") as file:
+            for name in ("X", "y", "models"):
+                file.writestr(f"{name}.npy", content.getvalue())
+    elif kind == "header":
+        np.savez(path, X=np.zeros((2, 2)), y=np.zeros((2, 1)), models=np.array(["a"]))
+        content = path.read_bytes().replace(b"(2, 2)", b"((((((")
+        path.write_bytes(content)
+    elif kind == "text":
+        path.write_bytes(gzip.compress(b"prompt,m\n" + b"0" * 2**29))
+    elif kind == "columns":
+        path.write_bytes(b"a," * 10**6 + b"b\n1\n")
+    elif kind == "sparse":
+        rows = [f"p{number},m{number},1" for number in range(30_000)]
+        path.write_text("\n".join(["prompt_id,model,quality", *rows]))
+    elif kind == "repeated":
+        table = pyarrow.table({"m": np.zeros(10**6)})
+        with pyarrow.parquet.ParquetWriter(path, table.schema) as file:
+            for _ in range(40):
+                file.write_table(table)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("zeros.npz", "far more than its file; the limit is 256 MiB"),
+        ("shape.npz", "array 'X' cannot be read: .* but its shape is"),
+        ("header.npz", "damaged"),
+        ("text.csv.gz", "far more than its file"),
+        ("columns.csv", "it has 1000001 columns"),
+        ("sparse.csv", "a table of all prompts and models would take"),
+        ("repeated.parquet", "this table would take"),
+    ],
+)
+def test_files_that_expand_are_refused(tmp_path, name, message):
+    path = tmp_path / name
+    bomb(path)
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=message):
+        load_routing_data(path)
+    assert tracemalloc.get_traced_memory()[1] < 3.5 * 2**28
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "lines", [b"[" * 100_000, b'{"text": 1}', b'{"text": ' + b"[" * 100_000, b"\xff"]
+)
+def test_nested_and_odd_lines_beside_the_arrays(tmp_path, lines):
+    path = save(tmp_path)
+    (tmp_path / "data.prompts.jsonl.gz").write_bytes(gzip.compress(lines))
+    with pytest.raises(ValueError, match=r"data\.npz: "):
+        load_routing_data(path)
+
+
+def test_encrypted_archives_and_pipes_are_refused(tmp_path):
+    path = save(tmp_path)
+    content = bytearray(path.read_bytes())
+    # The flags of an entry of the directory, and of the member itself.
+    for mark, offset in ((b"PK\x01\x02", 8), (b"PK\x03\x04", 6)):
+        content[content.index(mark) + offset] |= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(ValueError, match="this archive cannot be read"):
+        load_routing_data(path)
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(OSError, match="is a pipe or a device"):
+        load_routing_data(tmp_path / "pipe.csv")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", [".npz", ".csv", ".csv.gz", ".parquet"])
+def test_damaged_files_are_refused_or_read(tmp_path, suffix):
+    path = save(tmp_path) if suffix == ".npz" else write(tmp_path, WIDE, suffix)
+    with warnings.catch_warnings():
+        # A digit that was hit is on another scale.
+        warnings.simplefilter("ignore", UserWarning)
+        outcomes = load_damaged(path, load_routing_data, n_times=1000)
+    for data in outcomes:
+        if not isinstance(data, ValueError):
+            assert data.y.shape == (len(data.y), len(data.models))

@@ -205,7 +205,7 @@ def with_array(name, array):
         (with_array("centers.npy", np.ones((5, 5))), "expected"),
         (with_array("centers.npy", np.ones((4, 5, 1))), "has shape"),
         (with_array("centers.npy", np.full((4, 5), np.nan)), "not finite"),
-        (with_array("centers.npy", np.full((4, 5), None)), "pickle"),
+        (with_array("centers.npy", np.full((4, 5), None)), "holds objects"),
         (with_array("prices.npy", np.arange(8.0) - 1), "rising cost"),
         (with_array("representation.npy", np.ones((8, 3))), "expected"),
         (with_array("more.npy", np.ones(3)), "unexpected arrays"),

@@ -1,0 +1,83 @@
+"""Warnings about numbers that are on another scale than the rest."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from sklearn_uniroute.utils._validation import listing
+
+# Number of observed values below which a range says little.
+_LEAST_VALUES = 10
+# Share of the width of a range by which another may exceed it, and below which it is too narrow.
+_BEYOND, _NARROW = 0.5, 0.02
+# Number of models from which on each model counts among the others.
+_MANY = 50
+
+
+def warn_of_scales(y: np.ndarray, labels: np.ndarray, *, stacklevel: int = 3) -> None:
+    """Warn about models whose qualities have another range than those of the others.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_prompts, n_models)
+        Quality; NaN where a model was not run.
+    labels : ndarray of shape (n_models,)
+        Names of the models.
+    stacklevel : int
+        As for `warnings.warn`.
+    """
+    models = np.flatnonzero(np.count_nonzero(~np.isnan(y), axis=0) >= _LEAST_VALUES)
+    if len(models) < 2:
+        return
+    low, high = np.nanmin(y[:, models], axis=0), np.nanmax(y[:, models], axis=0)
+    unlike = []
+    for place, label in enumerate(labels[models]):
+        others = np.arange(len(models)) != place if len(models) < _MANY else slice(None)
+        ends = np.median(low[others]), np.median(high[others])
+        if is_unlike(low[place], high[place], *ends):
+            unlike.append(
+                f"{listing([label])} from {low[place]:g} to {high[place]:g}, but the others from "
+                f"{ends[0]:g} to {ends[1]:g}"
+            )
+    if unlike:
+        more = f"; and {len(unlike) - 5} more models" if len(unlike) > 5 else ""
+        warnings.warn(
+            f"some qualities are on another scale: those of {'; '.join(unlike[:5])}{more}. Drop "
+            "columns that are no models, such as ids, counts or times, and bring all qualities to "
+            "one scale.",
+            UserWarning,
+            stacklevel=stacklevel,
+        )
+
+
+def typical_range(errors: np.ndarray) -> tuple[float, float]:
+    """Median over models of the least and of the largest error."""
+    low, high = np.nanmin(errors, axis=0), np.nanmax(errors, axis=0)
+    return float(np.median(low)), float(np.median(high))
+
+
+def warn_of_error_scale(
+    errors: np.ndarray, label: Any, low: float, high: float, *, stacklevel: int = 3
+) -> None:
+    """Warn if the errors of a new model have another range than those of the training models."""
+    errors = errors[~np.isnan(errors)]
+    if len(errors) >= _LEAST_VALUES and is_unlike(errors.min(), errors.max(), low, high):
+        warnings.warn(
+            f"the errors of model {label!r} go from {errors.min():g} to {errors.max():g}, but "
+            f"those of the training models from {low:g} to {high:g}; pass errors, which are one "
+            "minus quality, on the scale of the others.",
+            UserWarning,
+            stacklevel=stacklevel,
+        )
+
+
+def is_unlike(low: float, high: float, other_low: float, other_high: float) -> bool:
+    """Whether a range lies outside of another, or beyond it, or is very narrow beside it."""
+    width = other_high - other_low
+    if width <= 0:
+        return False
+    beyond = low < other_low - _BEYOND * width or high > other_high + _BEYOND * width
+    varies = low < high
+    apart = low >= other_high or high <= other_low
+    return bool(beyond or (varies and (apart or high - low < _NARROW * width)))
