@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 
+import sklearn_uniroute
 from sklearn_uniroute._cli import main, parse_router
 from sklearn_uniroute.datasets import make_routing_data
 
@@ -114,8 +115,13 @@ def test_routers_are_written_as_in_python(text, expected):
         (["--routers", "KMeansRouter(x)"], "makes no router"),
         (["--routers", "KMeansRouter(k=3)"], "makes no router.*unexpected keyword argument 'k'"),
         (["--routers", "ZeroRouter", "ZeroRouter"], "`--routers` names a router twice"),
-        (["--trials", "0"], "n_trials == 0, must be >= 1"),
-        (["--trials", "some"], "invalid int value: 'some'"),
+        (["--trials", "0"], "argument --trials: must be a whole number of at least 1; got '0'"),
+        (["--trials", "some"], "must be a whole number of at least 1; got 'some'"),
+        (["--n-jobs", "0"], "argument --n-jobs: must be a whole number other than 0; got '0'"),
+        (["--random-state", "-1"], r"argument --random-state: must be a whole number from 0 to"),
+        (["--random-state", "4294967296"], "argument --random-state: must be"),
+        (["--model-share", "nan"], "argument --model-share: must be a number between 0 and 1"),
+        (["--n-validation", "-3"], "argument --n-validation: must be"),
     ],
 )
 def test_errors_are_one_line_without_a_traceback(arguments, message, tmp_path, capsys):
@@ -125,6 +131,37 @@ def test_errors_are_one_line_without_a_traceback(arguments, message, tmp_path, c
     error = capsys.readouterr().err
     assert "Traceback" not in error
     assert re.search(message, error)
+
+
+def test_faults_of_a_file_name_option_row_and_column(tmp_path, capsys):
+    path = tmp_path / "data.csv"
+    for text, message in (
+        ("a,b,x0\n1,0,1\n0,1,\n", "--data: data.csv: column 'x0' is empty or not finite in row 1"),
+        ("a,b\n1,0\n0,one\n", "--data: data.csv: column 'b' is not a number in row 1 ('one')"),
+    ):
+        path.write_text(text)
+        with pytest.raises(SystemExit) as stop:
+            main(["compare", "--data", str(path), "--output", str(tmp_path)])
+        assert stop.value.code == 2
+        assert message in capsys.readouterr().err
+
+
+def test_the_version_is_printed(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"sklearn_uniroute {sklearn_uniroute.__version__}\n"
+
+
+def test_an_interrupt_is_one_line(path, capsys, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sklearn_uniroute._cli.compare_routers", interrupt)
+    with pytest.raises(SystemExit) as stop:
+        main(["compare", "--data", str(path), "--output", str(path.parent)])
+    assert stop.value.code == 130
+    assert capsys.readouterr().err.endswith("compare: interrupted\n")
 
 
 def test_no_command_prints_the_usage(capsys):

@@ -1,12 +1,19 @@
 import asyncio
+import json
 import os
+import socket
 import sys
 import threading
+import time
 from pathlib import Path
 
+import httpx
 import numpy as np
+import openai
 import pandas as pd
 import pytest
+import requests
+import uvicorn
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline
@@ -103,7 +110,7 @@ def test_a_new_file_is_read_and_a_bad_one_is_not(gateway, router, embed, path, c
     for content in (b"", path.read_bytes()[:-50]):
         path.write_bytes(content)
         assert current.get() is second
-        assert "is not read anew" in caplog.text
+        assert "the new routing table is not used" in caplog.text
         caplog.clear()
         current.get()
         assert not caplog.text
@@ -112,8 +119,117 @@ def test_a_new_file_is_read_and_a_bad_one_is_not(gateway, router, embed, path, c
     assert "`embedder` should be 'tfidf'" in caplog.text
     path.unlink()
     assert current.get() is second
+    assert "cannot be read now" in caplog.text
     gateway.publish(router, {}, path, cost_weight=0.05, embedder="tfidf")
+    # Not before the time to try again.
+    assert current.get() is second
+    current._next_try = 0
     assert current.get() is not second
+
+
+def test_a_file_that_cannot_be_read_for_a_moment_is_read_later(
+    gateway, router, path, monkeypatch, caplog
+):
+    current = gateway.CurrentTable(path, "tfidf", retry_after=0)
+    first = current.get()
+    gateway.publish(router, {"small": 100.0}, path, cost_weight=0.05, embedder="tfidf")
+
+    def fail(*_, **__):
+        raise OSError("the share is down")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(gateway.RoutingTable, "load", fail)
+        assert current.get() is first
+    assert "the share is down" in caplog.text
+    assert current.get() is not first
+
+
+class Server:
+    """A server on this machine whose models answer, fail, limit the rate, or are slow."""
+
+    def __init__(self):
+        self.status = {}
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        options = {"interface": "asgi3", "log_level": "critical", "lifespan": "off"}
+        config = uvicorn.Config(self.app, port=self.port, **options)
+        self.server = uvicorn.Server(config)
+        self.thread = threading.Thread(target=self.server.run)
+
+    def url(self, model):
+        return f"http://127.0.0.1:{self.port}/{model}"
+
+    async def app(self, scope, receive, send):
+        model = scope["path"].split("/")[1]
+        status = self.status.get(model, 200)
+        if status == "slow":
+            await asyncio.sleep(1)
+            status = 200
+        body = {"choices": [{"index": 0, "message": {"role": "assistant", "content": model}}]}
+        headers = [(b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": json.dumps(body).encode()})
+
+    def __enter__(self):
+        self.thread.start()
+        while not self.server.started:
+            time.sleep(0.01)
+        return self
+
+    def __exit__(self, *_):
+        self.server.should_exit = True
+        self.thread.join()
+
+
+def by_httpx(url, prompt):
+    response = httpx.post(url, json=prompt, timeout=0.3, trust_env=False)
+    return response.raise_for_status().json()["choices"][0]["message"]["content"]
+
+
+def by_requests(url, prompt):
+    with requests.Session() as session:
+        session.trust_env = False
+        response = session.post(url, json=prompt, timeout=0.3)
+    response.raise_for_status()
+    return response.json()["choices"][0]["message"]["content"]
+
+
+def by_openai(url, prompt):
+    plain = httpx.Client(trust_env=False)
+    with openai.OpenAI(
+        base_url=url, api_key="none", max_retries=0, timeout=0.3, http_client=plain
+    ) as client:
+        messages = [{"role": "user", "content": prompt}]
+        answer = client.chat.completions.create(model="any", messages=messages)
+    return answer.choices[0].message.content
+
+
+@pytest.mark.parametrize("ask", [by_httpx, by_requests, by_openai])
+def test_it_fails_over_on_errors_of_real_clients(gateway, embed, path, ask, caplog):
+    table = gateway.CurrentTable(path, "tfidf").get()
+    with Server() as server:
+
+        def call(model, prompt):
+            url = "http://127.0.0.1:9" if server.status.get(model) == "gone" else server.url(model)
+            return ask(url, prompt)
+
+        assert gateway.answer(TOPICS["sum"], table, embed, call) == ("small", "small")
+        for status in (500, 503, 429, 408, "slow", "gone"):
+            server.status = {"small": status}
+            assert gateway.answer(TOPICS["sum"], table, embed, call) == ("large", "large")
+            assert "small is out" in caplog.text
+            caplog.clear()
+        server.status = dict.fromkeys(PRICES, 500)
+        with pytest.raises(ConnectionError, match="none of these models answers"):
+            gateway.answer(TOPICS["sum"], table, embed, call)
+        # What is wrong in itself is wrong everywhere.
+        for status in (400, 401, 404):
+            server.status = {"small": status}
+            with pytest.raises(Exception, match=str(status)):
+                gateway.answer(TOPICS["sum"], table, embed, call)
+    with pytest.raises(KeyError):
+        gateway.answer(TOPICS["sum"], table, embed, lambda model, prompt: {}[model])
 
 
 def test_threads_share_the_current_table(gateway, router, embed, path):
@@ -173,6 +289,18 @@ def test_litellm(gateway, router, embed, path, monkeypatch):
     # A deployment that fails is left out when the request is tried again.
     llms.model_list[0]["litellm_params"]["mock_response"] = "litellm.RateLimitError"
     assert ask(TOPICS["sum"]) == ["large says"] * 2
+    # Messages may come in parts, and have no text at all.
+    parts = [{"type": "text", "text": TOPICS["poem"]}, {"type": "image_url", "image_url": {}}]
+    assert ask(parts) == ["poet says"] * 2
+    assert ask([{"type": "text", "text": TOPICS["poem"]}]) == ["poet says"] * 2
+    assert all(answer.endswith(" says") for answer in ask("") + ask(None))
+    # Another group is not answered by models of this one.
+    alone = {**deployments[2], "model_name": "best", "model_info": {"id": "other"}}
+    alone["litellm_params"] = {**alone["litellm_params"], "mock_response": "other says"}
+    llms.add_deployment(litellm.Deployment(**alone))
+    messages = [{"role": "user", "content": TOPICS["poem"]}]
+    answer = llms.completion(model="best", messages=messages)
+    assert answer.choices[0].message.content == "other says"
     # The table may know more models than there are deployments.
     router.add_model(np.zeros(len(router.X_val_)), name="new", cost=0.1)
     gateway.publish(router, {}, path, cost_weight=0.05, embedder="tfidf")

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import time
 
 from sklearn_uniroute import RoutingTable
 
@@ -17,24 +18,40 @@ class CurrentTable:
     """The routing table of a file, read again when the file changes.
 
     Threads may share it. If the new file is damaged, missing, or made for other embeddings, the
-    previous table stays in use.
+    previous table stays in use. A file that cannot be read now, such as one on a network share that
+    is down, is tried again after `retry_after` seconds.
     """
 
-    def __init__(self, path, embedder):
-        self.path, self.embedder = path, embedder
+    def __init__(self, path, embedder, *, retry_after=1.0):
+        self.path, self.embedder, self.retry_after = path, embedder, retry_after
         self._current = self._version(), RoutingTable.load(path, embedder=embedder)
+        self._next_try = 0.0
 
     def get(self):
         """Return the current table."""
         version, table = self._current
+        if time.monotonic() < self._next_try:
+            return table
         try:
             now = self._version()
             if now != version:
-                self._current = now, table
-                table = RoutingTable.load(self.path, embedder=self.embedder)
-                self._current = now, table
-        except (OSError, ValueError):
-            logging.exception("the routing table is not read anew")
+                table = self._load(now, version, table)
+        except OSError:
+            self._next_try = time.monotonic() + self.retry_after
+            logging.exception("the routing table cannot be read now")
+        return table
+
+    def _load(self, now, version, table):
+        # Set at once, so that other threads do not read the file as well.
+        self._current = now, table
+        try:
+            table = RoutingTable.load(self.path, embedder=self.embedder)
+        except OSError:
+            self._current = version, table
+            raise
+        except ValueError:
+            logging.exception("the new routing table is not used")
+        self._current = now, table
         return table
 
     def _version(self):
@@ -42,18 +59,46 @@ class CurrentTable:
         return status.st_mtime_ns, status.st_ino, status.st_size
 
 
+# Errors of a connection, by the names of their classes in httpx, requests and openai.
+OUTAGES = {
+    "APIConnectionError",
+    "ChunkedEncodingError",
+    "ConnectionError",
+    "Timeout",
+    "TimeoutError",
+    "TransportError",
+}
+
+
+def is_outage(error):
+    """Tell whether another model may answer where this one failed.
+
+    That is so if the connection failed or timed out, if the server failed, and if it limits the
+    rate of requests. A request that is wrong in itself fails everywhere.
+    """
+    response = getattr(error, "response", None)
+    status = getattr(error, "status_code", getattr(response, "status_code", None))
+    if status is not None:
+        return status in (408, 429) or status >= 500
+    return any(kind.__name__ in OUTAGES for kind in type(error).__mro__)
+
+
 def answer(prompt, table, embed, call, down=()):
-    """Ask the model chosen for the prompt; if it does not answer, ask the best of the others.
+    """Ask the model chosen for the prompt; if it is out, ask the best of the others.
 
     `embed` maps a prompt to its embedding, and `call` maps a model and a prompt to an answer.
     `down` are models known to be down. Returns the model and its answer.
     """
     x = embed(prompt)
-    failed = set(down) & set(table.models)
+    failed, last = set(down) & set(table.models), None
     while len(failed) < len(table.models):
         model = table.route(x, exclude=failed)
         try:
             return model, call(model, prompt)
-        except ConnectionError:
+        except Exception as error:
+            if not is_outage(error):
+                raise
+            logging.warning("%s is out: %r", model, error)
             failed.add(model)
-    raise ConnectionError(f"none of these models answers: {', '.join(table.models)}")
+            last = error
+    raise ConnectionError(f"none of these models answers: {', '.join(table.models)}") from last

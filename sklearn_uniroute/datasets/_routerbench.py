@@ -1,10 +1,7 @@
 """The RouterBench data set."""
 
 import ast
-import math
-import pickle
 import warnings
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,27 +17,7 @@ from sklearn_uniroute.datasets._tables import (
 )
 from sklearn_uniroute.utils._optional import import_optional
 from sklearn_uniroute.utils._typing import StrPath
-from sklearn_uniroute.utils._validation import check_choice, repeated
-
-# Everything that pandas 1.3 and later uses to pickle a DataFrame of numbers and plain objects.
-_NAMES = {
-    ("builtins", "slice"),
-    ("numpy", "dtype"),
-    ("numpy", "ndarray"),
-    ("numpy.core.multiarray", "_reconstruct"),
-    ("numpy._core.multiarray", "_reconstruct"),
-    ("numpy.core.numeric", "_frombuffer"),
-    ("numpy._core.numeric", "_frombuffer"),
-    ("pandas", "DataFrame"),
-    ("pandas", "Index"),
-    ("pandas", "RangeIndex"),
-    ("pandas._libs.internals", "_unpickle_block"),
-    ("pandas.core.frame", "DataFrame"),
-    ("pandas.core.indexes.base", "Index"),
-    ("pandas.core.indexes.base", "_new_Index"),
-    ("pandas.core.indexes.range", "RangeIndex"),
-    ("pandas.core.internals.managers", "BlockManager"),
-}
+from sklearn_uniroute.utils._validation import check_choice
 
 _REPOSITORY = "withmartian/routerbench"
 _REVISION = "784021482c3f320c6619ed4b3bb3b41a21424fcb"
@@ -66,8 +43,8 @@ def fetch_routerbench(
     """Fetch the RouterBench data set: quality and cost of 11 models on about 36,000 prompts.
 
     The file is a pickled table of 100 MB (171 MB with five shots). It is downloaded from the
-    Hugging Face hub once and read from disk afterwards. No code in the pickle is run: a file that
-    holds more than a table of numbers and texts raises an error.
+    Hugging Face hub once and read from disk afterwards. A pickle can run code, so only the file
+    with the known checksum is read, which holds a table and nothing else.
 
     Parameters
     ----------
@@ -78,8 +55,7 @@ def fetch_routerbench(
     download_if_missing : bool, default=True
         Whether to download missing files. If False, missing files raise an error.
     revision : str
-        Commit, branch or tag of the data set. By default, a commit that this function is known to
-        read, with known checksums.
+        Commit, branch or tag of the data set. The file must be the same in all of them.
     return_X_y : bool, default=False
         Whether to return only ``(prompts, y)`` instead of a Bunch.
     as_frame : bool, default=False
@@ -105,8 +81,8 @@ def fetch_routerbench(
     Raises
     ------
     ValueError
-        If the file holds more than a table, if it lacks an expected column, if a quality or cost is
-        not a finite number, or if a cost is negative.
+        If the table lacks an expected column, if a quality or cost is not a finite number, or if a
+        cost is negative.
     OSError
         If the file is missing and may not or cannot be downloaded, or if its checksum is wrong.
     ImportError
@@ -128,10 +104,10 @@ def fetch_routerbench(
         revision,
         data_home=data_home,
         download_if_missing=download_if_missing,
-        sha256=_SHA256[shots] if revision == _REVISION else None,
+        sha256=_SHA256[shots],
     )
     with naming(path):
-        table = read_pickled_table(path)
+        table = import_optional("pandas", "datasets").read_pickle(path)
         models = [name.removesuffix(_COST) for name in table.columns if name.endswith(_COST)]
         refuse_missing(table, ["prompt", "eval_name", *(models or [f"<model>{_COST}"])])
         y = np.column_stack([_finite(table, model) for model in models])
@@ -173,110 +149,3 @@ def _text(prompt: str) -> str:
     if not isinstance(turns, list) or not all(isinstance(turn, str) for turn in turns):
         return prompt
     return "\n\n".join(turns)
-
-
-class _Record:
-    """Stand-in for an object in a pickle, which only records its arguments and state."""
-
-    def __new__(cls, *args: Any) -> "_Record":
-        record = super().__new__(cls)
-        record.args = args
-        record.state = None
-        return record
-
-    args: tuple[Any, ...]
-    state: Any
-
-    def __setstate__(self, state: Any) -> None:
-        self.state = state
-
-
-class _Recorder(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> type[_Record]:
-        if (module, name) not in _NAMES:
-            raise ValueError(f"it holds {module}.{name}, which does not belong in a table")
-        return type(name, (_Record,), {})
-
-
-def read_pickled_table(path: Path) -> Any:
-    """Read a pickled DataFrame of numbers and texts.
-
-    Returns
-    -------
-    table : DataFrame
-
-    Raises
-    ------
-    ValueError
-        If the file is not a pickle, if it is damaged, or if it holds anything else.
-    """
-    pandas = import_optional("pandas", "datasets")
-    with open(path, "rb") as file:
-        try:
-            columns = _columns(_Recorder(file).load())
-        # A damaged file can raise any error.
-        except Exception as error:
-            raise ValueError(f"this file cannot be read as a pickled table: {error}") from error
-    return pandas.DataFrame(columns)
-
-
-def _columns(frame: Any) -> dict[str, np.ndarray]:
-    """Collect the columns of a table by name."""
-    blocks, (columns, rows) = _called(
-        _called(frame, "DataFrame").state["_mgr"], "BlockManager"
-    ).args
-    names, n_rows = _index(columns), len(_index(rows))
-    if not all(isinstance(name, str) for name in names) or repeated(names):
-        raise ValueError("the names of the columns must be strings, each used once")
-    found: dict[int, np.ndarray] = {}
-    for block in blocks:
-        values, places, _ = _called(block, "_unpickle_block").args
-        values = _array(values)
-        if values.ndim != 2 or values.shape[1] != n_rows:
-            raise ValueError(f"a block has shape {values.shape}; expected (n_columns, {n_rows})")
-        for place, column in zip(_placement(places, len(names)), values, strict=True):
-            if place in found:
-                raise ValueError(f"two blocks hold column {place}")
-            found[place] = column
-    if len(found) < len(names):
-        raise ValueError(f"there are {len(found)} columns for {len(names)} names")
-    return {name: found[place] for place, name in enumerate(names)}
-
-
-def _called(record: Any, name: str) -> _Record:
-    if not isinstance(record, _Record) or type(record).__name__ != name:
-        raise ValueError(f"expected a {name}, got a {type(record).__name__}")
-    return record
-
-
-def _index(record: Any) -> Any:
-    kind, fields = _called(record, "_new_Index").args
-    if kind.__name__ == "RangeIndex":
-        return range(fields["start"], fields["stop"], fields["step"])
-    return _array(fields["data"]).tolist()
-
-
-def _placement(record: Any, n_columns: int) -> list[int]:
-    if type(record).__name__ == "slice":
-        return list(range(n_columns)[slice(*record.args)])
-    return list(_array(record).tolist())
-
-
-def _array(record: Any) -> np.ndarray:
-    if type(record).__name__ == "_frombuffer":
-        data, dtype, shape, order = record.args
-    else:
-        _, shape, dtype, is_fortran, data = _called(record, "_reconstruct").state
-        order = "F" if is_fortran else "C"
-    dtype = _called(dtype, "dtype")
-    code, byte_order = dtype.args[0], dtype.state[1]
-    if code[0] == "O":
-        if not isinstance(data, list) or len(data) != math.prod(shape):
-            raise ValueError(f"the number of objects in an array does not match its shape {shape}")
-        values = np.empty(len(data), dtype=object)
-        values[:] = data
-    elif code[0] in "biuf":
-        values = np.frombuffer(data, np.dtype(byte_order + code))
-    else:
-        raise ValueError(f"an array has the unsupported type {code!r}")
-    return values.reshape(shape, order=order)

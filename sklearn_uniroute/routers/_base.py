@@ -1,10 +1,11 @@
 """The base class of all routers."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from typing import Any, ClassVar, NoReturn, Self
+from functools import wraps
+from typing import Any, ClassVar, NoReturn, Self, TypeVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -61,6 +62,18 @@ from sklearn_uniroute.utils._validation import (
     model_labels,
     select_columns,
 )
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def of_one_state(method: Method) -> Method:
+    """Let a method see one state of the router, while another thread changes it."""
+
+    @wraps(method)
+    def seeing_one_state(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return method(frozen(self), *args, **kwargs)
+
+    return cast(Method, seeing_one_state)
 
 
 class BaseRouter(BaseEstimator):
@@ -245,37 +258,40 @@ class BaseRouter(BaseEstimator):
         """
         if is_dask(X) or is_dask(y):
             return self._fit_blocks(X, y, costs, X_val)
-        with unchanged_on_error(self):
-            check_overrides(type(self))
-            self._check_params()
-            labels = None if y is None else model_labels(y)
-            check_same_order(X, y, "X", "y")
-            check_same_order(X, costs, "X", "costs")
-            X = check_training_prompts(self, X, y)
-            y = check_quality(as_columns(y), n_prompts=len(X), labels=labels)
-            self.models_ = np.arange(y.shape[1]) if labels is None else labels
-            warn_of_scales(y, self.models_)
-            self._error_range = typical_range(1 - y)
-            self._pool_changed = False
-            self._has_classes = have_classes(y)
-            self.costs_ = None
-            if costs is not None:
-                costs = check_costs(
-                    costs, self.models_, quality=y, recorded=self._needs_recorded_costs
-                )
-                self.costs_ = model_means(costs, np.ones(len(X)))
-            self._check_data(costs)
-            if X_val is not None:
-                X_val = check_validation_prompts(self, X_val)
-            rng = check_random_state(self.random_state)
-            errors = 1 - y
-            self._fit_features(X, errors, rng)
-            self._set_validation_prompts(X, X_val, rng)
-            self._fit_evidence(X, errors)
-            self._fit_costs(X, costs)
-            self._mixing_seed = int(rng.randint(2**31))
+        check_overrides(type(self))
+        with replaced_at_once(self) as fitted:
+            fitted._fit_arrays(X, y, costs, X_val)
         return self
 
+    def _fit_arrays(self, X: Any, y: Any, costs: Any, X_val: Any) -> None:
+        self._check_params()
+        labels = None if y is None else model_labels(y)
+        check_same_order(X, y, "X", "y")
+        check_same_order(X, costs, "X", "costs")
+        X = check_training_prompts(self, X, y)
+        y = check_quality(as_columns(y), n_prompts=len(X), labels=labels)
+        self.models_ = np.arange(y.shape[1]) if labels is None else labels
+        warn_of_scales(y, self.models_, stacklevel=4)
+        self._error_range = typical_range(1 - y)
+        self._pool_changed = False
+        self._has_classes = have_classes(y)
+        self.costs_ = None
+        if costs is not None:
+            recorded = self._needs_recorded_costs
+            costs = check_costs(costs, self.models_, quality=y, recorded=recorded)
+            self.costs_ = model_means(costs, np.ones(len(X)))
+        self._check_data(costs)
+        if X_val is not None:
+            X_val = check_validation_prompts(self, X_val)
+        rng = check_random_state(self.random_state)
+        errors = 1 - y
+        self._fit_features(X, errors, rng)
+        self._set_validation_prompts(X, X_val, rng)
+        self._fit_evidence(X, errors)
+        self._fit_costs(X, costs)
+        self._mixing_seed = int(rng.randint(2**31))
+
+    @of_one_state
     def predict(
         self,
         X: ArrayLike,
@@ -336,6 +352,7 @@ class BaseRouter(BaseEstimator):
         X = check_prompts(self, X)
         return self.models_[index[point.choose(self._predictor(index), X)]]
 
+    @of_one_state
     def predict_error(
         self, X: ArrayLike, pool: Pool | None = None, *, return_std: bool = False
     ) -> Any:
@@ -379,6 +396,7 @@ class BaseRouter(BaseEstimator):
             return error, self._predict_std(X, index).astype(X.dtype, copy=False)
         return error
 
+    @of_one_state
     def predict_cost(self, X: ArrayLike, pool: Pool | None = None) -> np.ndarray:
         """Predict the cost of each model on each prompt.
 
@@ -407,6 +425,7 @@ class BaseRouter(BaseEstimator):
         cost = self._predictor(index).costs(X)
         return np.array(np.broadcast_to(cost, (len(X), len(index))))
 
+    @of_one_state
     def decision_function(
         self, X: ArrayLike, pool: Pool | None = None, *, cost_weight: float | None = None
     ) -> np.ndarray:
@@ -507,6 +526,7 @@ class BaseRouter(BaseEstimator):
         y, error, costs, routing_costs = self.curve_inputs(X, y, costs, pool, sample_weight)
         return curve_score(y, error, costs, routing_costs, sample_weight)
 
+    @of_one_state
     def curve_inputs(
         self,
         X: ArrayLike,
@@ -585,6 +605,7 @@ class BaseRouter(BaseEstimator):
         error, routing_costs = self._predictor(index[order]).terms(X, given)
         return y, error, costs, routing_costs
 
+    @of_one_state
     def routing_table(
         self,
         pool: Pool | None = None,
@@ -634,6 +655,7 @@ class BaseRouter(BaseEstimator):
             clusters=self._clusters_seen(),
         )
 
+    @of_one_state
     def cost_weight_for_budget(
         self, budget: float, pool: Pool | None = None, X: ArrayLike | None = None
     ) -> float:
@@ -677,6 +699,7 @@ class BaseRouter(BaseEstimator):
             X = check_prompts(self, X)
         return weight_within_budget(budget, *terms_to_keep(self, X, index))
 
+    @of_one_state
     def cost_weight_for_quality(
         self,
         quality: float,
@@ -802,7 +825,11 @@ class BaseRouter(BaseEstimator):
         rows = self._model_rows(val_errors, X_val, position=None)
         known: Any = self.models_.tolist()
         position = known.index(name) if name in known else len(known)
-        put_rows(self, {**rows, **self._cost_rows(cost, X_val), "models_": name}, position)
+        others = frozen(self)
+        if position < len(known) > 1:
+            # What is forgotten says nothing of the new cost.
+            drop_rows(others, position)
+        put_rows(self, {**rows, **others._cost_rows(cost, X_val), "models_": name}, position)
         return self
 
     def update_model(
@@ -972,6 +999,8 @@ class BaseRouter(BaseEstimator):
 
     def _fit_evidence(self, X: np.ndarray, errors: np.ndarray) -> None:
         """Represent the training models, once the validation prompts are known."""
+        # A copy, because the caller's array may change.
+        X = X.copy()
         self._evidence = {"prompts": [X] * errors.shape[1], "errors": list(errors.T.copy())}
         rows = [self._represented(X, column) for column in errors.T]
         self.representation_ = rows
@@ -987,7 +1016,7 @@ class BaseRouter(BaseEstimator):
         The errors add to what the model at `position` has, unless that is None. `X_val` is None for
         the validation prompts of the router.
         """
-        prompts = self.X_val_ if X_val is None else X_val
+        prompts = self.X_val_ if X_val is None else X_val.copy()
         if position is not None:
             prompts = np.concatenate([self._evidence["prompts"][position], prompts])
             val_errors = np.concatenate([self._evidence["errors"][position], val_errors])
@@ -1020,7 +1049,8 @@ class BaseRouter(BaseEstimator):
         self, X: np.ndarray, X_val: np.ndarray | None, rng: np.random.RandomState
     ) -> None:
         if X_val is not None:
-            self.validation_indices_, self.X_val_ = None, X_val
+            # A copy, because the caller's array may change.
+            self.validation_indices_, self.X_val_ = None, X_val.copy()
             self.validation_weights_ = np.ones(len(X_val))
             return
         if self.n_validation is None or self.n_validation >= len(X):
@@ -1077,16 +1107,19 @@ class BaseRouter(BaseEstimator):
         raise NotImplementedError
 
 
+def frozen(router: Any) -> Any:
+    """Copy a router, but not its arrays, which never change in place."""
+    copy = object.__new__(type(router))
+    copy.__dict__ = vars(router).copy()
+    return copy
+
+
 @contextmanager
-def unchanged_on_error(estimator: object) -> Iterator[None]:
-    """Undo what a block sets on an estimator if the block fails."""
-    before = vars(estimator).copy()
-    try:
-        yield
-    except BaseException:
-        vars(estimator).clear()
-        vars(estimator).update(before)
-        raise
+def replaced_at_once(router: Any) -> Iterator[Any]:
+    """Change a copy of a router, and take over its state at the end, if nothing fails."""
+    copy = frozen(router)
+    yield copy
+    router.__dict__ = vars(copy)
 
 
 def check_overrides(kind: type[BaseRouter]) -> None:

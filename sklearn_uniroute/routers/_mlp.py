@@ -169,14 +169,15 @@ class MLPRouter(BaseRouter):
         network, self.representation_ = self._train(X[order], errors[order], self.costs_)
         self._evidence = {
             "networks": [network] * n_models,
-            "prompts": [X] * n_models,
+            # A copy, because the caller's array may change.
+            "prompts": [X.copy()] * n_models,
             "errors": list(errors.T.copy()),
         }
 
     def _model_rows(
         self, val_errors: np.ndarray, X_val: np.ndarray | None, position: int | None
     ) -> dict[str, Any]:
-        prompts = self.X_val_ if X_val is None else X_val
+        prompts = self.X_val_ if X_val is None else X_val.copy()
         if position is not None:
             prompts = np.concatenate([self._evidence["prompts"][position], prompts])
             val_errors = np.concatenate([self._evidence["errors"][position], val_errors])

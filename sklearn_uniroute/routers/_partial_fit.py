@@ -13,7 +13,7 @@ from sklearn.utils.validation import validate_data
 
 from sklearn_uniroute._numerics._features import NearestCluster, Phi
 from sklearn_uniroute._numerics._posterior import ClusterSums, added, sum_up
-from sklearn_uniroute.routers._base import as_columns, unchanged_on_error
+from sklearn_uniroute.routers._base import as_columns, replaced_at_once
 from sklearn_uniroute.routers._cluster import check_clusterer, offset_to_subtract
 from sklearn_uniroute.routers._dask import fit_blocks
 from sklearn_uniroute.utils._typing import Costs
@@ -107,17 +107,17 @@ class PartialFitMixin:
         900
         """
         check_in_memory(X, y, costs)
-        with unchanged_on_error(self):
+        with replaced_at_once(self) as router:
             if y is None:
                 check_nothing_else(costs, X_val)
-                self._learn_clusters(X)
-            elif not self.__sklearn_is_fitted__():
-                if self._clusterer is not None:
-                    check_prompts(self, X)
-                self._fit_with(self._clusterer, X, y, costs, X_val)
+                router._learn_clusters(X)
+            elif not router.__sklearn_is_fitted__():
+                if router._clusterer is not None:
+                    check_prompts(router, X)
+                router._fit_with(router._clusterer, X, y, costs, X_val)
             else:
                 check_no_new_validation_prompts(X_val)
-                self._add_chunk(X, y, costs)
+                router._add_chunk(X, y, costs)
         return self
 
     def _learn_clusters(self: Any, X: Any) -> None:
@@ -187,8 +187,8 @@ class PartialFitMixin:
         return NearestCluster(self.cluster_centers_), self._phi(), noise
 
     def _fit_blocks(self: Any, X: Any, y: Any, costs: Costs | None, X_val: ArrayLike | None) -> Any:
-        with unchanged_on_error(self):
-            fit_blocks(self, X, y, costs, X_val)
+        with replaced_at_once(self) as router:
+            fit_blocks(router, X, y, costs, X_val)
         return self
 
 

@@ -9,8 +9,10 @@ from sklearn_uniroute.utils._validation import listing
 
 # Number of observed values below which a range says little.
 _LEAST_VALUES = 10
-# Share of the width of a range by which another may exceed it, and below which it is too narrow.
-_BEYOND, _NARROW = 0.5, 0.02
+# Widths of a range by which another may exceed it, and below which another is too narrow.
+_BEYOND, _NARROW = 2, 0.12
+# Share of the width of a range by which another may exceed it and still fits.
+_FITS = 0.1
 # Number of models from which on each model counts among the others.
 _MANY = 50
 
@@ -31,9 +33,13 @@ def warn_of_scales(y: np.ndarray, labels: np.ndarray, *, stacklevel: int = 3) ->
     if len(models) < 2:
         return
     low, high = np.nanmin(y[:, models], axis=0), np.nanmax(y[:, models], axis=0)
+    varies = low < high
     unlike = []
     for place, label in enumerate(labels[models]):
-        others = np.arange(len(models)) != place if len(models) < _MANY else slice(None)
+        # A model that is always right says nothing of the scale.
+        others = varies & ((np.arange(len(models)) != place) | (len(models) > _MANY))
+        if not others.any():
+            continue
         ends = np.median(low[others]), np.median(high[others])
         if is_unlike(low[place], high[place], *ends):
             unlike.append(
@@ -52,9 +58,12 @@ def warn_of_scales(y: np.ndarray, labels: np.ndarray, *, stacklevel: int = 3) ->
 
 
 def typical_range(errors: np.ndarray) -> tuple[float, float]:
-    """Median over models of the least and of the largest error."""
+    """Median of the least and of the largest error, over models whose errors vary."""
     low, high = np.nanmin(errors, axis=0), np.nanmax(errors, axis=0)
-    return float(np.median(low)), float(np.median(high))
+    varies = low < high
+    if not varies.any():
+        return 0.0, 0.0
+    return float(np.median(low[varies])), float(np.median(high[varies]))
 
 
 def warn_of_error_scale(
@@ -62,14 +71,25 @@ def warn_of_error_scale(
 ) -> None:
     """Warn if the errors of a new model have another range than those of the training models."""
     errors = errors[~np.isnan(errors)]
-    if len(errors) >= _LEAST_VALUES and is_unlike(errors.min(), errors.max(), low, high):
+    if len(errors) < _LEAST_VALUES:
+        return
+    least, most = errors.min(), errors.max()
+    # Qualities fit the range of errors if they are turned into errors.
+    is_quality = not fits(least, most, low, high) and fits(1 - most, 1 - least, low, high)
+    if is_unlike(least, most, low, high) or (low < high and is_quality):
         warnings.warn(
-            f"the errors of model {label!r} go from {errors.min():g} to {errors.max():g}, but "
+            f"the errors of model {label!r} go from {least:g} to {most:g}, but "
             f"those of the training models from {low:g} to {high:g}; pass errors, which are one "
             "minus quality, on the scale of the others.",
             UserWarning,
             stacklevel=stacklevel,
         )
+
+
+def fits(low: float, high: float, other_low: float, other_high: float) -> bool:
+    """Whether a range lies within another, or hardly beyond."""
+    slack = _FITS * (other_high - other_low)
+    return other_low - slack <= low and high <= other_high + slack
 
 
 def is_unlike(low: float, high: float, other_low: float, other_high: float) -> bool:
