@@ -1,6 +1,10 @@
+import copy
+import io
 import json
 import os
 import pickle
+import tracemalloc
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -150,3 +154,101 @@ def test_routers_of_earlier_releases(path):
 
 def test_there_are_routers_of_earlier_releases():
     assert list(RELEASED.glob("*.skops"))
+
+
+def spoiled(router, name, change):
+    """Copy a router, with one of its arrays changed."""
+    router = copy.deepcopy(router)
+    value = getattr(router, name) if hasattr(router, name) else router._evidence[name]
+    changed = change(value)
+    if name in router._evidence:
+        router._evidence[name] = changed
+    else:
+        vars(router)[name] = changed
+    return router
+
+
+def with_nan(array):
+    array = array.copy()
+    array[(0,) * array.ndim] = np.nan
+    return array
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("cluster_centers_", with_nan),
+        ("cluster_centers_", lambda centers: centers[:, :-1]),
+        ("cluster_centers_", lambda centers: centers[:-1]),
+        ("costs_", lambda costs: -costs),
+        ("costs_", lambda costs: costs[:-1]),
+        ("costs_", with_nan),
+        ("models_", lambda names: np.array(["a"] * len(names))),
+        ("models_", lambda names: np.array(["a", "a ", *"bcdefg"])),
+        ("models_", lambda names: names.astype(float)),
+        ("models_", lambda names: names[:-1]),
+        ("representation_", with_nan),
+        ("representation_", lambda rows: rows[:, :-1]),
+        ("representation_", lambda rows: rows[:-1]),
+        ("representation_std_", lambda rows: -rows),
+        ("X_val_", with_nan),
+        ("X_val_", lambda prompts: prompts[:, :-1]),
+        ("validation_weights_", lambda weights: weights[:-1]),
+        ("validation_weights_", np.zeros_like),
+        ("validation_indices_", lambda rows: -1 - rows),
+        ("cluster_shares_", np.zeros_like),
+        ("temperature_", lambda _: np.nan),
+        ("temperature_", lambda _: -1.0),
+        ("prior_covariance_", lambda covariance: -covariance),
+        ("prior_covariance_", lambda covariance: covariance + np.triu(np.ones_like(covariance))),
+        ("noise_", lambda noise: -noise),
+        ("distance_quantiles_", lambda quantiles: quantiles[::-1]),
+        ("error_counts", lambda counts: -counts),
+        ("error_sums", lambda sums: sums[:-1]),
+        ("moments", with_nan),
+        ("n_features_in_", lambda _: 4),
+    ],
+)
+def test_states_that_fit_does_not_leave_are_not_loaded(data, tmp_path, name, change):
+    router = KMeansRouter(6, n_validation=60, random_state=0)
+    router.fit(data.X, data.y, costs=data.costs)
+    path = tmp_path / "router.skops"
+    save_router(router, path)
+    assert_same(router, load_router(path), data.X)
+    save_router(make_pipeline(StandardScaler().fit(data.X), spoiled(router, name, change)), path)
+    with pytest.raises(ValueError, match="in a state that `fit` does not leave"):
+        load_router(path)
+
+
+@pytest.mark.parametrize("router", ROUTERS, ids=str)
+def test_states_of_all_routers_are_checked(router, data, tmp_path):
+    router = grown(router, data)
+    path = tmp_path / "router.skops"
+    for name, change in (
+        ("costs_", lambda costs: -costs),
+        ("models_", lambda names: np.zeros_like(names)),
+        ("n_features_in_", lambda number: number + 1),
+    ):
+        save_router(spoiled(router, name, change), path)
+        with pytest.raises(ValueError, match="in a state that `fit` does not leave"):
+            load_router(path)
+
+
+def test_files_that_expand_are_not_loaded(data, tmp_path):
+    path = tmp_path / "router.skops"
+    save_router(KMeansRouter(3, random_state=0).fit(data.X, data.y), path)
+    with zipfile.ZipFile(path) as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    array = next(name for name in members if name.endswith(".npy"))
+    header = io.BytesIO()
+    shape = {"descr": "<f8", "fortran_order": False, "shape": (10**12,)}
+    np.lib.format.write_array_header_1_0(header, shape)
+    for content in (header.getvalue(), b"0" * 2**29):
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+            for name, member in members.items():
+                file.writestr(name, content if name == array else member)
+        tracemalloc.start()
+        with pytest.raises(ValueError, match="is damaged, or holds no router"):
+            load_router(path)
+        assert tracemalloc.get_traced_memory()[1] < 2**28
+        tracemalloc.stop()

@@ -284,6 +284,8 @@ class NeighborPredictor(Predictor):
         self.metric: Any = metric
         self.n_features = prompts.shape[1]
         self._origin = common_offset(prompts) if metric in _OFFSET_FREE else None
+        # Other metrics of prompts with a long offset differ by less than single precision.
+        self._dtype = prompts.dtype if metric in _OFFSET_FREE else np.dtype(np.float64)
         # Models that were run on the same prompts share their neighbours.
         was_run, group = np.unique(~np.isnan(errors), axis=0, return_inverse=True)
         self._searches = []
@@ -302,12 +304,13 @@ class NeighborPredictor(Predictor):
 
     def block(self, X: np.ndarray) -> np.ndarray:
         error = np.empty((len(X), len(self.prices)))
-        X = self._centred(X.astype(self.prompts.dtype, copy=False))
+        X = self._centred(X)
         for members, known, candidates, search in self._searches:
             error[:, members] = self._neighbor_means(X, known, candidates, search)
         return error
 
     def _centred(self, X: np.ndarray) -> np.ndarray:
+        X = X.astype(self._dtype, copy=False)
         return X if self._origin is None else X - self._origin.astype(X.dtype)
 
     def _neighbor_means(

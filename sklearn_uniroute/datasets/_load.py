@@ -255,7 +255,10 @@ def _read_parquet(path: Path) -> Any:
         # Texts that are repeated are kept once.
         names = [field.name for field in file.schema_arrow if arrow.types.is_string(field.type)]
     with parquet.ParquetFile(io.BytesIO(content), read_dictionary=names) as file:
-        table = file.read().to_pandas()
+        columns = file.read()
+    # Texts that are no UTF-8, among others, only show when they are used.
+    columns.validate(full=True)
+    table = columns.to_pandas()
     categories = {name: object for name in table if table[name].dtype == "category"}
     table = table.astype(categories)
     # An index is no model; it may hold the keys of a long table.

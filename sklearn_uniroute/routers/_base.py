@@ -61,6 +61,7 @@ from sklearn_uniroute.utils._validation import (
     is_dask,
     model_labels,
     select_columns,
+    unmasked,
 )
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -603,7 +604,8 @@ class BaseRouter(BaseEstimator):
         if given is not None:
             given = given[order]
         error, routing_costs = self._predictor(index[order]).terms(X, given)
-        return y, error, costs, routing_costs
+        # As `predict_error` returns them, so that scores are those of the metrics on these.
+        return y, error.astype(X.dtype, copy=False), costs, routing_costs
 
     @of_one_state
     def routing_table(
@@ -1143,7 +1145,7 @@ def as_columns(y: Any) -> Any:
     """Take a `y` of one dimension for a single model, with a warning."""
     if hasattr(y, "columns"):
         return y
-    y = np.asarray(y)
+    y = np.asarray(unmasked(y))
     if y.ndim != 1:
         return y
     warnings.warn(

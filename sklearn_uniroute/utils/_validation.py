@@ -209,7 +209,8 @@ def model_labels(y: Any, *, name: str = "y") -> np.ndarray | None:
     """Get the names of the models from the columns of a DataFrame; None for any other `y`."""
     if not hasattr(y, "columns"):
         return None
-    return np.asarray(check_names(list(y.columns), f"the columns of `{name}`"))
+    labels = list(y.columns)
+    return np.asarray(check_names(labels, f"the columns of `{name}`") if labels else labels)
 
 
 def check_names(labels: list[Any], where: str = "the names") -> list[Any]:
@@ -218,8 +219,7 @@ def check_names(labels: list[Any], where: str = "the names") -> list[Any]:
     integers = all(_is_integer(label) for label in labels)
     if not labels or not (texts or integers):
         raise ValueError(
-            f"{where} must name the models by strings or by integers; got "
-            f"{listing(labels) or 'none'}."
+            f"{where} name the models, by strings or by integers; got {listing(labels) or 'none'}."
         )
     twice = repeated(labels)
     if twice:

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from sklearn_uniroute import KMeansRouter, KNeighborsRouter, LinearRouter
 from sklearn_uniroute._numerics._routing import choose
 from sklearn_uniroute.metrics import (
     aiq_score,
@@ -480,3 +481,79 @@ def test_bad_input_of_peers(score, changes, message):
     arguments = {"y_true": [[0, 1]], "error_pred": [[0.5, 0.1]], "costs": [1, 2], **changes}
     with pytest.raises(ValueError, match=message):
         score(**arguments)
+
+
+METRICS_BY_NAME = [
+    deferral_area_score,
+    quality_neutral_cost,
+    peak_quality_score,
+    aiq_score,
+    cost_saving_score,
+]
+
+
+@pytest.mark.parametrize("metric", METRICS_BY_NAME, ids=lambda metric: metric.__name__)
+def test_predicted_errors_with_names_go_by_name(metric):
+    rng = np.random.RandomState(0)
+    p = rng.uniform(size=(300, 3))
+    y = pd.DataFrame((rng.uniform(size=(300, 3)) < p) * 1.0, columns=list("abc"))
+    error, costs = pd.DataFrame(1 - p, columns=list("abc")), {"a": 1, "b": 5, "c": 20}
+    expected = metric(y, error.to_numpy(), costs)
+    assert metric(y, error, costs) == metric(y, error[["c", "a", "b"]], costs) == expected
+    # Names of predicted errors name the models where the quality has none.
+    assert metric(y.to_numpy(), error, costs) == expected
+    with pytest.raises(ValueError, match=r"has column\(s\) 'p'.* `y_true` does not have"):
+        metric(y, error.set_axis(["p", "b", "c"], axis=1), costs)
+    with pytest.raises(ValueError, match=r"no column for model\(s\) 'c'"):
+        metric(y, error[["a", "b"]], costs)
+    with pytest.raises(ValueError, match=r"`error_pred` have the labels .* in another order"):
+        metric(y, error.sample(frac=1, random_state=0), costs)
+    with pytest.raises(ValueError, match=r"`sample_weight` have the labels .* in another order"):
+        metric(y, error, costs, sample_weight=pd.Series(np.ones(300), index=range(299, -1, -1)))
+
+
+def test_masked_cells_are_missing():
+    y = np.ma.masked_array([[1.0, 0.0], [9.0, 1.0]], [[False, False], [True, False]])
+    error, costs = [[0.1, 0.9], [0.5, 0.2]], [1, 2]
+    plain = [[1.0, 0.0], [np.nan, 1.0]]
+    assert deferral_area_score(y, error, costs) == deferral_area_score(plain, error, costs)
+    masked = np.ma.masked_array(error, [[True, False], [False, False]])
+    with pytest.raises(ValueError, match="error_pred contains NaN"):
+        deferral_area_score(plain, masked, costs)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_three_models_on_one_line(dtype):
+    error = np.array([[0.3, 0.2, 0.1]], dtype=dtype)
+    assert deferral_area_score([[0, 1, 0]], error, [1, 2, 3]) == 0
+    assert quality_neutral_cost([[0, 1, 0]], error, [1, 2, 3]) == np.inf
+
+
+@given(
+    error=arrays(int, st.tuples(st.integers(1, 6), st.integers(2, 4)), elements=st.integers(0, 10)),
+    data=st.data(),
+)
+def test_unit_offset_and_precision_of_errors_do_not_matter(error, data):
+    """With 1000 added to all errors, 19 % of areas were others."""
+    y = data.draw(arrays(int, error.shape, elements=st.integers(0, 1)))
+    costs = np.array(data.draw(st.permutations(range(1, 8))))[: error.shape[1]]
+    area = deferral_area_score(y, error / 10, costs)
+    for changed in (error / 10 + 1000, error * 1e-7, (error / 10).astype(np.float32)):
+        assert deferral_area_score(y, changed, costs) == pytest.approx(area, abs=1e-9)
+    for unit in (3e5, 1 / 3, 1e-9):
+        assert deferral_area_score(y, error / 10, unit * costs) == pytest.approx(area, abs=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_routers_score_as_the_metric_does(data, dtype):
+    """On predicted errors, which come in the precision of the prompts."""
+    X = data.X.astype(dtype)
+    for router in (
+        KMeansRouter(6, representation="mean", temperature=0, random_state=0),
+        LinearRouter(),
+        KNeighborsRouter(4, random_state=0),
+    ):
+        router.fit(X[:300], data.y[:300], costs=np.arange(1, 9))
+        error = router.predict_error(X[300:])
+        expected = deferral_area_score(data.y[300:], error, np.arange(1, 9))
+        assert router.score(X[300:], data.y[300:]) == pytest.approx(expected, abs=1e-12)

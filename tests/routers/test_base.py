@@ -7,6 +7,7 @@ from sklearn.base import clone
 from sklearn.exceptions import DataConversionWarning, NotFittedError
 
 from sklearn_uniroute import DeferralCurveDisplay, KMeansRouter, KNeighborsRouter
+from sklearn_uniroute.metrics import deferral_area_score
 from tests.all_routers import ROUTERS
 
 NAMES = ["a", "b", "c"]
@@ -93,7 +94,7 @@ FIT = {
     "a missing cost": (lambda r: fit(r, costs={**COSTS, "c": np.nan}), "got nan for model 'c'"),
     "an infinite cost of a call": (
         lambda r: fit(r, costs=np.where(Y == 5, 0, np.inf)),
-        "got inf for model 'a' in row 0. Only calls that were not made",
+        "got inf for model 'a' in row 0",
     ),
     "X_val of other features": (
         lambda r: fit(r, X_val=X[:, :2]),
@@ -207,9 +208,9 @@ CALLS = {
         lambda r: r.add_model(ERRORS, name="d", cost=[1, 2]),
         r"`cost` of model 'd' has shape \(2,\) but `val_errors` has shape \(60,\); pass one number",
     ),
-    "add_model: the cost of a call missing": (
-        lambda r: r.add_model(ERRORS, name="d", cost=np.where(ERRORS == 0, np.nan, 1)),
-        "`cost` of model 'd' must be finite and at least 0; got nan in row 0. Only calls",
+    "add_model: the cost of a call infinite": (
+        lambda r: r.add_model(ERRORS, name="d", cost=np.where(ERRORS == 0, np.inf, 1)),
+        "`cost` of model 'd' must be finite and at least 0; got inf in row 0",
     ),
     "set_cost: of calls": (
         lambda r: r.set_cost("a", ERRORS),
@@ -394,3 +395,91 @@ def test_long_lists_of_names_are_cut():
     router = KMeansRouter().fit(X, y)
     with pytest.raises(ValueError, match=r"18, 19, and 10 more"):
         router.predict(X, pool=["z"])
+
+
+@pytest.mark.parametrize("router", ROUTERS, ids=str)
+def test_rows_with_labels_in_another_order_are_refused(router, data):
+    """A join or a sort of one table alone was taken by position."""
+    X = pd.DataFrame(data.X[:300], index=[f"p{row}" for row in range(300)])
+    X.columns = [f"f{number}" for number in range(5)]
+    y = pd.DataFrame(data.y[:300], index=X.index)
+    calls = pd.DataFrame(np.tile(data.costs, (300, 1)), index=X.index)
+    fitted = clone(router).fit(X, y, costs=calls)
+    expected = clone(router).fit(data.X[:300], data.y[:300], costs=calls.to_numpy())
+    np.testing.assert_allclose(fitted.predict_error(X), expected.predict_error(data.X[:300]))
+    shuffled = y.sample(frac=1, random_state=0)
+    for call in (
+        lambda: clone(router).fit(X, shuffled),
+        lambda: clone(router).fit(X, y, costs=calls[::-1]),
+        lambda: fitted.score(X, shuffled),
+        lambda: fitted.score(X, y, calls[::-1]),
+        lambda: fitted.score(X, y, sample_weight=pd.Series(1.0, index=X.index[::-1])),
+    ):
+        with pytest.raises(ValueError, match="have the labels of the rows of `X` in another order"):
+            call()
+    # Other labels say nothing.
+    clone(router).fit(X, y.reset_index(drop=True))
+
+
+@pytest.mark.parametrize("router", ROUTERS, ids=str)
+def test_masked_cells_are_missing(router, data):
+    y = data.y[:300].astype(np.float32).copy()
+    mask = np.random.RandomState(0).uniform(size=y.shape) < 0.2
+    missing = np.where(mask, np.float32(np.nan), y)
+    masked = np.ma.masked_array(np.where(mask, np.float32(9), y), mask)
+    fitted = clone(router).fit(data.X[:300], masked, costs=data.costs)
+    expected = clone(router).fit(data.X[:300], missing, costs=data.costs)
+    np.testing.assert_array_equal(fitted.predict_error(data.X), expected.predict_error(data.X))
+    rows = fitted.validation_indices_
+    fitted.add_model(1 - masked[rows, 0], cost=1.0)
+    expected.add_model(1 - missing[rows, 0], cost=1.0)
+    np.testing.assert_array_equal(fitted.predict_error(data.X), expected.predict_error(data.X))
+    hidden = np.ma.masked_array(data.X, data.X > 2)
+    for call in (lambda: clone(router).fit(hidden, data.y), lambda: fitted.predict(hidden)):
+        with pytest.raises(ValueError, match="contains NaN"):
+            call()
+
+
+def test_prices_that_are_nested_are_refused(data):
+    nested = {model: {"input": 1e-6, "output": 2e-6} for model in range(8)}
+    for costs in (nested, list(nested.values()), pd.Series(nested)):
+        with pytest.raises(ValueError, match=r"`costs` must have one cost per model.*several"):
+            KMeansRouter(3).fit(data.X, data.y, costs=costs)
+
+
+@pytest.mark.parametrize("router", ROUTERS, ids=str)
+def test_a_cost_is_the_mean_of_those_recorded(router, data, calls):
+    missing = np.random.RandomState(0).uniform(size=calls.shape) < 0.3
+    recorded = np.where(missing, np.nan, calls)
+    fitted = clone(router).fit(data.X, data.y, costs=recorded)
+    np.testing.assert_allclose(fitted.costs_, np.nanmean(recorded, axis=0))
+    rows = fitted.validation_indices_
+    paid = recorded[rows, 0]
+    fitted.add_model(1 - data.y[rows, 0], cost=paid)
+    weights = fitted.validation_weights_[~np.isnan(paid)]
+    expected = weights @ paid[~np.isnan(paid)] / weights.sum()
+    assert fitted.costs_[-1] == pytest.approx(expected)
+    recorded[:, 2] = np.nan
+    with pytest.raises(ValueError, match=r"no recorded cost for model\(s\) 2"):
+        clone(router).fit(data.X, data.y, costs=recorded)
+    with pytest.raises(ValueError, match="is NaN throughout: no cost was recorded"):
+        fitted.add_model(1 - data.y[rows, 0], cost=np.full(len(rows), np.nan))
+
+
+def test_costs_by_cluster_need_the_cost_of_every_call(data, calls):
+    recorded = calls.copy()
+    recorded[3, 2] = np.nan
+    with pytest.raises(ValueError, match=r"model 2 in row 3.*fill in the mean cost of the model"):
+        KMeansRouter(3, cost_model="cluster").fit(data.X, data.y, costs=recorded)
+    with pytest.raises(ValueError, match="fill in the mean cost"):
+        deferral_area_score(data.y, 1 - data.y, recorded)
+
+
+def test_models_on_another_scale_draw_a_warning(data):
+    y = pd.DataFrame(data.y[:, :3], columns=list("abc"))
+    message = "those of 'c' from 1 to 5, but the others from 0 to 1"
+    with pytest.warns(UserWarning, match=message) as caught:
+        KMeansRouter(3, random_state=0).fit(data.X, y.assign(c=4 * y["c"] + 1))
+    assert [one.filename for one in caught] == [__file__]
+    with pytest.warns(UserWarning, match="'a' from 0 to 1, but the others from 0 to 100"):
+        KMeansRouter(3, random_state=0).fit(data.X, y.assign(b=100 * y["b"], c=100 * y["c"]))

@@ -9,8 +9,10 @@ from scipy.special import expit
 from sklearn.base import clone
 
 import sklearn_uniroute.routers._torch as training
-from sklearn_uniroute import MLPRouter
+from sklearn_uniroute import LearnedMapRouter, MLPRouter, ZeroRouter
+from sklearn_uniroute.datasets import make_routing_data
 from sklearn_uniroute.metrics import deferral_area_score
+from sklearn_uniroute.routers._mlp import _worth
 from tests.test_import import BLOCKED
 
 
@@ -191,3 +193,40 @@ def test_a_model_is_added_by_the_layers_that_were_fitted(router, data):
     expected.add_model(errors, cost=1.0)
     router.set_params(hidden_layer_sizes=(4,)).add_model(errors, cost=1.0)
     np.testing.assert_array_equal(router.predict_error(data.X), expected.predict_error(data.X))
+
+
+@pytest.mark.parametrize("scale", [1, 0.1, 0.01, 1e-4])
+def test_small_qualities_are_learned_as_well(scale):
+    """Trained by log odds, qualities up to .01 scored below a ZeroRouter."""
+    data = make_routing_data(n_prompts=700, n_models=4, random_state=0)
+    a, b = slice(0, 400), slice(400, 700)
+    scores = [
+        router.fit(data.X[a], scale * data.y[a], costs=data.costs).score(
+            data.X[b], scale * data.y[b]
+        )
+        / scale
+        for router in (MLPRouter(random_state=0), ZeroRouter(random_state=0))
+    ]
+    assert scores[0] > scores[1] + 0.05
+
+
+def test_epochs_are_judged_on_the_scale_of_the_errors():
+    """Log odds exaggerate differences between errors near 0 and 1."""
+    errors = np.array([[1.0, 0.0], [0.0, 0.0]])
+    outputs = np.array([[8.0, 4.0], [-4.0, -8.0]])
+    score, _ = _worth(outputs, errors, np.array([1.0, 2.0]), squared=False)
+    predicted = 1 / (1 + np.exp(-outputs))
+    assert score == pytest.approx(deferral_area_score(1 - errors, predicted, [1.0, 2.0]))
+
+
+@pytest.mark.parametrize("router", [MLPRouter(max_epochs=1), LearnedMapRouter(3)], ids=str)
+def test_extreme_features_are_refused(data, router):
+    for scale, dtype, message in (
+        (1e-160, np.float64, "squares underflow in float64"),
+        (1e-40, np.float64, "vary by at most .* cannot tell apart"),
+        (1e40, np.float64, "vary by at most"),
+        (1e160, np.float64, "squares overflow in float64"),
+        (1e20, np.float32, "row 0 of `X` is so large that its squares overflow in float32"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            clone(router).fit((scale * data.X).astype(dtype), data.y)

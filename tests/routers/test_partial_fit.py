@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -271,3 +273,18 @@ def test_memory_maps(data, tmp_path):
     other = clone(router).fit(np.array(mapped), data.y, costs=data.costs)
     assert_same(router, other, mapped)
     assert not isinstance(router.X_val_, np.memmap)
+
+
+def test_a_chunk_with_other_models_is_refused(data):
+    y = pd.DataFrame(data.y[:, :3], columns=["a", "b", "new"])
+    router = KMeansRouter(4, random_state=0).partial_fit(data.X[:200], y[["a", "b"]][:200])
+    before = router.predict_error(data.X)
+    with pytest.raises(ValueError, match=r"has column\(s\) 'new', but the first chunk had"):
+        router.partial_fit(data.X[200:], y[200:])
+    with pytest.raises(ValueError, match=r"no column for model\(s\) 'b'"):
+        router.partial_fit(data.X[200:], y[["a"]][200:])
+    np.testing.assert_array_equal(router.predict_error(data.X), before)
+    # Columns go by name.
+    one = copy.deepcopy(router).partial_fit(data.X[200:], y[["b", "a"]][200:])
+    other = copy.deepcopy(router).partial_fit(data.X[200:], y[["a", "b"]][200:])
+    np.testing.assert_array_equal(one.representation_, other.representation_)

@@ -96,7 +96,7 @@ def test_errors_with_an_index_go_by_it(router, data):
             lambda wrong=wrong: fitted.add_model(wrong, name="d", cost=1.0),
             lambda wrong=wrong: fitted.update_model("a", wrong),
         ):
-            with pytest.raises(ValueError, match=r"the index of `val_errors`.*pass val_errors\.to_n"):
+            with pytest.raises(ValueError, match=r"index of `val_errors`.*pass val_errors\.to"):
                 call()
     np.testing.assert_array_equal(fitted.predict_error(X), before)
 

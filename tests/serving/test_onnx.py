@@ -2,9 +2,10 @@ import json
 
 import numpy as np
 import onnxruntime
+import pandas as pd
 import pytest
 
-from sklearn_uniroute import KMeansRouter, KNeighborsRouter, MLPRouter, ZeroRouter
+from sklearn_uniroute import HybridRouter, KMeansRouter, KNeighborsRouter, MLPRouter, ZeroRouter
 from sklearn_uniroute.utils._router_checks import N_TRAINING, grown
 from tests.all_routers import ROUTERS
 
@@ -59,3 +60,27 @@ def test_what_graphs_do_not_know(data):
         table = router.fit(data.X, data.y, costs=calls).routing_table()
         with pytest.raises(NotImplementedError, match="graphs"):
             table.to_onnx()
+
+
+def test_names_of_features_are_in_the_metadata(data):
+    names = [f"f{number}" for number in range(5)]
+    router = KMeansRouter(3, random_state=0)
+    router.fit(pd.DataFrame(data.X, columns=names), data.y, costs=data.costs)
+    metadata = {one.key: one.value for one in router.routing_table().to_onnx().metadata_props}
+    assert json.loads(metadata["feature_names"]) == names
+    router.fit(data.X, data.y, costs=data.costs)
+    metadata = {one.key for one in router.routing_table().to_onnx().metadata_props}
+    assert metadata == {"models"}
+
+
+def test_graphs_keep_the_digits_of_offset_embeddings(data):
+    X = (data.X + 1e4).astype(np.float32)
+    for router in (
+        KMeansRouter(6, temperature=0, random_state=0),
+        KMeansRouter(6, random_state=0),
+        HybridRouter(6, n_components=3, random_state=0),
+    ):
+        table = router.fit(X, data.y, costs=data.costs).routing_table(cost_weight=0.003)
+        session = onnxruntime.InferenceSession(table.to_onnx().SerializeToString())
+        chosen, _ = session.run(None, {"embeddings": X})
+        assert np.mean(np.array(table.models)[chosen] == table.route_many(X)) > 0.99
