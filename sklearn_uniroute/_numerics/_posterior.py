@@ -178,7 +178,7 @@ def evidence(
     -------
     information : list of ndarray of shape (n_clusters, n_clusters)
         For each model, the sum over its prompts of ``phi phi' / variance``. Models that were run on
-        all prompts share one array.
+        the same prompts share one array.
     moments : ndarray of shape (n_models, n_clusters)
         For each model, the sum of ``phi error / variance``.
     """
@@ -191,14 +191,19 @@ def evidence(
     missing = np.isnan(errors)
     moments = column_products(np.where(missing, 0.0, errors.astype(np.float64)), weighted)
     overall = weighted.T @ features
+    # Models that were run on the same prompts share one array.
+    by_gap: dict[bytes, np.ndarray] = {}
     information = []
     for gap in missing.T:
-        if not gap.any():
-            information.append(overall)
-        elif gap.sum() < len(gap) / 2:
-            information.append(overall - weighted[gap].T @ features[gap])
-        else:
-            information.append(weighted[~gap].T @ features[~gap])
+        key = gap.tobytes()
+        if key not in by_gap:
+            if not gap.any():
+                by_gap[key] = overall
+            elif gap.sum() < len(gap) / 2:
+                by_gap[key] = overall - weighted[gap].T @ features[gap]
+            else:
+                by_gap[key] = weighted[~gap].T @ features[~gap]
+        information.append(by_gap[key])
     return information, moments
 
 

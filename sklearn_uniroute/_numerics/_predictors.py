@@ -428,8 +428,12 @@ class OperatingPoint(NamedTuple):
         """Choose a model of the predictor for each prompt, among some positions or all."""
         chosen = predictor.choose(X, self.cost_weight, among)
         goes_beyond = self.goes_beyond(X)
-        if goes_beyond is not None and goes_beyond.any():
-            chosen[goes_beyond] = predictor.choose(X[goes_beyond], self.beyond, among)
+        if goes_beyond is None:
+            return chosen
+        for rows in row_blocks(len(X)):
+            moved = rows.start + np.flatnonzero(goes_beyond[rows])
+            if len(moved):
+                chosen[moved] = predictor.choose(X[moved], self.beyond, among)
         return chosen
 
     def goes_beyond(self, X: np.ndarray) -> np.ndarray | None:
