@@ -13,6 +13,8 @@ _LEAST_VALUES = 10
 _BEYOND, _NARROW = 2, 0.12
 # Share of the width of a range by which another may exceed it and still fits.
 _FITS = 0.1
+# Width of a range, beside its values, up to which these are as good as constant.
+_CONSTANT = 1e-3
 # Number of models from which on each model counts among the others.
 _MANY = 50
 
@@ -33,7 +35,7 @@ def warn_of_scales(y: np.ndarray, labels: np.ndarray, *, stacklevel: int = 3) ->
     if len(models) < 2:
         return
     low, high = np.nanmin(y[:, models], axis=0), np.nanmax(y[:, models], axis=0)
-    varies = low < high
+    varies = _varies(low, high)
     unlike = []
     for place, label in enumerate(labels[models]):
         # A model that is always right says nothing of the scale.
@@ -46,7 +48,8 @@ def warn_of_scales(y: np.ndarray, labels: np.ndarray, *, stacklevel: int = 3) ->
                 f"{listing([label])} from {low[place]:g} to {high[place]:g}, but the others from "
                 f"{ends[0]:g} to {ends[1]:g}"
             )
-    if unlike:
+    # If most models differ, they have no common scale: each is about its own level.
+    if unlike and (len(models) == 2 or len(unlike) <= len(models) / 2):
         more = f"; and {len(unlike) - 5} more models" if len(unlike) > 5 else ""
         warnings.warn(
             f"some qualities are on another scale: those of {'; '.join(unlike[:5])}{more}. Drop "
@@ -60,7 +63,7 @@ def warn_of_scales(y: np.ndarray, labels: np.ndarray, *, stacklevel: int = 3) ->
 def typical_range(errors: np.ndarray) -> tuple[float, float]:
     """Median of the least and of the largest error, over models whose errors vary."""
     low, high = np.nanmin(errors, axis=0), np.nanmax(errors, axis=0)
-    varies = low < high
+    varies = _varies(low, high)
     if not varies.any():
         return 0.0, 0.0
     return float(np.median(low[varies])), float(np.median(high[varies]))
@@ -84,6 +87,12 @@ def warn_of_error_scale(
             UserWarning,
             stacklevel=stacklevel,
         )
+
+
+def _varies(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Whether values differ by more than little, beside their size."""
+    varies: np.ndarray = high - low > _CONSTANT * np.maximum(np.abs(low), np.abs(high))
+    return varies
 
 
 def fits(low: float, high: float, other_low: float, other_high: float) -> bool:

@@ -309,8 +309,16 @@ def test_a_quality_never_reached_scores_least(data):
 
 def test_without_costs_there_is_no_curve(data):
     router = KMeansRouter(6, random_state=0).fit(data.X, data.y)
-    with pytest.raises(ValueError, match="all models of the pool have the same mean cost"):
-        deferral_area_scorer(router, data.X, data.y)
+    for scorer in (deferral_area_scorer, qnc_scorer, peak_quality_scorer):
+        with (
+            pytest.warns(UserWarning, match="the router was fitted without costs, and a deferral"),
+            pytest.raises(ValueError, match="pass `costs` to fit of the router or of the search"),
+        ):
+            scorer(router, data.X, data.y)
+    search = GridSearchCV(KMeansRouter(3, random_state=0), {}, scoring=qnc_scorer, cv=2)
+    with pytest.warns(UserWarning, match=r"without costs|non-finite|failed") as caught:
+        search.fit(data.X, data.y)
+    assert str(caught[0].message).startswith("the router was fitted without costs")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert deferral_area_scorer(router, data.X, data.y, costs=data.costs) > 0
