@@ -9,7 +9,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils import ClassifierTags, check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sklearn_uniroute.utils._validation import FLOATS, check_training_prompts, listing
+from sklearn_uniroute.utils._validation import (
+    FLOATS,
+    as_numbers,
+    check_same_order,
+    check_training_prompts,
+    listing,
+)
 
 
 class AttributeEncoder(TransformerMixin, BaseEstimator):
@@ -104,6 +110,7 @@ class AttributeEncoder(TransformerMixin, BaseEstimator):
         """
         if attributes is None:
             attributes = y
+        check_same_order(X=X, attributes=attributes)
         X = check_training_prompts(self, X, attributes)
         attributes, names = check_attributes(attributes, len(X))
         classifier = LogisticRegression() if self.estimator is None else self.estimator
@@ -125,7 +132,7 @@ class AttributeEncoder(TransformerMixin, BaseEstimator):
             Probability of each attribute on each prompt, in the dtype of `X`.
         """
         check_is_fitted(self)
-        prompts: np.ndarray = validate_data(self, X, reset=False, dtype=FLOATS)
+        prompts: np.ndarray = validate_data(self, as_numbers(X), reset=False, dtype=FLOATS)
         probabilities = [one.predict_proba(prompts)[:, 1] for one in self.estimators_]
         return np.column_stack(probabilities).astype(prompts.dtype, copy=False)
 
@@ -149,6 +156,8 @@ class AttributeEncoder(TransformerMixin, BaseEstimator):
 def check_attributes(attributes: Any, n_prompts: int) -> tuple[np.ndarray, np.ndarray]:
     """Check annotations with two values per column; return them and the names of the attributes."""
     names = getattr(attributes, "columns", None)
+    if np.ma.getmaskarray(attributes).any():
+        raise ValueError("attributes have masked cells; leave these prompts out.")
     attributes = check_array(
         attributes, dtype=None, ensure_2d=False, ensure_min_features=0, input_name="y"
     )

@@ -138,3 +138,18 @@ def test_routers_after_it_see_attributes_only(data, annotations):
     encoder = AttributeEncoder().fit(data.X, annotations)
     pipeline = make_pipeline(FrozenEstimator(encoder), ZeroRouter()).fit(data.X, data.y)
     assert pipeline[-1].n_features_in_ == 3
+
+
+def test_rows_masks_and_prompts_of_an_encoder(data):
+    X = pd.DataFrame(data.X, index=[f"p{row}" for row in range(400)], columns=list("vwxyz"))
+    attributes = pd.DataFrame({"large": data.X[:, 0] > 0}, index=X.index)
+    encoder = AttributeEncoder().fit(X, attributes)
+    with pytest.raises(ValueError, match="in another order"):
+        AttributeEncoder().fit(X, attributes[::-1])
+    masked = np.ma.masked_array(attributes.to_numpy(), data.X[:, :1] > 1)
+    with pytest.raises(ValueError, match="attributes have masked cells"):
+        AttributeEncoder().fit(data.X, masked)
+    plain = AttributeEncoder().fit(data.X, attributes.to_numpy())
+    with pytest.raises(ValueError, match="contains NaN"):
+        plain.transform(np.ma.masked_array(data.X, data.X > 1))
+    assert encoder.transform(X).shape == (400, 1)

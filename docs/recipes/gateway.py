@@ -9,8 +9,14 @@ from sklearn_uniroute import RoutingTable
 
 def publish(router, prices, path, *, cost_weight, embedder):
     """Write the table that gateways read, at the given prices: a mapping from model to price."""
-    for model, price in prices.items():
-        router.set_cost(model, price)
+    before = dict(zip(router.models_.tolist(), router.costs_.tolist(), strict=True))
+    try:
+        for model, price in prices.items():
+            router.set_cost(model, price)
+    except ValueError:
+        for model, price in before.items():
+            router.set_cost(model, price)
+        raise
     router.routing_table(cost_weight=cost_weight).save(path, embedder=embedder)
 
 
@@ -76,10 +82,10 @@ def is_outage(error):
     That is so if the connection failed or timed out, if the server failed, and if it limits the
     rate of requests. A request that is wrong in itself fails everywhere.
     """
-    response = getattr(error, "response", None)
-    status = getattr(error, "status_code", getattr(response, "status_code", None))
-    if status is not None:
-        return status in (408, 429) or status >= 500
+    for source in (error, getattr(error, "response", None)):
+        status = getattr(source, "status_code", None)
+        if status is not None:
+            return int(status) in (408, 429) or int(status) >= 500
     return any(kind.__name__ in OUTAGES for kind in type(error).__mro__)
 
 
@@ -90,7 +96,8 @@ def answer(prompt, table, embed, call, down=()):
     `down` are models known to be down. Returns the model and its answer.
     """
     x = embed(prompt)
-    failed, last = set(down) & set(table.models), None
+    down = {down} if isinstance(down, str) else set(down)
+    failed, last = down & set(table.models), None
     while len(failed) < len(table.models):
         model = table.route(x, exclude=failed)
         try:
@@ -101,4 +108,6 @@ def answer(prompt, table, embed, call, down=()):
             logging.warning("%s is out: %r", model, error)
             failed.add(model)
             last = error
-    raise ConnectionError(f"none of these models answers: {', '.join(table.models)}") from last
+    raise ConnectionError(
+        f"none of these models answers: {', '.join(map(str, table.models))}"
+    ) from last

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +129,7 @@ def load_routing_data(path: StrPath, *, as_frame: bool = False) -> Bunch:
     if not path.exists():
         raise FileNotFoundError(f"there is no routing data at {path}")
     check_regular(path)
-    suffixes = path.suffixes
+    suffixes = [suffix.lower() for suffix in path.suffixes]
     with naming(path):
         if suffixes[-1:] == [".npz"]:
             data = _read_npz(path)
@@ -178,7 +179,7 @@ def _read_prompts(path: Path) -> np.ndarray:
 def _read_table(path: Path) -> dict[str, Any]:
     pandas = import_optional("pandas", "pandas")
     try:
-        table = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
+        table = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path)
     except (pandas.errors.EmptyDataError, StopIteration):
         raise ValueError("this table is empty") from None
     # Whatever is wrong with a table, its bytes are to blame.
@@ -191,7 +192,7 @@ def _read_table(path: Path) -> dict[str, Any]:
             "its columns have several levels, as a pivot of several values has; write one table of "
             f"quality, and name columns of costs '<model>{_COSTS[0]}'"
         )
-    table.columns = [str(name).strip() for name in table.columns]
+    table.columns = [re.sub(r"\s*\|\s*", "|", str(name).strip()) for name in table.columns]
     check_columns(table.columns)
     for name in set(_TEXTS) & set(table.columns):
         if name != "prompt":
@@ -211,7 +212,7 @@ def check_columns(names: Any) -> None:
 
 def _read_csv(path: Path) -> Any:
     pandas = import_optional("pandas", "pandas")
-    content = read_gzip(path) if path.suffix == ".gz" else path.read_bytes()
+    content = read_gzip(path) if path.suffix.lower() == ".gz" else path.read_bytes()
     first = content.split(b"\n", 1)[0]
     check_columns(range(first.count(b",") + 1))
     header = pandas.read_csv(
@@ -222,18 +223,21 @@ def _read_csv(path: Path) -> Any:
     # Names and texts are read as strings: "1.10" is not "1.1", and "NA" is a name.
     as_text = {name: str for name in names if name in _TEXTS}
     empty = {name: ["", "NA", "NaN", "nan", "null"] for name in names if name not in as_text}
-    table = pandas.read_csv(
-        io.BytesIO(content),
-        header=0,
-        names=names,
-        dtype=as_text,
-        keep_default_na=False,
-        na_values=empty,
-        skipinitialspace=True,
-    )
-    if not isinstance(table.index, pandas.RangeIndex):
-        raise ValueError("rows have more fields than the header has names")
-    return table
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pandas.errors.ParserWarning)
+        try:
+            return pandas.read_csv(
+                io.BytesIO(content),
+                header=0,
+                names=names,
+                index_col=False,
+                dtype=as_text,
+                keep_default_na=False,
+                na_values=empty,
+                skipinitialspace=True,
+            )
+        except pandas.errors.ParserWarning:
+            raise ValueError("rows have more fields than the header has names") from None
 
 
 def _read_parquet(path: Path) -> Any:
@@ -259,6 +263,7 @@ def _read_parquet(path: Path) -> Any:
     categories = {name: object for name in table if table[name].dtype == "category"}
     table = table.astype(categories)
     # An index is no model; it may hold the keys of a long table.
+    table.index.names = [str(name).strip() for name in table.index.names]
     keys = [name for name in table.index.names if name in _TEXTS and name not in table]
     return (
         table.reset_index(level=keys).reset_index(drop=True)
@@ -331,6 +336,7 @@ def _from_wide(table: Any) -> dict[str, Any]:
     costs = [name for name in table if name.endswith(_COSTS)]
     skip = {*_RESERVED, *features, *costs}
     models = [name for name in table if name not in skip]
+    check_are_models(models)
     if not models:
         raise ValueError(
             f"no column names a model; the table has {listing(table.columns)}. Expected the "
@@ -348,6 +354,21 @@ def _from_wide(table: Any) -> dict[str, Any]:
     if costs:
         data["costs"] = _costs_by_model(table, models, costs)
     return data | _columns_by_prompt(table)
+
+
+def check_are_models(names: list[str]) -> None:
+    """Refuse columns that are costs or embeddings by other names."""
+    for name in names:
+        prefix = re.sub(r"[ _.:|/-]*(total[ _-]?)?costs?$", "", name, flags=re.IGNORECASE)
+        if prefix != name and (prefix in names or not prefix):
+            raise ValueError(
+                f"column {name!r} holds costs, but would be read as a model; name it "
+                f"'{prefix or '<model>'}{_COSTS[0]}'"
+            )
+        if re.fullmatch(r"X\d+", name):
+            raise ValueError(
+                f"column {name!r} would be read as a model; name columns of embeddings x0, x1, ..."
+            )
 
 
 def _costs_by_model(table: Any, models: list[str], costs: list[str]) -> np.ndarray:
@@ -377,6 +398,8 @@ def _costs_by_model(table: Any, models: list[str], costs: list[str]) -> np.ndarr
 def _columns_by_prompt(table: Any) -> dict[str, Any]:
     data = {}
     features = _feature_columns(table)
+    if features and "embedding" in table:
+        raise ValueError("it has embeddings in columns x0, x1, ... and in 'embedding'; drop one")
     if features:
         data["X"] = np.column_stack([numbers(table, name) for name in features])
         for name, column in zip(features, data["X"].T, strict=True):

@@ -17,7 +17,8 @@ def naming(path: Path) -> Iterator[None]:
     """Add the name of a file to errors about its content."""
     try:
         yield
-    except ValueError as error:
+    # Values of the wrong type can raise any of these.
+    except (ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
         raise ValueError(f"{path.name}: {error}") from error
 
 

@@ -192,7 +192,7 @@ def excess_risk(
     check_routes_by_error(router)
     index = check_pool(pool, router.models_)
     labels = router.models_[index]
-    check_same_order(X, y, "X", "y")
+    check_same_order(X=X, y=y)
     y = check_quality(
         select_columns(y, labels, name="y"),
         n_prompts=len(X),

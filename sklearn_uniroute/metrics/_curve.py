@@ -1,5 +1,6 @@
 """Numerics of deferral curves: averages along the walk over all cost weights."""
 
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ from sklearn_uniroute._numerics._routing import ROUNDING, HullWalk, hull_walk, w
 from sklearn_uniroute.utils._typing import Costs
 from sklearn_uniroute.utils._validation import (
     FLOATS,
+    as_numbers,
     check_costs,
     check_quality,
     check_same_order,
@@ -17,7 +19,6 @@ from sklearn_uniroute.utils._validation import (
     listing,
     model_labels,
     select_columns,
-    unmasked,
 )
 
 
@@ -58,14 +59,13 @@ def check_curve_inputs(
     sample_weight: ArrayLike | None,
 ) -> CurveInputs:
     """Check the arguments of a metric. By default, mean costs decide the choices."""
-    tables = {
-        "error_pred": error_pred,
-        "costs": costs,
-        "routing_costs": routing_costs,
-        "sample_weight": sample_weight,
-    }
-    for argument, values in tables.items():
-        check_same_order(y_true, values, "y_true", argument)
+    check_same_order(
+        y_true=y_true,
+        error_pred=error_pred,
+        costs=costs,
+        routing_costs=routing_costs,
+        sample_weight=sample_weight,
+    )
     labels = model_labels(y_true, name="y_true")
     names = model_labels(error_pred, name="error_pred")
     y_true = check_quality(y_true, name="y_true", labels=labels)
@@ -73,6 +73,13 @@ def check_curve_inputs(
         error_pred = check_columns(error_pred, labels)
     elif names is not None and len(names) == y_true.shape[1]:
         labels = names
+        if names.dtype.kind == "U":
+            warnings.warn(
+                "`y_true` has no names of models, and its columns are taken in the order of those "
+                f"of `error_pred` ({listing(names)}); pass a DataFrame to go by name.",
+                UserWarning,
+                stacklevel=3,
+            )
     else:
         labels = np.arange(y_true.shape[1])
     error_pred = check_error_pred(error_pred, y_true.shape)
@@ -198,7 +205,7 @@ def check_columns(error_pred: Any, labels: np.ndarray) -> Any:
 
 def check_error_pred(error_pred: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
     """Check a table of predicted errors against the table of quality."""
-    checked: np.ndarray = check_array(unmasked(error_pred), dtype=FLOATS, input_name="error_pred")
+    checked: np.ndarray = check_array(as_numbers(error_pred), dtype=FLOATS, input_name="error_pred")
     if checked.shape != shape:
         raise ValueError(
             f"`error_pred` has shape {checked.shape} but the quality has shape {shape}; both "

@@ -10,7 +10,12 @@ from sklearn.utils import _safe_indexing, indexable
 
 from sklearn_uniroute.model_selection._split import PoolFold
 from sklearn_uniroute.utils._estimators import final_router, last_router
-from sklearn_uniroute.utils._validation import check_costs, check_quality, model_labels
+from sklearn_uniroute.utils._validation import (
+    check_costs,
+    check_quality,
+    check_same_order,
+    model_labels,
+)
 
 
 def labelled_data(X: Any, y: Any, costs: Any) -> tuple[Any, np.ndarray, np.ndarray]:
@@ -32,6 +37,7 @@ def labelled_data(X: Any, y: Any, costs: Any) -> tuple[Any, np.ndarray, np.ndarr
             "one."
         )
     indexable(X, y)
+    check_same_order(X=X, y=y, costs=costs)
     labels = model_labels(y)
     quality = check_quality(y, labels=labels)
     labels = np.arange(quality.shape[1]) if labels is None else labels

@@ -48,6 +48,7 @@ from sklearn_uniroute.utils._optional import import_optional
 from sklearn_uniroute.utils._scales import typical_range, warn_of_error_scale, warn_of_scales
 from sklearn_uniroute.utils._typing import Costs, Label, Pool, RandomState
 from sklearn_uniroute.utils._validation import (
+    as_numbers,
     check_costs,
     check_count,
     check_new_name,
@@ -60,8 +61,8 @@ from sklearn_uniroute.utils._validation import (
     check_validation_prompts,
     is_dask,
     model_labels,
+    row_labels,
     select_columns,
-    unmasked,
 )
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -174,6 +175,8 @@ class BaseRouter(BaseEstimator):
     _row_attributes: tuple[str, ...] = ("representation_",)
     # What is known of each model by name: arrays or lists with one row per model.
     _evidence: dict[str, Any]
+    # Labels of the rows of the validation prompts in a DataFrame; None without.
+    _row_labels: Any = None
     # Least and largest error of a typical training model.
     _error_range: tuple[float, float] = (0.0, 0.0)
     # Whether calls that were made must have a cost, where costs are of calls.
@@ -267,8 +270,8 @@ class BaseRouter(BaseEstimator):
     def _fit_arrays(self, X: Any, y: Any, costs: Any, X_val: Any) -> None:
         self._check_params()
         labels = None if y is None else model_labels(y)
-        check_same_order(X, y, "X", "y")
-        check_same_order(X, costs, "X", "costs")
+        check_same_order(X=X, y=y, costs=costs)
+        labels_of_rows = row_labels(X if X_val is None else X_val)
         X = check_training_prompts(self, X, y)
         y = check_quality(as_columns(y), n_prompts=len(X), labels=labels)
         self.models_ = np.arange(y.shape[1]) if labels is None else labels
@@ -288,6 +291,9 @@ class BaseRouter(BaseEstimator):
         errors = 1 - y
         self._fit_features(X, errors, rng)
         self._set_validation_prompts(X, X_val, rng)
+        self._row_labels = labels_of_rows
+        if labels_of_rows is not None and X_val is None:
+            self._row_labels = labels_of_rows[self.validation_indices_]
         self._fit_evidence(X, errors)
         self._fit_costs(X, costs)
         self._mixing_seed = int(rng.randint(2**31))
@@ -582,8 +588,7 @@ class BaseRouter(BaseEstimator):
         check_is_fitted(self)
         index = check_pool(pool, self.models_)
         labels = self.models_[index]
-        for argument, values in (("y", y), ("costs", costs), ("sample_weight", sample_weight)):
-            check_same_order(X, values, "X", argument)
+        check_same_order(X=X, y=y, costs=costs, sample_weight=sample_weight)
         X = check_prompts(self, X)
         y = check_quality(
             select_columns(as_columns(y), labels, name="y"),
@@ -1145,7 +1150,7 @@ def as_columns(y: Any) -> Any:
     """Take a `y` of one dimension for a single model, with a warning."""
     if hasattr(y, "columns"):
         return y
-    y = np.asarray(unmasked(y))
+    y = np.asarray(as_numbers(y))
     if y.ndim != 1:
         return y
     warnings.warn(

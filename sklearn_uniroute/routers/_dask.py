@@ -127,6 +127,7 @@ def fit_blocks(router: Any, X: Any, y: Any, costs: Any, X_val: ArrayLike | None)
     router._fit_with(clusterer, X_sample, y_sample, costs_sample, X_val)
     if router.validation_indices_ is not None:
         router.validation_indices_ = rows[router.validation_indices_]
+        router._row_labels = None
     nearest, phi, noise = router._sums_by()
     recorded = router._needs_recorded_costs
     sums = dask.delayed(

@@ -1,5 +1,6 @@
 """Routers over clusters with a posterior."""
 
+from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -439,8 +440,7 @@ class FewShotRouter(
         array([0, 1, 2, 3, 4])
         """
         check_is_fitted(self)
-        for side, values in (("model_a", model_a), ("model_b", model_b), ("winner", winner)):
-            check_same_order(X, values, "X", side)
+        check_same_order(X=X, model_a=model_a, model_b=model_b, winner=winner)
         X = check_prompts(self, X)
         new, first, second, outcome = check_battles(model_a, model_b, winner, len(X), self.models_)
         costs = check_new_costs(costs, new, has_costs=self.costs_ is not None)
@@ -489,7 +489,12 @@ def check_trainable(X: np.ndarray) -> None:
 
 def check_new_costs(costs: Any, new: list[Label], *, has_costs: bool) -> list[Any]:
     """Check the costs of added models, by name: one for each, and no other."""
-    costs = {} if costs is None else dict(costs)
+    costs = {} if costs is None else costs
+    if not (isinstance(costs, Mapping) or (hasattr(costs, "index") and hasattr(costs, "items"))):
+        raise ValueError(
+            f"`costs` must name the new models, as a mapping or a Series; got {costs!r}."
+        )
+    costs = dict(costs)
     others = [label for label in costs if label not in new]
     if others:
         raise ValueError(
@@ -508,6 +513,8 @@ def check_battles(
     """
     sides = {"model_a": model_a, "model_b": model_b, "winner": winner}
     for argument, values in sides.items():
+        if np.ma.getmaskarray(values).any():
+            raise ValueError(f"`{argument}` has masked entries; leave these battles out.")
         if isinstance(values, str) or np.ndim(values) != 1 or len(values) != n_prompts:
             raise ValueError(
                 f"`{argument}` must have one entry for each of the {n_prompts} prompts; got shape "

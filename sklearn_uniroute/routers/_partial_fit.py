@@ -158,8 +158,7 @@ class PartialFitMixin:
         del self._centers
 
     def _add_chunk(self: Any, X: ArrayLike, y: ArrayLike, costs: Costs | None) -> None:
-        check_same_order(X, y, "X", "y")
-        check_same_order(X, costs, "X", "costs")
+        check_same_order(X=X, y=y, costs=costs)
         X = check_prompts(self, X)
         check_pool_as_fitted(self._pool_changed)
         check_prices_as_summed(self.costs_, self._costs_of_sums())
@@ -290,7 +289,8 @@ def check_chunk_costs(
         )
     if by_call:
         return costs
-    if not np.array_equal(costs, known):
+    # They may come in single precision.
+    if not np.allclose(costs, known, rtol=1e-6, atol=0):
         raise ValueError(
             f"`costs` {listing(costs)} differs from the costs known ({listing(known)}); leave it "
             "out, and change prices by set_cost."

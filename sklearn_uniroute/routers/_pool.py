@@ -15,11 +15,11 @@ from sklearn.utils import check_array
 from sklearn_uniroute.utils._typing import Label
 from sklearn_uniroute.utils._validation import (
     FLOATS,
+    as_numbers,
     check_pool,
     check_validation_prompts,
     is_price,
     listing,
-    unmasked,
 )
 
 # Models shown in a notebook.
@@ -101,32 +101,45 @@ def check_evidence(
     return check_val_errors(val_errors, len(prompts), own_prompts=X_val is not None), X_val
 
 
-def validation_rows(router: Any, X_val: Any) -> Any:
-    """Labels of the rows of the validation prompts; None if these have no labels."""
-    return router.validation_indices_ if X_val is None else getattr(X_val, "index", None)
+def validation_rows(router: Any, X_val: Any) -> list[Any]:
+    """Labels by which the validation prompts may go: of their rows, and their positions."""
+    if X_val is not None:
+        labels = getattr(X_val, "index", None)
+        found = [] if labels is None or callable(labels) else [np.asarray(labels)]
+        n_prompts = len(X_val)
+    else:
+        n_prompts = len(router.X_val_)
+        known = (router.validation_indices_, router._row_labels)
+        found = [labels for labels in known if labels is not None]
+    return [*found, np.arange(n_prompts)]
 
 
-def in_row_order(values: Any, rows: Any, n_prompts: int, argument: str) -> Any:
+def in_row_order(values: Any, rows: list[Any], n_prompts: int, argument: str) -> Any:
     """Put a Series into the order of the validation prompts by its index.
 
-    The index may hold the labels of these prompts or their positions, in any order. Return anything
-    but a Series unchanged.
+    The index may hold any of the labels in `rows`, in any order. Return anything but a Series
+    unchanged.
     """
     if not (hasattr(values, "index") and hasattr(values, "reindex")) or len(values) != n_prompts:
         return values
-    for labels in (rows, np.arange(n_prompts)):
-        if labels is None or callable(labels):
-            continue
+    orders = []
+    for labels in rows:
         if values.index.equals(labels):
-            return values
-        if not values.index.is_unique:
-            continue
-        if values.index.isin(labels).all():
-            return values.reindex(labels)
+            orders.append(np.arange(n_prompts))
+        elif values.index.is_unique and set(values.index) == set(labels):
+            orders.append(values.index.get_indexer(labels))
+    if orders and all(np.array_equal(order, orders[0]) for order in orders):
+        return values.iloc[orders[0]]
+    if len(orders) > 1:
+        raise ValueError(
+            f"the index of `{argument}` may hold labels of the training prompts, or their "
+            f"positions, which differ; pass {argument}.to_numpy() in the order of the validation "
+            "prompts."
+        )
     raise ValueError(
         f"the index of `{argument}` ({listing(values.index, 5)}) must hold the validation prompts: "
-        "`validation_indices_` of the router, or the index of a DataFrame `X_val`, in any order, "
-        f"or 0 to {n_prompts - 1}. If the order is that of the prompts, pass "
+        "`validation_indices_` of the router, the labels of their rows in a DataFrame, or 0 to "
+        f"{n_prompts - 1}, in any order. If the order is that of the prompts, pass "
         f"{argument}.to_numpy()."
     )
 
@@ -134,7 +147,7 @@ def in_row_order(values: Any, rows: Any, n_prompts: int, argument: str) -> Any:
 def check_val_errors(val_errors: Any, n_prompts: int, *, own_prompts: bool) -> np.ndarray:
     """Check one model's errors on its validation prompts; NaN marks prompts that were not run."""
     prompts = "`X_val`" if own_prompts else "the router's validation prompts `X_val_`"
-    val_errors = unmasked(val_errors)
+    val_errors = as_numbers(val_errors)
     if np.ndim(val_errors) != 1 or len(val_errors) != n_prompts:
         raise ValueError(
             f"`val_errors` must be one error per row of {prompts}, of shape ({n_prompts},); got "
@@ -199,7 +212,7 @@ def check_cost(
     if cost is None:
         return None
     if val_errors is not None and np.ndim(cost) > 0:
-        cost = in_row_order(unmasked(cost), rows, len(val_errors), "cost")
+        cost = in_row_order(as_numbers(cost), rows, len(val_errors), "cost")
         return _check_calls(cost, name, val_errors, recorded)
     if not is_price(cost):
         calls = "" if val_errors is None else ", or one for each call"

@@ -18,11 +18,11 @@ from sklearn_uniroute.utils._files import as_json, read_whole, write_whole
 from sklearn_uniroute.utils._typing import Label, StrPath
 from sklearn_uniroute.utils._validation import (
     FLOATS,
+    as_numbers,
     check_squares,
     feature_names,
     is_hashable,
     listing,
-    unmasked,
 )
 
 # No models.
@@ -420,7 +420,7 @@ class RoutingTable:
     def _check_prompts(self, X: Any) -> np.ndarray:
         warn_of_missing_names(X, self.feature_names)
         check_feature_names(X, self.feature_names, "X")
-        prompts: np.ndarray = check_array(unmasked(X), dtype=FLOATS, input_name="X")
+        prompts: np.ndarray = check_array(as_numbers(X), dtype=FLOATS, input_name="X")
         check_prompt_width(prompts, self.n_features)
         check_squares(prompts)
         return prompts
@@ -453,7 +453,7 @@ def check_prompt(
     """Check one embedding."""
     if type(x) is not np.ndarray:
         check_feature_names(x, names, "x")
-        x = np.asarray(unmasked(x))
+        x = np.asarray(as_numbers(x))
     if x.dtype.char not in "fd":
         if x.dtype.kind not in "biuf":
             raise ValueError(f"`x` must be real numbers, one per feature; got {x.dtype}.")
@@ -517,7 +517,12 @@ def check_excluded(exclude: Any, positions: dict[Label, int]) -> list[int]:
     if isinstance(exclude, str) or not np.iterable(exclude):
         raise TypeError(f"`exclude` must be an iterable of model names; got {exclude!r}.")
     exclude = list(exclude)
-    unknown = [name for name in exclude if not (is_hashable(name) and name in positions)]
+    # A mask would be read as models 0 and 1.
+    unknown = [
+        name
+        for name in exclude
+        if isinstance(name, bool | np.bool_) or not (is_hashable(name) and name in positions)
+    ]
     if unknown:
         raise ValueError(
             f"`exclude` has models that this table does not know: {listing(unknown)}. Known "

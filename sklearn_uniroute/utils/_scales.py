@@ -7,8 +7,8 @@ import numpy as np
 
 from sklearn_uniroute.utils._validation import listing
 
-# Number of observed values below which a range says little.
-_LEAST_VALUES = 10
+# Number of observed values below which a range says little, but for one that is far beyond.
+_LEAST_VALUES, _FAR_BEYOND = 10, 100
 # Widths of a range by which another may exceed it, and below which another is too narrow.
 _BEYOND, _NARROW = 2, 0.12
 # Share of the width of a range by which another may exceed it and still fits.
@@ -31,7 +31,8 @@ def warn_of_scales(y: np.ndarray, labels: np.ndarray, *, stacklevel: int = 3) ->
     stacklevel : int
         As for `warnings.warn`.
     """
-    models = np.flatnonzero(np.count_nonzero(~np.isnan(y), axis=0) >= _LEAST_VALUES)
+    counts = np.count_nonzero(~np.isnan(y), axis=0)
+    models = np.flatnonzero(counts >= 2)
     if len(models) < 2:
         return
     low, high = np.nanmin(y[:, models], axis=0), np.nanmax(y[:, models], axis=0)
@@ -43,10 +44,15 @@ def warn_of_scales(y: np.ndarray, labels: np.ndarray, *, stacklevel: int = 3) ->
         if not others.any():
             continue
         ends = np.median(low[others]), np.median(high[others])
-        if is_unlike(low[place], high[place], *ends):
+        beyond = _FAR_BEYOND * (ends[1] - ends[0])
+        if is_unlike(low[place], high[place], *ends) and (
+            counts[models].min() >= _LEAST_VALUES
+            or high[place] > ends[1] + beyond
+            or low[place] < ends[0] - beyond
+        ):
             unlike.append(
-                f"{listing([label])} from {low[place]:g} to {high[place]:g}, but the others from "
-                f"{ends[0]:g} to {ends[1]:g}"
+                f"{listing([label])} from {low[place]:.8g} to {high[place]:.8g}, but the "
+                f"others from {ends[0]:.8g} to {ends[1]:.8g}"
             )
     # If most models differ, they have no common scale: each is about its own level.
     if unlike and (len(models) == 2 or len(unlike) <= len(models) / 2):
@@ -61,12 +67,17 @@ def warn_of_scales(y: np.ndarray, labels: np.ndarray, *, stacklevel: int = 3) ->
 
 
 def typical_range(errors: np.ndarray) -> tuple[float, float]:
-    """Median of the least and of the largest error, over models whose errors vary."""
+    """Median of the least and of the largest error, over models whose errors vary.
+
+    Both are 0 if most models have other ranges than that.
+    """
     low, high = np.nanmin(errors, axis=0), np.nanmax(errors, axis=0)
     varies = _varies(low, high)
     if not varies.any():
         return 0.0, 0.0
-    return float(np.median(low[varies])), float(np.median(high[varies]))
+    ends = float(np.median(low[varies])), float(np.median(high[varies]))
+    unlike = [is_unlike(*one, *ends) for one in zip(low[varies], high[varies], strict=True)]
+    return ends if np.mean(unlike) <= 1 / 2 else (0.0, 0.0)
 
 
 def warn_of_error_scale(

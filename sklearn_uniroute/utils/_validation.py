@@ -4,9 +4,11 @@ A check returns the argument in the form that the package uses, or raises an err
 argument, the expected value, the value passed, and the remedy.
 """
 
+import itertools
 import numbers
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -22,32 +24,57 @@ _LONGEST_NAME = 1000
 _LEAST_SPREAD = 1e-30
 
 
-def unmasked(values: Any) -> Any:
-    """Replace masked cells by NaN; return anything but a masked array unchanged."""
+def as_numbers(values: Any) -> Any:
+    """Replace masked cells by NaN, and refuse dates and durations; return all else unchanged."""
+    kinds: Any = getattr(values, "dtypes", getattr(values, "dtype", None))
+    kinds = kinds if hasattr(kinds, "__iter__") else [kinds]
+    if any(getattr(kind, "kind", "") in ("m", "M") for kind in kinds):
+        raise ValueError("dates and durations are no numbers here; convert them to numbers first.")
     if not isinstance(values, np.ma.MaskedArray):
         return values
     dtype = np.float32 if values.dtype == np.float32 else np.float64
     return np.ma.filled(values.astype(dtype), np.nan)
 
 
-def check_same_order(first: Any, second: Any, first_name: str, second_name: str) -> None:
-    """Refuse two tables with the same row labels in another order, because rows go by position.
+def row_labels(table: Any) -> np.ndarray | None:
+    """Labels of the rows of a DataFrame, if they are texts or numbers, but not 0, 1, ..."""
+    index = getattr(table, "index", None)
+    if index is None or callable(index):
+        return None
+    labels = list(index)
+    plain = all(isinstance(label, str) for label in labels) or all(map(_is_integer, labels))
+    if not plain or labels == list(range(len(labels))):
+        return None
+    return np.array(labels)
 
-    Costs per model have no rows of prompts.
+
+def check_same_order(**tables: Any) -> None:
+    """Refuse tables whose rows have the same labels in another order, because rows go by position.
+
+    Tables are passed by the names of their arguments. Costs per model have no rows of prompts. Rows
+    that are numbered from 0 may have been numbered anew, and other labels say nothing of them.
     """
-    if second_name.endswith("costs") and np.ndim(second) != 2:
-        return
-    rows: Any = getattr(first, "index", None)
-    others: Any = getattr(second, "index", None)
-    if not (hasattr(rows, "equals") and hasattr(others, "equals")):
-        return
-    if len(rows) != len(others) or rows.equals(others):
-        return
-    if rows.sort_values().equals(others.sort_values()):
-        raise ValueError(
-            f"the rows of `{second_name}` have the labels of the rows of `{first_name}` in another "
-            f"order; pass {second_name}.loc[{first_name}.index], or arrays to go by position."
-        )
+    labelled: list[tuple[str, Any]] = []
+    for name, table in tables.items():
+        if hasattr(getattr(table, "index", None), "equals") and not (
+            name.endswith("costs") and np.ndim(table) != 2
+        ):
+            labelled.append((name, table.index))
+    for (first, rows), (second, others) in itertools.combinations(labelled, 2):
+        if len(rows) != len(others) or rows.equals(others):
+            continue
+        labels, other_labels = set(rows), set(others)
+        numbered = set(range(len(rows)))
+        if labels == other_labels:
+            raise ValueError(
+                f"the rows of `{second}` have the labels of the rows of `{first}` in another "
+                f"order; pass {second}.loc[{first}.index], or arrays to go by position."
+            )
+        if labels & other_labels and numbered not in (labels, other_labels):
+            raise ValueError(
+                f"the rows of `{second}` have other labels than those of `{first}`, and some in "
+                "common; pass the same rows of both, or arrays to go by position."
+            )
 
 
 def check_quality(
@@ -60,8 +87,9 @@ def check_quality(
     every_model: bool = True,
 ) -> np.ndarray:
     """Check the quality of each model on each prompt; NaN means that the model was not run."""
+    y = as_numbers(y)
     if not hasattr(y, "columns"):
-        y = np.asarray(unmasked(y))
+        y = np.asarray(y)
     if y.ndim != 2:
         raise ValueError(
             f"`{name}` must be of shape (n_prompts, n_models), one column per model; got "
@@ -116,7 +144,7 @@ def check_training_prompts(estimator: Any, X: Any, y: Any) -> np.ndarray:
 def _embeddings(estimator: Any, X: Any, target: str | None, *, reset: bool) -> np.ndarray:
     try:
         prompts: np.ndarray = validate_data(
-            estimator, unmasked(X), target, reset=reset, dtype=FLOATS
+            estimator, as_numbers(X), target, reset=reset, dtype=FLOATS
         )
     except ValueError as error:
         if "could not convert string" not in str(error):
@@ -183,17 +211,19 @@ def check_sample_weight(sample_weight: Any, n_prompts: int) -> np.ndarray:
     if sample_weight is None:
         return np.ones(n_prompts)
     checked: np.ndarray = check_array(
-        unmasked(sample_weight), dtype=np.float64, ensure_2d=False, input_name="sample_weight"
+        as_numbers(sample_weight), dtype=np.float64, ensure_2d=False, input_name="sample_weight"
     )
     if checked.shape != (n_prompts,):
         raise ValueError(
             f"`sample_weight` has shape {checked.shape} but there are {n_prompts} prompts; "
             "pass one weight per prompt."
         )
-    if checked.min() < 0 or checked.sum() == 0:
+    with np.errstate(over="ignore"):
+        total = checked.sum()
+    if checked.min() < 0 or total == 0 or not np.isfinite(total):
         raise ValueError(
-            "`sample_weight` must hold weights of at least 0, not all of them 0; got a minimum of "
-            f"{checked.min()} and a sum of {checked.sum()}."
+            "`sample_weight` must hold weights of at least 0, not all of them 0, with a finite "
+            f"sum; got a minimum of {checked.min()} and a sum of {total}."
         )
     return checked
 
@@ -413,17 +443,19 @@ def check_costs(
     cost may be NaN. If `recorded` is False, costs of calls that were made may be NaN as well, but
     for `every_model` some cost must be known.
     """
-    costs = unmasked(costs)
+    costs = as_numbers(costs)
     if isinstance(costs, Mapping):
         _check_named(costs, labels, name)
         costs = [costs[label] for label in labels.tolist()]
+        _check_prices(costs, name)
     elif hasattr(costs, "columns"):
         _check_named(costs.columns, labels, name)
         costs = costs[labels.tolist()]
     elif hasattr(costs, "index") and hasattr(costs, "loc"):
         _check_named(costs.index, labels, name)
         costs = costs.loc[labels.tolist()]
-    if np.ndim(costs) == 1:
+        _check_prices(costs, name)
+    elif isinstance(costs, list | tuple) and any(isinstance(one, Mapping) for one in costs):
         _check_prices(costs, name)
     if np.ndim(costs) not in {1, 2} or np.asarray(costs).dtype.kind not in "iufbO":
         raise ValueError(f"`{name}` must be numbers, one per model or one per call; got {costs!r}.")
@@ -464,12 +496,12 @@ def check_costs(
 
 
 def _check_prices(prices: Any, argument: str) -> None:
-    several = [price for price in prices if isinstance(price, Mapping)]
+    several = [price for price in prices if isinstance(price, Mapping) or np.ndim(price) > 0]
     if several:
         raise ValueError(
             f"`{argument}` must have one cost per model, its mean cost per prompt, but some model "
             f"has several: {several[0]!r}. Multiply each price by the mean number of its units in "
-            "a prompt, and add them up."
+            "a prompt, and add them up. Costs of calls go into a DataFrame or an array."
         )
 
 
@@ -484,4 +516,6 @@ def _check_named(names: Any, labels: np.ndarray, argument: str) -> None:
 
 
 def is_price(value: object) -> bool:
-    return isinstance(value, numbers.Real) and 0 <= float(value) < np.inf
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value.item()
+    return isinstance(value, numbers.Real | Decimal) and 0 <= float(value) < np.inf

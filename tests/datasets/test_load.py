@@ -191,7 +191,7 @@ def test_wrong_npz(tmp_path, changes, message):
             r"column\(s\) 'large.cost' hold costs of models that have no quality",
         ),
         (WIDE.assign(prompt_id=["p", "q", "p"]), "'prompt_id' repeats an earlier .* row 2 .'p'"),
-        (WIDE.assign(**{"small |cost": 1.0}), "hold costs of models that have no quality"),
+        (WIDE.assign(**{"small |cost": 1.0}), r"the header repeats column\(s\) 'small.cost'"),
         (WIDE.assign(**{"small|total_cost": 1.0}), "hold costs of one model"),
         (WIDE.assign(**{" small": 1.0}), r"the header repeats column\(s\) 'small'"),
         (WIDE.assign(x0=[1, np.nan, 2]), "'x0' is empty or not finite in row 1"),
@@ -520,3 +520,41 @@ def test_damaged_files_are_refused_or_read(tmp_path, suffix):
     for data in outcomes:
         if not isinstance(data, ValueError):
             assert data.y.shape == (len(data.y), len(data.models))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("prompt_id,small,large\n0,0,1,1\n1,1,0,1\n2,1,1,1\n", "rows have more fields"),
+        ("prompt_id,a,b\n1,1,0,\n2,0,1,\n", "rows have more fields"),
+        ("a,b,a_cost\n1,0,2\n", "column 'a_cost' holds costs, but would be read as a model"),
+        ("a,b,total_cost\n1,0,2\n", "column 'total_cost' holds costs"),
+        ("a,b,X0\n1,0,2\n", "name columns of embeddings x0, x1"),
+    ],
+)
+def test_columns_that_would_be_read_as_others_are_refused(tmp_path, text, message):
+    path = tmp_path / "data.CSV"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        load_routing_data(path)
+
+
+def test_ids_in_a_short_table_are_named(tmp_path):
+    table = pd.DataFrame({"a": [1, 0, 1], "b": [0, 1, 1], "day": [20240101, 20240102, 20240103]})
+    with pytest.warns(UserWarning, match="those of 'day' from 20240101 to"):
+        load_routing_data(write(tmp_path, table))
+
+
+def test_spaces_around_the_bar_of_costs_are_ignored(tmp_path):
+    spaced = WIDE.rename(columns=lambda name: name.replace("|", " | "))
+    found = load_routing_data(write(tmp_path, spaced, ".parquet"))
+    np.testing.assert_array_equal(found.costs, load_routing_data(write(tmp_path, WIDE)).costs)
+
+
+@pytest.mark.parametrize("embedding", [[1.0, 2.0, 3.0], [{"a": 1}] * 3, [["a"], ["b"], ["c"]]])
+def test_embeddings_of_other_types_are_refused(tmp_path, embedding):
+    with pytest.raises(ValueError, match=r"data\.parquet: "):
+        load_routing_data(write(tmp_path, WIDE.assign(embedding=embedding), ".parquet"))
+    both = WIDE.assign(embedding=[[1.0], [2.0], [3.0]], x0=1.0)
+    with pytest.raises(ValueError, match=r"in columns x0, x1, \.\.\. and in"):
+        load_routing_data(write(tmp_path, both, ".parquet"))

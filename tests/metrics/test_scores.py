@@ -501,7 +501,8 @@ def test_predicted_errors_with_names_go_by_name(metric):
     expected = metric(y, error.to_numpy(), costs)
     assert metric(y, error, costs) == metric(y, error[["c", "a", "b"]], costs) == expected
     # Names of predicted errors name the models where the quality has none.
-    assert metric(y.to_numpy(), error, costs) == expected
+    with pytest.warns(UserWarning, match="`y_true` has no names of models, and its columns are"):
+        assert metric(y.to_numpy(), error, costs) == expected
     with pytest.raises(ValueError, match=r"has column\(s\) 'p'.* `y_true` does not have"):
         metric(y, error.set_axis(["p", "b", "c"], axis=1), costs)
     with pytest.raises(ValueError, match=r"no column for model\(s\) 'c'"):

@@ -202,7 +202,7 @@ def test_frame_holds_the_statistics(comparison):
 def test_intervals_and_p_values_of_a_row_agree():
     """An interval excludes 0 if and only if the adjusted p-value is below .05."""
     rng, seen = np.random.RandomState(0), set()
-    for _ in range(200):
+    for _ in range(50):
         area = rng.normal(size=(6, 5)) + np.array([0, 0.5, 1, 1.5, 2])
         comparison = RouterComparison(
             ["first", *"bcd", "random"],

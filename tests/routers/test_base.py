@@ -6,8 +6,9 @@ import pytest
 from sklearn.base import clone
 from sklearn.exceptions import DataConversionWarning, NotFittedError
 
-from sklearn_uniroute import DeferralCurveDisplay, KMeansRouter, KNeighborsRouter
+from sklearn_uniroute import DeferralCurveDisplay, KMeansRouter, KNeighborsRouter, ZeroRouter
 from sklearn_uniroute.metrics import deferral_area_score
+from sklearn_uniroute.model_selection import compare_routers
 from tests.all_routers import ROUTERS
 
 NAMES = ["a", "b", "c"]
@@ -483,3 +484,55 @@ def test_models_on_another_scale_draw_a_warning(data):
     assert [one.filename for one in caught] == [__file__]
     with pytest.warns(UserWarning, match="'a' from 0 to 1, but the others from 0 to 100"):
         KMeansRouter(3, random_state=0).fit(data.X, y.assign(b=100 * y["b"], c=100 * y["c"]))
+
+
+def test_quality_and_costs_of_an_array_of_prompts_share_their_order(data, calls):
+    y = pd.DataFrame(data.y, columns=list("abcdefgh"))
+    costs = pd.DataFrame(calls, columns=y.columns)[::-1]
+    router = KMeansRouter(3, random_state=0).fit(data.X, y)
+    for call in (
+        lambda: KMeansRouter(3).fit(data.X, y, costs=costs),
+        lambda: router.score(data.X, y, costs),
+        lambda: compare_routers(ZeroRouter(), data.X, y, costs, n_trials=1),
+        lambda: compare_routers(
+            ZeroRouter(), pd.DataFrame(data.X, index=y.index[::-1]), y, data.costs, n_trials=1
+        ),
+    ):
+        with pytest.raises(ValueError, match=r"the rows of `.*` have the labels .* another order"):
+            call()
+
+
+def test_rows_of_other_prompts_are_refused(data):
+    labels = [f"p{row}" for row in range(400)]
+    X = pd.DataFrame(data.X, index=labels, columns=list("vwxyz"))
+    y = pd.DataFrame(data.y, index=labels)
+    with pytest.raises(ValueError, match=r"other labels .* and some in common"):
+        KMeansRouter(3).fit(X[:200], y[100:300])
+    # One of them may have been numbered anew.
+    KMeansRouter(3, random_state=0).fit(X[100:300], y[100:300].reset_index(drop=True))
+
+
+@pytest.mark.parametrize("unit", ["M8[D]", "m8[s]"])
+def test_dates_and_durations_are_no_numbers(data, unit):
+    router = KMeansRouter(3, random_state=0).fit(data.X, data.y, costs=data.costs)
+    table = router.routing_table(cost_weight=0.1)
+    errors = 1 - data.y[:, 0]
+
+    def times(values):
+        return np.asarray(values).astype(np.int64).astype(unit)
+
+    for call in (
+        lambda: KMeansRouter(3).fit(data.X, times(data.y)),
+        lambda: KMeansRouter(3).fit(data.X, pd.DataFrame(times(data.y))),
+        lambda: KMeansRouter(3).fit(times(data.X), data.y),
+        lambda: router.predict(times(data.X)),
+        lambda: table.route_many(times(data.X)),
+        lambda: table.route(times(data.X[0])),
+        lambda: router.add_model(times(errors), cost=1.0),
+        lambda: router.add_model(errors, cost=times(errors)),
+        lambda: router.score(data.X, data.y, sample_weight=times(np.ones(400))),
+        lambda: deferral_area_score(data.y, times(data.y), data.costs),
+    ):
+        with pytest.raises(ValueError, match=r"no numbers here|must be real numbers"):
+            call()
+    assert len(router.models_) == 8

@@ -2,6 +2,7 @@ import copy
 import re
 import sys
 import threading
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -241,3 +242,40 @@ def test_arrays_of_the_caller_may_change_later(router, data):
     X[:], X_val[:], y[:] = 7, 7, 0
     fitted.update_model(8, 1 - data.y[300:340, 1])
     np.testing.assert_array_equal(fitted.predict_error(data.X), expected.predict_error(data.X))
+
+
+def test_errors_go_by_the_labels_of_a_shuffled_frame(data):
+    """Labels of the training prompts are not their positions."""
+    shuffled = pd.DataFrame(data.X, columns=list("vwxyz")).sample(frac=1, random_state=0)
+    y = data.y[shuffled.index]
+    for n_validation in (None, 60):
+        router = KMeansRouter(4, n_validation=n_validation, random_state=0)
+        router.fit(shuffled, y[:, :3])
+        labels = shuffled.index[router.validation_indices_]
+        errors = pd.Series(1 - y[router.validation_indices_, 3], index=labels)
+        expected = copy.deepcopy(router).add_model(errors.to_numpy()).representation_
+        if n_validation is None:
+            # The labels could be positions as well.
+            with pytest.raises(ValueError, match="or their positions, which differ"):
+                router.add_model(errors)
+            continue
+        for given in (errors, errors.sort_index()):
+            found = copy.deepcopy(router).add_model(given).representation_
+            np.testing.assert_array_equal(found, expected)
+    router.fit(data.X, data.y[:, :3], X_val=shuffled.to_numpy())
+    named = router.fit(
+        pd.DataFrame(data.X, columns=list("vwxyz")), data.y[:, :3], X_val=shuffled[:50]
+    )
+    errors = pd.Series(1 - y[:50, 3], index=shuffled.index[:50])
+    found = [
+        copy.deepcopy(named).add_model(one).representation_
+        for one in (errors.to_numpy(), errors, errors.sort_index())
+    ]
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
+
+
+def test_prices_may_be_decimals_and_arrays_of_one_number(data):
+    router = KMeansRouter(3, random_state=0).fit(data.X, data.y, costs=data.costs)
+    router.set_cost(0, Decimal("0.5")).set_cost(1, np.array(2.0))
+    assert router.costs_[:2].tolist() == [0.5, 2.0]

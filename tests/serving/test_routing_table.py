@@ -430,3 +430,10 @@ def test_an_offset_of_embeddings_costs_no_digits(router, data, offset):
     chosen = table["float32"].route_many(single)
     assert np.mean(chosen == table["float64"].route_many(single.astype(float))) > 0.98
     assert [table["float32"].route(x) for x in single] == chosen.tolist()
+
+
+def test_a_mask_excludes_no_models(data):
+    table = KMeansRouter(3, random_state=0).fit(data.X, data.y[:, :4]).routing_table()
+    for mask in ([True, False, True, False], np.array([True, False, True, False])):
+        with pytest.raises(ValueError, match="`exclude` has models that this table does not know"):
+            table.route(data.X[0], exclude=mask)
