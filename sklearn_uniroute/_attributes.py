@@ -156,7 +156,7 @@ class AttributeEncoder(TransformerMixin, BaseEstimator):
 def check_attributes(attributes: Any, n_prompts: int) -> tuple[np.ndarray, np.ndarray]:
     """Check annotations with two values per column; return them and the names of the attributes."""
     names = getattr(attributes, "columns", None)
-    if np.ma.getmaskarray(attributes).any():
+    if np.ma.is_masked(attributes):
         raise ValueError("attributes have masked cells; leave these prompts out.")
     attributes = check_array(
         attributes, dtype=None, ensure_2d=False, ensure_min_features=0, input_name="y"

@@ -513,7 +513,7 @@ def check_battles(
     """
     sides = {"model_a": model_a, "model_b": model_b, "winner": winner}
     for argument, values in sides.items():
-        if np.ma.getmaskarray(values).any():
+        if np.ma.is_masked(values):
             raise ValueError(f"`{argument}` has masked entries; leave these battles out.")
         if isinstance(values, str) or np.ndim(values) != 1 or len(values) != n_prompts:
             raise ValueError(

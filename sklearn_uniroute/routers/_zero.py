@@ -72,7 +72,7 @@ class ZeroRouter(ClusterRouter):
     array([0])
     >>> mixed = router.predict(X, budget=2)  # a quarter of the way from 1 to 5
     >>> float(router.costs_[mixed].mean().round(2))
-    2.04
+    2.0
     """
 
     __module__ = "sklearn_uniroute"
