@@ -150,7 +150,8 @@ def hull_walk(error: np.ndarray, costs: np.ndarray) -> HullWalk:
         for rows in gen_batches(n_prompts, max(1, _WALK_CELLS // n_models))
     ]
     start, *moves = map(np.concatenate, zip(*blocks, strict=True))
-    falling = np.argsort(-moves[3], kind="stable")
+    # The moves of one prompt differ in cost weight.
+    falling = np.argsort(-moves[3])
     return HullWalk(start, *(part[falling] for part in moves))
 
 
@@ -338,11 +339,10 @@ def _walk_block(
     vertices = np.zeros((n_models, n_prompts), dtype=np.intp)
     slopes = np.full((n_models, n_prompts), np.inf)
     top = np.zeros(n_prompts, dtype=np.intp)
-    # Errors below this are lower than that of the top vertex.
-    limit = by_model[0] - slack
+    top_error = by_model[0].copy()
     for model in range(1, n_models):
         # The top vertex has the lowest error so far; a model without a lower error is dominated.
-        rows = np.flatnonzero(by_model[model] < limit)
+        rows = np.flatnonzero(by_model[model] < top_error - slack)
         new_error = by_model[model, rows]
         position = top[rows]
         slope = _slopes(vertices, position, rows, by_model, costs, model, new_error)
@@ -361,7 +361,7 @@ def _walk_block(
         vertices[position, rows] = model
         slopes[position, rows] = np.where(position == 0, np.inf, slope)
         top[rows] = position
-        limit[rows] = new_error - slack[rows]
+        top_error[rows] = new_error
     row, step = np.nonzero(np.arange(1, n_models) <= top[:, None])
     source, target, slope = vertices[step, row], vertices[step + 1, row], slopes[step + 1, row]
     dearer = _at(costs, target, row)

@@ -276,7 +276,7 @@ class BaseRouter(BaseEstimator):
         y = check_quality(as_columns(y), n_prompts=len(X), labels=labels)
         self.models_ = np.arange(y.shape[1]) if labels is None else labels
         warn_of_scales(y, self.models_, stacklevel=4)
-        self._error_range = typical_range(1 - y)
+        self._error_range = typical_range(y)
         self._pool_changed = False
         self._has_classes = have_classes(y)
         self.costs_ = None

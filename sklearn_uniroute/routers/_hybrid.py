@@ -5,12 +5,14 @@ from typing import Any
 import numpy as np
 from sklearn.decomposition import PCA
 
-from sklearn_uniroute._numerics._features import Phi, SharesAndComponents
+from sklearn_uniroute._numerics._features import Phi, SharesAndComponents, common_offset
 from sklearn_uniroute._numerics._posterior import Prior, refine_prior
 from sklearn_uniroute.routers._few_shot import FewShotRouter, check_trainable
 from sklearn_uniroute.utils._typing import Label, RandomState
 from sklearn_uniroute.utils._validation import check_count, check_nonnegative
 
+# Number of prompts by whose mean an offset of all prompts is found.
+_OFFSET_ROWS = 1000
 # Prior variance of the linear part of an error at an average prompt, in units of the noise.
 _LINEAR_VARIANCE = 0.002
 
@@ -179,11 +181,15 @@ class HybridRouter(FewShotRouter):
         n_components = min(self.n_components, *X.shape)
         # Prompts that are all equal have no ratio of explained variance.
         with np.errstate(invalid="ignore"):
-            # An offset would cost digits in single precision.
-            center = X.mean(axis=0, dtype=np.float64).astype(X.dtype)
-            pca = PCA(n_components, random_state=self._selection_seed).fit(X - center)
+            pca = PCA(n_components, random_state=self._selection_seed)
+            # A long offset costs digits in single precision.
+            offset = common_offset(X[:_OFFSET_ROWS])
+            if offset is None:
+                self.center_ = pca.fit(X).mean_
+            else:
+                offset = offset.astype(X.dtype)
+                self.center_ = pca.fit(X - offset).mean_ + offset
         length = np.sqrt(pca.explained_variance_.sum())
-        self.center_ = center + pca.mean_
         self.components_ = pca.components_ / (length if length > 0 else 1.0)
 
     def _extended_prior(self, prior: Prior) -> Prior:

@@ -16,7 +16,7 @@ _FITS = 0.1
 # Width of a range, beside its values, up to which these are as good as constant.
 _CONSTANT = 1e-3
 # Number of models from which on each model counts among the others.
-_MANY = 50
+_MANY = 8
 
 
 def warn_of_scales(y: np.ndarray, labels: np.ndarray, *, stacklevel: int = 3) -> None:
@@ -35,15 +35,19 @@ def warn_of_scales(y: np.ndarray, labels: np.ndarray, *, stacklevel: int = 3) ->
     models = np.flatnonzero(counts >= 2)
     if len(models) < 2:
         return
-    low, high = np.nanmin(y[:, models], axis=0), np.nanmax(y[:, models], axis=0)
+    low, high = (ends[models] for ends in _ranges(y))
     varies = _varies(low, high)
+    if not varies.any():
+        return
     unlike = []
     for place, label in enumerate(labels[models]):
-        # A model that is always right says nothing of the scale.
-        others = varies & ((np.arange(len(models)) != place) | (len(models) > _MANY))
-        if not others.any():
-            continue
-        ends = np.median(low[others]), np.median(high[others])
+        if len(models) <= _MANY or place == 0:
+            # A model that is always right says nothing of the scale.
+            others = varies.copy()
+            others[place] &= len(models) > _MANY
+            if not others.any():
+                continue
+            ends = np.median(low[others]), np.median(high[others])
         beyond = _FAR_BEYOND * (ends[1] - ends[0])
         if is_unlike(low[place], high[place], *ends) and (
             counts[models].min() >= _LEAST_VALUES
@@ -66,12 +70,17 @@ def warn_of_scales(y: np.ndarray, labels: np.ndarray, *, stacklevel: int = 3) ->
         )
 
 
-def typical_range(errors: np.ndarray) -> tuple[float, float]:
+def _ranges(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Least and largest value of each column that is not NaN."""
+    return np.fmin.reduce(values, axis=0), np.fmax.reduce(values, axis=0)
+
+
+def typical_range(y: np.ndarray) -> tuple[float, float]:
     """Median of the least and of the largest error, over models whose errors vary.
 
     Both are 0 if most models have other ranges than that.
     """
-    low, high = np.nanmin(errors, axis=0), np.nanmax(errors, axis=0)
+    high, low = (1 - ends for ends in _ranges(y))
     varies = _varies(low, high)
     if not varies.any():
         return 0.0, 0.0
