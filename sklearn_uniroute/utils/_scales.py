@@ -15,8 +15,6 @@ _BEYOND, _NARROW = 2, 0.12
 _FITS = 0.1
 # Width of a range, beside its values, up to which these are as good as constant.
 _CONSTANT = 1e-3
-# Number of models from which on each model counts among the others.
-_MANY = 8
 
 
 def warn_of_scales(y: np.ndarray, labels: np.ndarray, *, stacklevel: int = 3) -> None:
@@ -39,15 +37,15 @@ def warn_of_scales(y: np.ndarray, labels: np.ndarray, *, stacklevel: int = 3) ->
     varies = _varies(low, high)
     if not varies.any():
         return
+    # A model that is always right says nothing of the scale.
+    low_end, high_end = np.median(low[varies]), np.median(high[varies])
     unlike = []
     for place, label in enumerate(labels[models]):
-        if len(models) <= _MANY or place == 0:
-            # A model that is always right says nothing of the scale.
-            others = varies.copy()
-            others[place] &= len(models) > _MANY
-            if not others.any():
-                continue
-            ends = np.median(low[others]), np.median(high[others])
+        # Of two models, each is compared with the other, and of more with a typical one.
+        others = varies if len(models) > 2 else varies & (np.arange(2) != place)
+        if not others.any():
+            continue
+        ends = (low_end, high_end) if len(models) > 2 else (low[others][0], high[others][0])
         beyond = _FAR_BEYOND * (ends[1] - ends[0])
         if is_unlike(low[place], high[place], *ends) and (
             counts[models].min() >= _LEAST_VALUES
