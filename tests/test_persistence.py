@@ -243,7 +243,7 @@ def test_files_that_expand_are_not_loaded(data, tmp_path):
     header = io.BytesIO()
     shape = {"descr": "<f8", "fortran_order": False, "shape": (10**12,)}
     np.lib.format.write_array_header_1_0(header, shape)
-    for content in (header.getvalue(), b"0" * 2**29):
+    for content in (header.getvalue(), b"0" * (2**28 + 1)):
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
             for name, member in members.items():
                 file.writestr(name, content if name == array else member)

@@ -123,7 +123,7 @@ def test_weights_make_averages_over_the_picks_unbiased():
     cost = np.where(np.arange(1000) < 900, 1.0, 9.0) + np.exp(4 * X[:, 0] % 5)
     for n_validation in (1, 7, 60):
         means = []
-        for seed in range(150):
+        for seed in range(80):
             router = KMeansRouter(2, n_validation=n_validation, random_state=seed).fit(X, y)
             weights = router.validation_weights_
             assert weights.sum() == pytest.approx(n_validation)
