@@ -74,8 +74,8 @@ def bare_softmax(router):
 def bare_network(router):
     """Responsibilities by the network and by distance, averaged."""
     coefs, intercepts = router.coefs_, router.intercepts_
-    means = router.map_means_.astype(np.float32)
-    weight = router.cluster_weight_
+    means = router._map_means.astype(np.float32)
+    weight = router._cluster_weight
     by_distance = bare_softmax(router)
 
     def features(x):
