@@ -16,42 +16,12 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
+import pandas as pd
 
 from benchmarks._runner import arguments
 from sklearn_uniroute import KMeansRouter, RoutingTable, load_router, save_router
 from sklearn_uniroute.datasets import load_routing_data, make_routing_data
-
-
-def damaged(content, rng):
-    """Change some bytes."""
-    content = bytearray(content)
-    at = rng.randint(len(content))
-    part = slice(at, at + rng.randint(1, 200))
-    kind = rng.randint(8)
-    if kind == 0:
-        content[at] ^= 1 << rng.randint(8)
-    elif kind == 1:
-        content[at] = rng.randint(256)
-    elif kind == 2:
-        del content[at:]
-    elif kind == 3:
-        del content[part]
-    elif kind == 4:
-        content[at:at] = content[part]
-    elif kind == 5:
-        content[at:at] = b"9" * rng.randint(1, 400)
-    elif kind == 6:
-        content[at : at + 4] = rng.bytes(4)
-    else:
-        other = rng.randint(len(content))
-        content[at:at] = content[other : other + 2000] * rng.randint(1, 20)
-    return bytes(content)
-
-
-def as_frame(table):
-    import pandas as pd
-
-    return pd.DataFrame(table)
+from tests.damage import damaged
 
 
 def written(folder):
@@ -71,7 +41,7 @@ def written(folder):
     wide |= {"prompt_id": [f"p{row}" for row in range(40)], "prompt": ["some words"] * 40}
     prompt, model = np.divmod(np.arange(120), 3)
     long = {"prompt_id": prompt, "model": np.array(names)[model], "quality": data.y.ravel()}
-    frames = {"wide": as_frame(wide), "long": as_frame(long)}
+    frames = {"wide": pd.DataFrame(wide), "long": pd.DataFrame(long)}
     for kind, frame in frames.items():
         frame.to_csv(folder / f"{kind}.csv", index=False)
         frame.to_csv(folder / f"{kind}.csv.gz", index=False)

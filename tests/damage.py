@@ -12,7 +12,7 @@ def load_damaged(path, load, n_times):
     rng = np.random.RandomState(0)
     outcomes = []
     for _ in range(n_times):
-        path.write_bytes(_damaged(content, rng))
+        path.write_bytes(damaged(content, rng))
         try:
             outcomes.append(load(path))
         except ValueError as error:
@@ -21,12 +21,12 @@ def load_damaged(path, load, n_times):
     return outcomes
 
 
-def _damaged(content, rng):
-    """Flip a bit, set a byte, cut off the end, cut out a part or double it."""
+def damaged(content, rng):
+    """Change, cut out, double or put in some bytes."""
     content = bytearray(content)
     at = rng.randint(len(content))
     part = slice(at, at + rng.randint(1, 200))
-    kind = rng.randint(5)
+    kind = rng.randint(8)
     if kind == 0:
         content[at] ^= 1 << rng.randint(8)
     elif kind == 1:
@@ -35,6 +35,13 @@ def _damaged(content, rng):
         del content[at:]
     elif kind == 3:
         del content[part]
-    else:
+    elif kind == 4:
         content[at:at] = content[part]
+    elif kind == 5:
+        content[at:at] = b"9" * rng.randint(1, 400)
+    elif kind == 6:
+        content[at : at + 4] = rng.bytes(4)
+    else:
+        other = rng.randint(len(content))
+        content[at:at] = content[other : other + 2000] * rng.randint(1, 20)
     return bytes(content)

@@ -18,6 +18,8 @@ TRACE = 1e-7
 # Offsets longer than this, in units of the spread, are subtracted before distances are computed
 # from products, which would otherwise lose digits.
 _LONG_OFFSET = 10
+# Number of points by whose mean an offset of all is found.
+_OFFSET_POINTS = 1000
 # Rows per block: small enough for the cache, large enough for efficient matrix products.
 _BLOCK_ROWS = 2048
 # From this length on, representations are multiplied one by one, which is faster.
@@ -239,7 +241,8 @@ class AffineProjection(Phi):
 
 
 def common_offset(points: np.ndarray) -> np.ndarray | None:
-    """Mean of some points; None if it is short enough for distances to keep their digits."""
+    """Mean of the first points; None if it is short enough for distances to keep their digits."""
+    points = points[:_OFFSET_POINTS]
     mean: np.ndarray = points.mean(axis=0, dtype=np.float64)
     deviation = points - mean
     spread = np.einsum("nd,nd->", deviation, deviation) / len(points)

@@ -28,8 +28,6 @@ from sklearn_uniroute.routers._base import BaseRouter
 from sklearn_uniroute.utils._typing import Label
 from sklearn_uniroute.utils._validation import FLOATS, check_share, listing
 
-# Number of prompts by whose mean an offset of all prompts is found.
-_OFFSET_ROWS = 1000
 # Maximum number of training prompts whose features are kept to calibrate budgets.
 _CALIBRATION_PROMPTS = 10_000
 
@@ -276,7 +274,7 @@ def offset_to_subtract(clusterer: Any, X: np.ndarray) -> np.ndarray | None:
     """Find a long offset of the prompts, which costs mini-batch K-means digits."""
     if not (isinstance(clusterer, MiniBatchKMeans) and isinstance(clusterer.init, str)):
         return None
-    offset = common_offset(X[:_OFFSET_ROWS])
+    offset = common_offset(X)
     return None if offset is None else offset.astype(X.dtype)
 
 

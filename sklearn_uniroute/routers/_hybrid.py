@@ -11,8 +11,6 @@ from sklearn_uniroute.routers._few_shot import FewShotRouter, check_trainable
 from sklearn_uniroute.utils._typing import Label, RandomState
 from sklearn_uniroute.utils._validation import check_count, check_nonnegative
 
-# Number of prompts by whose mean an offset of all prompts is found.
-_OFFSET_ROWS = 1000
 # Prior variance of the linear part of an error at an average prompt, in units of the noise.
 _LINEAR_VARIANCE = 0.002
 
@@ -183,7 +181,7 @@ class HybridRouter(FewShotRouter):
         with np.errstate(invalid="ignore"):
             pca = PCA(n_components, random_state=self._selection_seed)
             # A long offset costs digits in single precision.
-            offset = common_offset(X[:_OFFSET_ROWS])
+            offset = common_offset(X)
             if offset is None:
                 self.center_ = pca.fit(X).mean_
             else:
