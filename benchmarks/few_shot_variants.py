@@ -11,7 +11,8 @@ from sklearn.covariance import OAS
 from benchmarks._runner import Split, arguments, paired, real_data, run_trials, stacked
 from sklearn_uniroute import KMeansRouter
 from sklearn_uniroute._numerics._clusters import squared_deviations
-from sklearn_uniroute._numerics._posterior import condition, evidence, fit_prior
+from sklearn_uniroute._numerics._posterior import condition, evidence
+from sklearn_uniroute._numerics._prior import fit_prior
 from sklearn_uniroute.metrics import deferral_area_score
 
 SIZES = (25, 50, 100, 400)

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
-from sklearn.covariance import OAS
 from sklearn.utils import gen_batches
 
 from sklearn_uniroute._numerics._clusters import cluster_sums
@@ -19,21 +18,6 @@ from sklearn_uniroute._numerics._routing import HullWalk
 
 # Rows per block of features.
 _BLOCK_ROWS = 8192
-
-# Variances of the weak prior, in units of the noise variance: of the level that all clusters share,
-# and of each cluster on its own.
-_LEVEL_VARIANCE = 1 / 4
-_CLUSTER_VARIANCE = 1 / 16
-# The weak prior counts as much as this many training models.
-_WEAK_MODELS = 0.5
-# Weight of the overall noise in the noise of each cluster: new models may fail where all training
-# models are right.
-_SHARED_NOISE = 0.1
-# Minimum noise, as a share of the prior variance. Below it, conditioning loses all precision.
-_LEAST_NOISE = 1e-9
-
-# Relative increase of the variances of the prior, so that its Cholesky decomposition succeeds.
-_RIDGE = 1e-10
 
 
 class Prior(NamedTuple):
@@ -46,115 +30,6 @@ class Prior(NamedTuple):
     mean: np.ndarray
     covariance: np.ndarray
     noise: np.ndarray
-
-
-def fit_prior(
-    means: np.ndarray, squares: np.ndarray, counts: np.ndarray, shares: np.ndarray
-) -> Prior:
-    """Learn the prior from the training models.
-
-    With few models and many clusters, the covariance is shrunk towards one in which all clusters
-    share one variance and one correlation, because models differ mainly in their level. OAS on the
-    deviations from the level sets the amount of shrinkage. A weak prior, worth half a model, helps
-    if there are very few training models or if they are very similar. All of this is computed in
-    units of the noise: error rates near 0 or 1 vary less from model to model, as `p (1 - p)` does.
-
-    Parameters
-    ----------
-    means, squares, counts : ndarray of shape (n_models, n_clusters)
-        Per-cluster mean errors of each training model, sums of squared deviations from them, and
-        numbers of errors.
-    shares : ndarray of shape (n_clusters,)
-        Share of the training prompts in each cluster.
-
-    Returns
-    -------
-    Prior
-    """
-    prior = prior_of_noise(means, _noise(means, squares, counts), shares)
-    least = _LEAST_NOISE * np.trace(prior.covariance)
-    return prior._replace(noise=np.maximum(prior.noise, least))
-
-
-def prior_of_noise(means: np.ndarray, noise: np.ndarray, shares: np.ndarray) -> Prior:
-    """Learn the prior from the training models, given the noise."""
-    mean, covariance = _mean_and_covariance(means, noise, shares)
-    return Prior(mean, covariance, noise)
-
-
-def refine_prior(
-    prior: Prior, posteriors: list[tuple[np.ndarray, np.ndarray]], shares: np.ndarray
-) -> Prior:
-    """Refine the prior from the posteriors of the training models, by one step of EM.
-
-    The first prior is learned from the mean errors observed in the clusters. If prompts are between
-    clusters, the errors of the clusters themselves are further apart than these means.
-
-    Parameters
-    ----------
-    prior : Prior
-    posteriors : list of (ndarray of shape (n_clusters,), ndarray of shape (n_clusters, n_clusters))
-        Posterior mean and covariance of each training model under this prior.
-    shares : ndarray of shape (n_clusters,)
-
-    Returns
-    -------
-    Prior
-        Refined prior, with the same noise.
-    """
-    means, covariances = map(np.array, zip(*posteriors, strict=True))
-    mean, covariance = _mean_and_covariance(means, prior.noise, shares, covariances.sum(axis=0))
-    return Prior(mean, covariance, prior.noise)
-
-
-def _mean_and_covariance(
-    means: np.ndarray, noise: np.ndarray, shares: np.ndarray, uncertainty: np.ndarray | float = 0.0
-) -> tuple[np.ndarray, np.ndarray]:
-    """Compute the mean and the shrunk covariance of errors over models.
-
-    `uncertainty` is the sum of the covariances with which the errors of each model are known.
-    """
-    n_models, n_clusters = means.shape
-    scale = np.sqrt(noise)
-    covariance = _WEAK_MODELS * (_LEVEL_VARIANCE + _CLUSTER_VARIANCE * np.eye(n_clusters))
-    mean = means.mean(axis=0)
-    if n_models > 1:
-        deviation = (means - mean) / scale
-        weights = shares * scale
-        residual = deviation - deviation @ weights[:, None] / weights.sum()
-        shrinkage = OAS(assume_centered=True).fit(residual).shrinkage_
-        empirical = deviation.T @ deviation + uncertainty / np.outer(scale, scale)
-        covariance += (1 - shrinkage) * empirical + shrinkage * _exchangeable(empirical)
-    covariance /= n_models - 1 + _WEAK_MODELS
-    # The mean of the training models is itself uncertain.
-    covariance *= (1 + 1 / n_models) * np.outer(scale, scale)
-    # Keep the covariance positive definite despite rounding.
-    covariance[np.diag_indices(n_clusters)] *= 1 + _RIDGE
-    return mean, covariance
-
-
-def _noise(means: np.ndarray, squares: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Estimate the variance of a single error in each cluster, pooled over the models."""
-    freedom = np.maximum(counts - 1, 0).sum(axis=0)
-    overall = squares.sum() / max(freedom.sum(), 1)
-    rounding = 1e-9 * np.abs(means).max()
-    if overall <= rounding**2:
-        # Errors that are constant in every cluster give no estimate of the noise. Use the variance
-        # of a fair coin between the lowest and the highest error, or between 0 and 1.
-        spread = np.ptp(means)
-        return np.full(means.shape[1], 0.25 * (spread**2 if spread > rounding else 1.0))
-    by_cluster = np.where(freedom > 0, squares.sum(axis=0) / np.maximum(freedom, 1), overall)
-    return (1 - _SHARED_NOISE) * by_cluster + _SHARED_NOISE * overall
-
-
-def _exchangeable(covariance: np.ndarray) -> np.ndarray:
-    """Average a covariance to one variance and one covariance (at least 0) for all clusters."""
-    n_clusters = len(covariance)
-    trace = np.trace(covariance)
-    pairs = max(n_clusters * (n_clusters - 1), 1)
-    shared = max((covariance.sum() - trace) / pairs, 0.0)
-    alone = max(trace / n_clusters - shared, 0.0)
-    return shared + alone * np.eye(n_clusters)
 
 
 def evidence(
@@ -207,6 +82,38 @@ def evidence(
     return information, moments
 
 
+def log_evidence(
+    prior: Prior, information: list[np.ndarray], moments: np.ndarray, noise_share: float = 1.0
+) -> np.ndarray:
+    """Compute the log marginal likelihood of the errors of models under a prior.
+
+    Parameters
+    ----------
+    prior : Prior
+    information : list of ndarray of shape (n_clusters, n_clusters)
+    moments : ndarray of shape (n_models, n_clusters)
+        Evidence of the errors, from :func:`evidence`.
+    noise_share : float, default=1.0
+        Share of the noise that counts.
+
+    Returns
+    -------
+    log_evidence : ndarray of shape (n_models,)
+        Up to a constant for each model, which is the same under all priors of this noise.
+    """
+    root = cholesky(prior.covariance, lower=True)
+    values = np.empty(len(moments))
+    for one in {id(one): one for one in information}.values():
+        members = [place for place, other in enumerate(information) if other is one]
+        expected = one @ prior.mean
+        factor = cholesky(_with_identity(root.T @ one @ root / noise_share), lower=True)
+        shift = root.T @ (moments[members] - expected).T / noise_share
+        gain = (solve_triangular(factor, shift, lower=True) ** 2).sum(axis=0) / 2
+        at_mean = (moments[members] - expected / 2) @ prior.mean / noise_share
+        values[members] = gain + at_mean - np.log(np.diagonal(factor)).sum()
+    return values
+
+
 def condition(
     prior: Prior, information: np.ndarray, moment: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -229,11 +136,15 @@ def condition(
     # With prior covariance S = L L' and information A, the posterior covariance is
     # L (I + L' A L)^-1 L'. The matrix to factor has eigenvalues of at least 1 for any prior.
     root = cholesky(prior.covariance, lower=True)
-    inner = root.T @ information @ root
-    inner[np.diag_indices(len(inner))] += 1
+    inner = _with_identity(root.T @ information @ root)
     half = solve_triangular(cholesky(inner, lower=True), root.T, lower=True)
     mean = prior.mean + half.T @ (half @ (moment - information @ prior.mean))
     return mean, half.T @ half
+
+
+def _with_identity(matrix: np.ndarray) -> np.ndarray:
+    matrix[np.diag_indices(len(matrix))] += 1
+    return matrix
 
 
 def standard_errors(covariance: np.ndarray) -> np.ndarray:

@@ -6,13 +6,9 @@ import numpy as np
 from sklearn.decomposition import PCA
 
 from sklearn_uniroute._numerics._features import Phi, SharesAndComponents, common_offset
-from sklearn_uniroute._numerics._posterior import Prior, refine_prior
 from sklearn_uniroute.routers._few_shot import FewShotRouter, check_trainable
 from sklearn_uniroute.utils._typing import Label, RandomState
 from sklearn_uniroute.utils._validation import check_count, check_nonnegative
-
-# Prior variance of the linear part of an error at an average prompt, in units of the noise.
-_LINEAR_VARIANCE = 0.002
 
 
 class HybridRouter(FewShotRouter):
@@ -99,6 +95,9 @@ class HybridRouter(FewShotRouter):
         Covariance of the representation over models.
     noise_ : ndarray of shape (n_clusters + n_components,)
         Variance of a single error of a model, in each cluster; 0 for the components.
+    interaction_scale_ : float
+        Factor, between 0.1 and 1, on how the errors of a model differ from cluster to cluster under
+        the prior. Low if the training models show no more than noise.
     X_val_ : ndarray of shape (n_validation_prompts, n_features)
         Validation prompts.
     validation_indices_ : ndarray of shape (n_validation_prompts,) or None
@@ -190,38 +189,7 @@ class HybridRouter(FewShotRouter):
         length = np.sqrt(pca.explained_variance_.sum())
         self.components_ = pca.components_ / (length if length > 0 else 1.0)
 
-    def _extended_prior(self, prior: Prior) -> Prior:
-        n_components = len(self.components_)
-        variance = _LINEAR_VARIANCE * (prior.noise @ self.cluster_shares_)
-        return _joined(prior, np.zeros(n_components), variance * np.eye(n_components))
-
-    def _refined_prior(
-        self, prior: Prior, posteriors: list[tuple[np.ndarray, np.ndarray]]
-    ) -> Prior:
-        clusters, linear = slice(self._n_clusters), slice(self._n_clusters, None)
-        refined = refine_prior(
-            prior._replace(noise=prior.noise[clusters]),
-            [(mean[clusters], covariance[clusters, clusters]) for mean, covariance in posteriors],
-            self.cluster_shares_,
-        )
-        coefficients = np.array([mean[linear] for mean, _ in posteriors])
-        mean = coefficients.mean(axis=0)
-        deviation = coefficients - mean
-        # A step of EM, in which the current prior counts as one more model.
-        total = prior.covariance[linear, linear] + deviation.T @ deviation
-        total += sum(covariance[linear, linear] for _, covariance in posteriors)
-        return _joined(refined, mean, total / (len(posteriors) + 1))
-
     def _phi(self) -> Phi:
         return SharesAndComponents(
             self.cluster_centers_, self.temperature_, self.center_, self.components_
         )
-
-
-def _joined(prior: Prior, mean: np.ndarray, covariance: np.ndarray) -> Prior:
-    """Join a prior over clusters with one over independent coefficients, which have no noise."""
-    n_clusters = len(prior.mean)
-    joined = np.zeros((n_clusters + len(mean), n_clusters + len(mean)))
-    joined[:n_clusters, :n_clusters] = prior.covariance
-    joined[n_clusters:, n_clusters:] = covariance
-    return Prior(np.append(prior.mean, mean), joined, np.append(prior.noise, np.zeros(len(mean))))

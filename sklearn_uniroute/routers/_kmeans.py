@@ -90,6 +90,9 @@ class KMeansRouter(FewShotRouter):
         Covariance of the representation over models.
     noise_ : ndarray of shape (n_clusters,)
         Variance of a single error of a model, in each cluster.
+    interaction_scale_ : float
+        Factor, between 0.1 and 1, on how the errors of a model differ from cluster to cluster under
+        the prior. Low if the training models show no more than noise.
     X_val_ : ndarray of shape (n_validation_prompts, n_features)
         Validation prompts.
     validation_indices_ : ndarray of shape (n_validation_prompts,) or None

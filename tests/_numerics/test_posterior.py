@@ -2,15 +2,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import multivariate_normal
 
 from sklearn_uniroute import KMeansRouter
 from sklearn_uniroute._numerics._posterior import (
     Prior,
     condition,
     evidence,
-    fit_prior,
-    refine_prior,
     standard_errors,
 )
 from sklearn_uniroute.datasets import make_routing_data
@@ -95,74 +92,6 @@ def test_one_cluster_is_a_shrunk_mean():
     weight = 10 * 0.04 / (10 * 0.04 + 0.24)
     assert mean[0] == pytest.approx(weight * 0.3 + (1 - weight) * 0.5)
     assert covariance[0, 0] == pytest.approx(0.04 * (1 - weight))
-
-
-def test_the_prior_of_many_models_is_their_mean_and_covariance():
-    rng = np.random.RandomState(0)
-    n_models, n_clusters, count = 4000, 3, 1e6
-    true = np.array([[0.02, 0.01, 0.0], [0.01, 0.03, 0.0], [0.0, 0.0, 0.01]])
-    rates = multivariate_normal([0.3, 0.5, 0.6], true, seed=rng).rvs(n_models)
-    counts = np.full((n_models, n_clusters), count)
-    prior = fit_prior(rates, 0.2 * counts, counts, np.full(n_clusters, 1 / 3))
-    np.testing.assert_allclose(prior.mean, rates.mean(axis=0))
-    np.testing.assert_allclose(prior.covariance, true, atol=0.002)
-    np.testing.assert_allclose(prior.noise, 0.2, rtol=1e-3)
-
-
-def test_the_prior_of_few_models_lies_between_theirs_and_one_level_for_all():
-    rates = np.array([[0.1, 0.3], [0.3, 0.4], [0.6, 0.9], [0.5, 0.2]])
-    counts = np.full((4, 2), 100.0)
-    prior = fit_prior(rates, 100 * rates * (1 - rates), counts, np.array([0.5, 0.5]))
-    assert np.all(np.linalg.eigvalsh(prior.covariance) > 0)
-    assert prior.covariance[0, 1] > 0
-    raw = np.cov(rates.T)
-    diagonal = np.diag(prior.covariance)
-    assert np.ptp(diagonal) / diagonal.mean() < np.ptp(np.diag(raw)) / np.diag(raw).mean()
-
-
-def test_the_prior_is_refined_by_a_step_of_em():
-    rng = np.random.RandomState(0)
-    n_models, n_clusters = 400, 3
-    true = np.array([[0.02, 0.01, 0.0], [0.01, 0.03, 0.0], [0.0, 0.0, 0.01]])
-    rates = multivariate_normal([0.3, 0.5, 0.6], true, seed=rng).rvs(n_models)
-    # Prompts between clusters, and so few of them that every model stays uncertain.
-    features = rng.dirichlet(np.full(n_clusters, 0.5), size=100)
-    noise = np.full(n_clusters, 0.2)
-    errors = features @ rates.T + rng.normal(scale=np.sqrt(0.2), size=(100, n_models))
-    evidences = list(zip(*evidence(features, errors, noise), strict=True))
-    prior = Prior(np.full(n_clusters, 0.5), 0.1 * np.eye(n_clusters), noise)
-    for _ in range(15):
-        posteriors = [condition(prior, *one) for one in evidences]
-        prior = refine_prior(prior, posteriors, np.full(n_clusters, 1 / 3))
-    np.testing.assert_array_equal(prior.noise, noise)
-    np.testing.assert_allclose(prior.mean, rates.mean(axis=0), atol=0.02)
-    np.testing.assert_allclose(prior.covariance, true, atol=0.006)
-
-
-@pytest.mark.parametrize("n_models", [1, 2, 3])
-def test_few_or_equal_training_models_leave_room_for_others(n_models):
-    """A common level and clusters of their own: a model unlike the training models is learnt."""
-    counts = np.full((n_models, 4), 100.0)
-    means = np.full((n_models, 4), 0.2)
-    prior = fit_prior(means, 0.16 * counts, counts, np.full(4, 0.25))
-    np.testing.assert_allclose(prior.mean, 0.2)
-    noise = prior.noise[0]
-    expected = 0.5 * noise * (0.25 + 0.0625 * np.eye(4)) * (1 + 1 / n_models) / (n_models - 0.5)
-    np.testing.assert_allclose(prior.covariance, expected)
-    mean, _ = condition_on(prior, np.array([50.0, 0, 0, 0]), np.array([50.0, 0, 0, 0]))
-    assert mean[0] > 0.8
-    assert np.all(mean[1:] > 0.4)
-
-
-def test_errors_without_any_spread_still_give_a_prior():
-    counts = np.full((2, 3), 4.0)
-    prior = fit_prior(0 * counts, 0 * counts, counts, np.full(3, 1 / 3))
-    np.testing.assert_array_equal(prior.noise, 0.25)
-    means = np.array([[0.0, 10.0, 20.0], [20.0, 10.0, 0.0]])
-    np.testing.assert_array_equal(
-        fit_prior(means, 0 * counts, counts, np.full(3, 1 / 3)).noise, 100
-    )
-    assert np.all(np.linalg.eigvalsh(prior.covariance) > 0)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

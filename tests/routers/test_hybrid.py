@@ -51,7 +51,8 @@ def test_components_are_scaled(data):
 
 
 def test_without_a_linear_part_it_is_the_kmeans_router(data, monkeypatch):
-    monkeypatch.setattr("sklearn_uniroute.routers._hybrid._LINEAR_VARIANCE", 1e-12)
+    monkeypatch.setattr("sklearn_uniroute._numerics._prior._LINEAR_VARIANCES", np.array([1e-12]))
+    monkeypatch.setattr("sklearn_uniroute._numerics._prior._COMMON_VARIANCE", 1e-12)
     settings = {"n_clusters": 6, "n_validation": 50, "random_state": 0}
     hybrid = HybridRouter(**settings).fit(data.X, data.y[:, :6])
     plain = KMeansRouter(**settings).fit(data.X, data.y[:, :6])
