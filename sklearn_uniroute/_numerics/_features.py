@@ -208,6 +208,29 @@ class SharesAndComponents(Phi):
         return np.concatenate([self.shares.block(X), (X - center) @ components], axis=-1)
 
 
+class MappedFeatures(Phi):
+    """The constant 1, then features by a function of rows, centred and scaled."""
+
+    def __init__(
+        self,
+        function: Callable[[np.ndarray], np.ndarray],
+        center: np.ndarray,
+        scale: float,
+        n_features: int,
+    ) -> None:
+        super().__init__()
+        self.function, self.center, self.scale = function, center, scale
+        self.n_features = n_features
+        self.n_outputs = 1 + len(center)
+
+    def block(self, X: np.ndarray) -> np.ndarray:
+        mapped = self.function(np.atleast_2d(X)) - self.center
+        features = np.empty((len(mapped), self.n_outputs), dtype=X.dtype)
+        features[:, 0] = 1
+        np.multiply(mapped, self.scale, out=features[:, 1:], casting="same_kind")
+        return features if X.ndim > 1 else features[0]
+
+
 class Affine(Phi):
     """The constant 1, then the embedding minus a centre."""
 

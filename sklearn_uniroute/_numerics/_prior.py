@@ -25,7 +25,7 @@ _SHARED_NOISE = 0.1
 _SCALES = np.linspace(0.1, 1, 10)
 # Prior variances of the part of an error that is linear in further features, at an average prompt
 # and in units of the noise, among which the evidence decides.
-_LINEAR_VARIANCES = 0.002 * 2.0 ** np.arange(-4, 6)
+_LINEAR_VARIANCES = 0.002 * 2.0 ** np.arange(-4, 10)
 # Prior variance without evidence, and for what all models have in common.
 _USUAL_VARIANCE, _COMMON_VARIANCE = 0.002, 0.05
 # The evidence comes from at least so many models.

@@ -1,6 +1,7 @@
 """Routers, and the base class for routers of your own."""
 
 from sklearn_uniroute.routers._base import BaseRouter
+from sklearn_uniroute.routers._feature_map import FeatureMapRouter
 from sklearn_uniroute.routers._hybrid import HybridRouter
 from sklearn_uniroute.routers._kmeans import KMeansRouter
 from sklearn_uniroute.routers._learned_map import LearnedMapRouter
@@ -12,6 +13,7 @@ from sklearn_uniroute.routers._zero import ZeroRouter
 
 __all__ = [
     "BaseRouter",
+    "FeatureMapRouter",
     "HybridRouter",
     "KMeansRouter",
     "KNeighborsRouter",
