@@ -8,6 +8,7 @@ from sklearn_uniroute._version import __version__
 from sklearn_uniroute.metrics import DeferralCurveDisplay
 from sklearn_uniroute.model_selection import FewShotCurveDisplay
 from sklearn_uniroute.routers import (
+    EnsembleRouter,
     FeatureMapRouter,
     HybridRouter,
     KMeansRouter,
@@ -23,6 +24,7 @@ from sklearn_uniroute.serving._routing_table import RoutingTable
 __all__ = [
     "AttributeEncoder",
     "DeferralCurveDisplay",
+    "EnsembleRouter",
     "FeatureMapRouter",
     "FewShotCurveDisplay",
     "HybridRouter",

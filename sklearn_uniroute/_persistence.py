@@ -10,7 +10,7 @@ from sklearn_uniroute._attributes import AttributeEncoder
 from sklearn_uniroute._version import __version__
 from sklearn_uniroute.routers._base import BaseRouter
 from sklearn_uniroute.routers._pool import pool_columns
-from sklearn_uniroute.serving._table_file import unpack_table
+from sklearn_uniroute.serving._table_file import can_be_packed, unpack_table
 from sklearn_uniroute.utils._files import check_arrays, read_whole, write_whole
 from sklearn_uniroute.utils._optional import import_optional
 from sklearn_uniroute.utils._typing import StrPath
@@ -45,9 +45,11 @@ _SHAPES_OF_PACKAGE = {
     "error_sums": "MK",
     "error_counts": "MK",
     "moments": "MF",
+    "weights_": "R",
 }
 _NOT_NEGATIVE = {
     "costs_",
+    "weights_",
     "validation_indices_",
     "validation_weights_",
     "cluster_sizes_",
@@ -210,8 +212,14 @@ def check_fitted_state(router: Any) -> None:
         return
     if not np.isfinite(pool_columns(router)["error"]).all():
         raise ValueError("mean errors are not finite")
-    # A table has the checks of its own file.
-    unpack_table(router.routing_table(cost_weight=0.0)._packed(), "its table")
+    for member in getattr(router, "routers_", ()):
+        check_fitted_state(member)
+        if not np.array_equal(member.models_, router.models_):
+            raise ValueError("members know other models")
+    table = router.routing_table(cost_weight=0.0)
+    if can_be_packed(table._predictor):
+        # A table has the checks of its own file.
+        unpack_table(table._packed(), "its table")
 
 
 def check_state_array(

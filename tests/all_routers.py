@@ -1,6 +1,10 @@
 """Every router, set up so that it has something to get wrong."""
 
+from sklearn.kernel_approximation import Nystroem
+
 from sklearn_uniroute import (
+    EnsembleRouter,
+    FeatureMapRouter,
     HybridRouter,
     KMeansRouter,
     KNeighborsRouter,
@@ -33,5 +37,13 @@ ROUTERS = [
     MLPRouter((16, 16), max_epochs=5, n_validation=60, random_state=0),
     KNeighborsRouter(20, n_validation=60, random_state=0),
     KNeighborsRouter(7, n_validation=60, random_state=0),
+    KNeighborsRouter(n_validation=60, random_state=0),
     KNeighborsRouter(5, weights="distance", metric="cosine", n_validation=60, random_state=0),
+    FeatureMapRouter(Nystroem(n_components=20, random_state=0), n_validation=60, random_state=0),
+    EnsembleRouter(
+        [("kmeans", KMeansRouter(6)), ("neighbors", KNeighborsRouter(20))],
+        weights=[2, 1],
+        n_validation=60,
+        random_state=0,
+    ),
 ]

@@ -15,6 +15,7 @@ from sklearn.base import clone
 
 from sklearn_uniroute import (
     AttributeEncoder,
+    FeatureMapRouter,
     HybridRouter,
     KMeansRouter,
     KNeighborsRouter,
@@ -233,7 +234,8 @@ def compute(folder):
         keep(name, of_router(grown(router, data, gaps, costs), data, gaps, costs))
         keep(f"{name}_calls", of_router(grown(router, data, data.y, calls), data, data.y, calls))
         keep(f"{name}_changed", changed(grown(router, data, gaps, costs), data))
-        keep(f"{name}_files", through_files(grown(router, data, gaps, costs), data, folder))
+        if not isinstance(router, FeatureMapRouter):
+            keep(f"{name}_files", through_files(grown(router, data, gaps, costs), data, folder))
     for router in (
         KMeansRouter(6, n_validation=60, random_state=0),
         KMeansRouter(6, representation="mean", n_validation=60, random_state=0),

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 import skops.io
 from sklearn import config_context
+from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
@@ -54,11 +55,7 @@ def test_frozen_in_front_of_any_router(data, annotations, router):
     encoder = AttributeEncoder().fit(data.X[:300], annotations[:300])
     parameter = {f"{type(router).__name__.lower()}__costs": data.costs}
     pipeline = make_pipeline(FrozenEstimator(encoder), router).fit(data.X, data.y, **parameter)
-    alone = (
-        pipeline[-1]
-        .__class__(**router.get_params())
-        .fit(encoder.transform(data.X), data.y, costs=data.costs)
-    )
+    alone = clone(router).fit(encoder.transform(data.X), data.y, costs=data.costs)
     np.testing.assert_array_equal(
         pipeline.predict(data.X), alone.predict(encoder.transform(data.X))
     )

@@ -1,10 +1,13 @@
 """Every router against scikit-learn's estimator checks and against the router checks."""
 
 import pytest
+from sklearn.kernel_approximation import Nystroem
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_uniroute import (
     AttributeEncoder,
+    EnsembleRouter,
+    FeatureMapRouter,
     HybridRouter,
     KMeansRouter,
     KNeighborsRouter,
@@ -30,6 +33,8 @@ from tests.all_routers import ROUTERS
         LinearRouter(),
         MatrixFactorizationRouter(),
         MLPRouter(),
+        FeatureMapRouter(Nystroem(n_components=5, random_state=0)),
+        EnsembleRouter([("zero", ZeroRouter()), ("kmeans", KMeansRouter())]),
     ]
 )
 # Checks of transformers pass a `y` of one dimension to all of them.

@@ -26,6 +26,7 @@ from sklearn_uniroute._numerics._features import (
     hidden_features,
     row_blocks,
 )
+from sklearn_uniroute._numerics._ridge import contrasts
 from sklearn_uniroute._numerics._routing import choose, choose_by_product, leave_one_choice
 
 # Odd number that mixes the bits of a hash.
@@ -36,6 +37,8 @@ _BLOCK_CELLS = 2**20
 _TIES = 16
 # Metrics that do not change if all prompts are moved.
 _OFFSET_FREE = ("euclidean", "l2", "sqeuclidean", "minkowski", "l1", "manhattan", "cityblock")
+# Largest number of neighbours that leave-one-out tries.
+_MOST_NEIGHBORS = 500
 # Number of pairs whose exact distance is computed at a time.
 _PAIRS = 8192
 
@@ -207,6 +210,38 @@ class FeaturePredictor(Predictor):
         return estimate_errors(clusters, self.cost_representation)
 
 
+class EnsemblePredictor(Predictor):
+    """Weighted means of the errors and costs of several predictors."""
+
+    def __init__(self, members: list[Predictor], weights: np.ndarray, prices: np.ndarray) -> None:
+        self.members, self.weights, self.prices = members, weights, prices
+        self.n_features = members[0].n_features
+
+    @property
+    def shares_costs(self) -> bool:
+        return all(member.shares_costs for member in self.members)
+
+    def block(self, X: np.ndarray) -> np.ndarray:
+        return self._mean([member.block(X) for member in self.members])
+
+    def errors(self, X: np.ndarray) -> np.ndarray:
+        return self._mean([member.errors(X) for member in self.members])
+
+    def row(self, x: np.ndarray) -> np.ndarray:
+        return self._mean([member.row(x) for member in self.members])
+
+    def costs(self, X: np.ndarray) -> np.ndarray:
+        if self.shares_costs:
+            return self.prices
+        return self._mean([member.costs(X) for member in self.members])
+
+    def _mean(self, values: list[np.ndarray]) -> np.ndarray:
+        total = self.weights[0] * values[0]
+        for weight, one in zip(self.weights[1:], values[1:], strict=True):
+            total = total + weight * one
+        return total
+
+
 class OwnPredictor(Predictor):
     """Errors from a function of prompts and representations, for routers of your own."""
 
@@ -268,14 +303,17 @@ class NetworkPredictor(Predictor):
 
 
 class NeighborPredictor(Predictor):
-    """Errors as means over the nearest of the prompts that each model was run on."""
+    """Errors as means over the nearest of the prompts that each model was run on.
+
+    `n_neighbors` of shape (n_models,) is equal for models that were run on the same prompts.
+    """
 
     def __init__(
         self,
         prompts: np.ndarray,
         errors: np.ndarray,
         prices: np.ndarray,
-        n_neighbors: int,
+        n_neighbors: np.ndarray,
         weights: str,
         metric: Any,
     ) -> None:
@@ -291,7 +329,7 @@ class NeighborPredictor(Predictor):
         self._searches = []
         for number, run in enumerate(was_run):
             members = np.flatnonzero(group == number)
-            k = min(n_neighbors, run.sum())
+            k = min(n_neighbors[members[0]], run.sum())
             search = NearestNeighbors(n_neighbors=k, metric=metric, algorithm="brute")
             candidates = self._centred(prompts[run])
             self._searches.append(
@@ -344,6 +382,60 @@ class NeighborPredictor(Predictor):
         for place in range(k):
             total += errors[:, neighbor[:, place]] * weight[:, place]
         return (total / weight.sum(axis=1)).T
+
+
+def choose_n_neighbors(
+    X: np.ndarray, errors: np.ndarray, queries: np.ndarray, weights: str, metric: Any
+) -> int:
+    """Choose the number of neighbours by leave-one-out.
+
+    What the models have in common on a prompt is left out, since it decides no choice.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_prompts, n_features)
+    errors : ndarray of shape (n_prompts, n_models)
+        NaN where a model was not run.
+    queries : ndarray of shape (n_queries,)
+        Rows of the prompts to predict from the others.
+    weights : {"uniform", "distance"}
+    metric : str or callable
+
+    Returns
+    -------
+    n_neighbors : int
+        Among numbers that grow by half.
+    """
+    most = min(len(X) - 1, _MOST_NEIGHBORS)
+    if most < 1:
+        return 1
+    numbers = np.unique(np.minimum(np.rint(4 * 1.5 ** np.arange(13)).astype(int), most))
+    origin = common_offset(X) if metric in _OFFSET_FREE else None
+    centred = X if origin is None else X - origin.astype(X.dtype)
+    search = NearestNeighbors(n_neighbors=most + 1, metric=metric, algorithm="brute").fit(centred)
+    loss = np.zeros(len(numbers))
+    for rows in gen_batches(len(queries), max(1, _BLOCK_CELLS // (most * errors.shape[1]))):
+        asked = queries[rows]
+        distance, neighbor = search.kneighbors(centred[asked])
+        # Leave out the prompt itself, or the last neighbour if it has many twins.
+        itself = neighbor == asked[:, None]
+        itself[~itself.any(axis=1), -1] = True
+        shape = len(asked), most
+        neighbor, distance = neighbor[~itself].reshape(shape), distance[~itself].reshape(shape)
+        near, weight = errors[neighbor], np.ones((*shape, 1), dtype=errors.dtype)
+        if weights == "distance":
+            weight /= np.maximum(distance, np.finfo(np.float32).tiny)[..., None]
+        known = ~np.isnan(near)
+        # Sums over the neighbours between one number and the next, then over all up to it.
+        starts = np.append(0, numbers[:-1])
+        total = np.add.reduceat(np.where(known, near, 0) * weight, starts, axis=1).cumsum(axis=1)
+        mass = np.add.reduceat(known * weight, starts, axis=1).cumsum(axis=1)
+        with np.errstate(invalid="ignore"):
+            residual = total / mass - errors[asked][:, None]
+        for number, one in enumerate(residual.transpose(1, 0, 2)):
+            own = contrasts(one) if one.shape[1] > 1 else one
+            loss[number] += np.nansum(own**2)
+    return int(numbers[loss.argmin()])
 
 
 def exact_distances(

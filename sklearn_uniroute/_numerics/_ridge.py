@@ -1,10 +1,11 @@
-"""Numerics of ridge regression of errors on features, from sums over prompts."""
+"""Numerics of penalised least squares: errors on features, and errors on predictions."""
 
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular, svd
+from scipy.linalg import cho_factor, cho_solve, cholesky, eigh, solve_triangular, svd
+from scipy.optimize import minimize
 from sklearn.utils import gen_batches
 
 from sklearn_uniroute._numerics._features import column_products
@@ -53,6 +54,11 @@ def gram_sums(
     return [sums[number] for number in group.ravel()], moments
 
 
+def ridge_penalty(alpha: float, n_features: int) -> np.ndarray:
+    """Make the penalty of all coefficients but that of the constant, which comes first."""
+    return np.diag(np.append(0.0, np.full(n_features, alpha)))
+
+
 def ridge_coefficients(
     grams: list[np.ndarray], moments: np.ndarray, penalty: np.ndarray
 ) -> np.ndarray:
@@ -79,6 +85,63 @@ def ridge_coefficients(
     return coefficients
 
 
+def choose_penalty(
+    grams: list[np.ndarray], moments: np.ndarray, squares: np.ndarray, penalties: np.ndarray
+) -> float:
+    """Choose one penalty for several targets by generalized cross-validation, in closed form.
+
+    The first feature is the constant 1, which is not penalised.
+
+    Parameters
+    ----------
+    grams : list of ndarray of shape (n_features, n_features)
+    moments : ndarray of shape (n_targets, n_features)
+        Sums from :func:`gram_sums`.
+    squares : ndarray of shape (n_targets,)
+        Sum of the squares of each target.
+    penalties : ndarray of shape (n_penalties,)
+
+    Returns
+    -------
+    penalty : float
+        That of the lowest sum of squared errors, of each row predicted from the others.
+    """
+    loss = np.zeros(len(penalties))
+    for gram in {id(one): one for one in grams}.values():
+        members = [target for target, one in enumerate(grams) if one is gram]
+        n_rows, means = gram[0, 0], gram[0, 1:] / gram[0, 0]
+        levels = moments[members, :1]
+        scales, axes = eigh(gram[1:, 1:] - n_rows * np.outer(means, means))
+        scales = np.maximum(scales, 0)
+        moment = (moments[members, 1:] - levels * means) @ axes
+        total = squares[members] - levels[:, 0] ** 2 / n_rows
+        for number, penalty in enumerate(penalties):
+            weights = moment / (scales + penalty)
+            explained = (2 * moment * weights - scales * weights**2).sum(axis=1)
+            left = n_rows - 1 - (scales / (scales + penalty)).sum()
+            residual = np.maximum(total - explained, 0).sum()
+            loss[number] += n_rows**2 * residual / max(left, 1e-3 * n_rows) ** 2
+    return float(penalties[loss.argmin()])
+
+
+def contrasts(errors: np.ndarray) -> np.ndarray:
+    """Subtract from each error the mean of the models on the prompt, which decides no choice.
+
+    Parameters
+    ----------
+    errors : ndarray of shape (n_prompts, n_models)
+        NaN where a model was not run.
+
+    Returns
+    -------
+    contrasts : ndarray of shape (n_prompts, n_models), dtype float64
+    """
+    known = ~np.isnan(errors)
+    counts = np.maximum(known.sum(axis=1, keepdims=True), 1)
+    values = np.where(known, errors, 0.0).astype(np.float64)
+    return np.where(known, values - values.sum(axis=1, keepdims=True) / counts, np.nan)
+
+
 def low_rank_factors(coefficients: np.ndarray, metric: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Factor the coefficients of all models, the most informative factors first.
 
@@ -102,3 +165,44 @@ def low_rank_factors(coefficients: np.ndarray, metric: np.ndarray) -> tuple[np.n
     root = cholesky(metric, lower=True)
     left, scale, right = svd(coefficients @ root, full_matrices=False)
     return left * scale, solve_triangular(root, right.T, lower=True, trans="T").T
+
+
+def stacked_weights(predicted: np.ndarray, errors: np.ndarray) -> np.ndarray:
+    """Learn weights from predictions on held-out prompts, by least squares.
+
+    What the models have in common on a prompt is left out, since it decides no choice. The weights
+    are at least 0, sum to 1, and are drawn to equal weights, which count as much as one prompt for
+    each unit of squared residual.
+
+    Parameters
+    ----------
+    predicted : ndarray of shape (n_members, n_prompts, n_models)
+        NaN where a model is left out.
+    errors : ndarray of shape (n_prompts, n_models)
+        NaN where a model was not run.
+
+    Returns
+    -------
+    weights : ndarray of shape (n_members,)
+    """
+    n_members = len(predicted)
+    known = ~np.isnan(errors + predicted.sum(axis=0))
+    target = contrasts(np.where(known, errors, np.nan))[known]
+    columns = np.array([contrasts(np.where(known, one, np.nan))[known] for one in predicted])
+    equal = np.full(n_members, 1 / n_members)
+    residual = target - equal @ columns
+    penalty = n_members**2 * (residual @ residual) / max(len(target), 1)
+    gram = columns @ columns.T + penalty * np.eye(n_members)
+    moment = columns @ target + penalty * equal
+    scale = np.trace(gram)
+    found = minimize(
+        lambda weights: (weights @ gram @ weights - 2 * moment @ weights) / scale,
+        equal,
+        jac=lambda weights: 2 * (gram @ weights - moment) / scale,
+        bounds=[(0, 1)] * n_members,
+        constraints={"type": "eq", "fun": lambda weights: weights.sum() - 1},
+        method="SLSQP",
+        options={"ftol": 1e-12},
+    )
+    weights = np.clip(found.x, 0, None)
+    return weights / weights.sum()

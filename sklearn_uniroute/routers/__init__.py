@@ -1,6 +1,7 @@
 """Routers, and the base class for routers of your own."""
 
 from sklearn_uniroute.routers._base import BaseRouter
+from sklearn_uniroute.routers._ensemble import EnsembleRouter
 from sklearn_uniroute.routers._feature_map import FeatureMapRouter
 from sklearn_uniroute.routers._hybrid import HybridRouter
 from sklearn_uniroute.routers._kmeans import KMeansRouter
@@ -13,6 +14,7 @@ from sklearn_uniroute.routers._zero import ZeroRouter
 
 __all__ = [
     "BaseRouter",
+    "EnsembleRouter",
     "FeatureMapRouter",
     "HybridRouter",
     "KMeansRouter",

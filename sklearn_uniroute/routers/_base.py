@@ -394,7 +394,7 @@ class BaseRouter(BaseEstimator):
         check_is_fitted(self)
         index = check_pool(pool, self.models_)
         if return_std:
-            check_has_std(getattr(self, "representation_std_", None))
+            check_has_std(self._has_std)
         if is_dask(X):
             return predict_error_blocks(self, X, self.models_[index].tolist(), return_std)
         X = check_prompts(self, X)
@@ -756,7 +756,7 @@ class BaseRouter(BaseEstimator):
         check_is_fitted(self)
         check_target(quality, confidence, has_costs=self.costs_ is not None)
         if confidence is not None:
-            check_has_std(getattr(self, "representation_std_", None), "confidence")
+            check_has_std(self._has_std, "confidence")
         index = np.sort(check_pool(pool, self.models_))
         if X is not None:
             X = check_prompts(self, X)
@@ -829,14 +829,7 @@ class BaseRouter(BaseEstimator):
             recorded=self._needs_recorded_costs,
         )
         warn_of_error_scale(val_errors, name, *self._error_range)
-        rows = self._model_rows(val_errors, X_val, position=None)
-        known: Any = self.models_.tolist()
-        position = known.index(name) if name in known else len(known)
-        others = frozen(self)
-        if position < len(known) > 1:
-            # What is forgotten says nothing of the new cost.
-            drop_rows(others, position)
-        put_rows(self, {**rows, **others._cost_rows(cost, X_val), "models_": name}, position)
+        self._add(name, val_errors, X_val, cost)
         return self
 
     def update_model(
@@ -869,7 +862,7 @@ class BaseRouter(BaseEstimator):
         position = find_model(name, self.models_)
         val_errors, X_val = check_evidence(self, val_errors, X_val)
         warn_of_error_scale(val_errors, name, *self._error_range)
-        put_rows(self, self._model_rows(val_errors, X_val, position), position)
+        self._update(position, val_errors, X_val)
         return self
 
     def set_cost(self, name: Label, cost: float) -> Self:
@@ -902,7 +895,7 @@ class BaseRouter(BaseEstimator):
                 f"model {name!r} has no cost to change, because this router was fitted without "
                 "costs; fit it with `costs`."
             )
-        put_rows(self, self._repriced_rows(price, position), position)
+        self._reprice(position, price)
         return self
 
     def remove_model(self, name: Label) -> Self:
@@ -927,8 +920,7 @@ class BaseRouter(BaseEstimator):
         check_is_fitted(self)
         position = find_model(name, self.models_)
         self._check_removal(name)
-        drop_rows(self, position)
-        self._drop_unused()
+        self._remove(position)
         return self
 
     def pool_frame(self) -> Any:
@@ -1014,6 +1006,30 @@ class BaseRouter(BaseEstimator):
         if all(isinstance(row, np.ndarray) for row in rows):
             # Rows of integers would cut those of later models.
             self.representation_ = np.array(rows) * 1.0
+
+    # Changes of the pool, once their arguments are checked.
+
+    def _add(
+        self, name: Label, val_errors: np.ndarray, X_val: np.ndarray | None, cost: Any
+    ) -> None:
+        rows = self._model_rows(val_errors, X_val, position=None)
+        known: Any = self.models_.tolist()
+        position = known.index(name) if name in known else len(known)
+        others = frozen(self)
+        if position < len(known) > 1:
+            # What is forgotten says nothing of the new cost.
+            drop_rows(others, position)
+        put_rows(self, {**rows, **others._cost_rows(cost, X_val), "models_": name}, position)
+
+    def _update(self, position: int, val_errors: np.ndarray, X_val: np.ndarray | None) -> None:
+        put_rows(self, self._model_rows(val_errors, X_val, position), position)
+
+    def _reprice(self, position: int, price: Any) -> None:
+        put_rows(self, self._repriced_rows(price, position), position)
+
+    def _remove(self, position: int) -> None:
+        drop_rows(self, position)
+        self._drop_unused()
 
     def _model_rows(
         self, val_errors: np.ndarray, X_val: np.ndarray | None, position: int | None
@@ -1102,6 +1118,10 @@ class BaseRouter(BaseEstimator):
     def _calibration_error(self, index: np.ndarray) -> np.ndarray:
         """Predicted errors on these prompts, whether or not they fall back to one model."""
         return self._predictor(index).errors(self.X_val_)
+
+    @property
+    def _has_std(self) -> bool:
+        return getattr(self, "representation_std_", None) is not None
 
     def _predict_std(self, X: np.ndarray, index: np.ndarray) -> np.ndarray:
         """Compute standard errors of the predicted errors."""

@@ -81,9 +81,9 @@ def weight_for_quality(
     return float(cost_weight[np.argmax(reached >= quality - ROUNDING * abs(quality))])
 
 
-def check_has_std(std: np.ndarray | None, argument: str = "return_std") -> None:
-    """Refuse standard errors where the representation has none."""
-    if std is None:
+def check_has_std(has_std: bool, argument: str = "return_std") -> None:
+    """Refuse standard errors where the router has none."""
+    if not has_std:
         raise ValueError(
             f"`{argument}` needs standard errors, which this router does not estimate; use a "
             'HybridRouter, or a KMeansRouter or LearnedMapRouter with representation="posterior".'

@@ -28,9 +28,9 @@ class FeatureMapRouter(FewShotRouter):
         Maps embeddings to features: principal components, :class:`sklearn.mixture.GaussianMixture`,
         :class:`sklearn.kernel_approximation.Nystroem` (the router is then a Gaussian process over
         prompts), task labels by :class:`sklearn.preprocessing.OneHotEncoder`, or several of these
-        in a :class:`sklearn.pipeline.FeatureUnion`. It is cloned and fitted on the training
-        prompts, as arrays. Features are centred and scaled together; scale them one by one in a
-        pipeline if their units differ.
+        in a :class:`sklearn.pipeline.FeatureUnion`. It is cloned and fitted on arrays: the training
+        prompts and, if it learns from them, the qualities. Features are centred and scaled
+        together; scale them one by one in a pipeline if their units differ.
     cost_weight : float, default=0.0
         Error that one unit of cost is worth, lambda of the paper, in error per unit of cost.
     budget : float, default=None
@@ -112,7 +112,7 @@ class FeatureMapRouter(FewShotRouter):
     __module__ = "sklearn_uniroute"
 
     # All prompts are in one cluster, so the level of a model is its error there.
-    n_clusters = 1
+    n_clusters: int | str = 1
     clusterer = None
     cost_model = "mean"
     fallback = None
@@ -144,7 +144,7 @@ class FeatureMapRouter(FewShotRouter):
 
     def _fit_map(self, X: np.ndarray, errors: np.ndarray, representation: np.ndarray) -> None:
         check_trainable(X)
-        self.feature_map_ = clone(self.feature_map).fit(X)
+        self.feature_map_ = clone(self.feature_map).fit(X, 1 - errors)
         total: Any = 0.0
         squares = 0.0
         for rows in row_blocks(len(X)):
@@ -173,11 +173,13 @@ class FeatureMapRouter(FewShotRouter):
 
 def check_feature_map(feature_map: Any) -> None:
     """Refuse a map without a way to map prompts."""
-    if not hasattr(feature_map, "fit") or not (
-        hasattr(feature_map, "transform") or hasattr(feature_map, "predict_proba")
+    if (
+        isinstance(feature_map, type)
+        or not hasattr(feature_map, "fit")
+        or not (hasattr(feature_map, "transform") or hasattr(feature_map, "predict_proba"))
     ):
         raise TypeError(
-            "`feature_map` must have `fit`, and `transform` or `predict_proba`; got "
+            "`feature_map` must be an estimator with `transform` or `predict_proba`; got "
             f"{feature_map!r}."
         )
 

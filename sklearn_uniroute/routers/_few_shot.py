@@ -39,7 +39,7 @@ from sklearn_uniroute.routers._cluster import (
     find_fallback,
     fitted_centers,
 )
-from sklearn_uniroute.routers._partial_fit import PartialFitMixin
+from sklearn_uniroute.routers._partial_fit import PartialFitMixin, number_of_clusters
 from sklearn_uniroute.routers._pool import find_model
 from sklearn_uniroute.routers._preferences import PreferencesMixin
 from sklearn_uniroute.utils._typing import Label
@@ -76,7 +76,7 @@ class FewShotRouter(
     of ``phi phi' / variance`` and of ``phi error / variance`` over its prompts.
     """
 
-    n_clusters: int
+    n_clusters: int | str
     clusterer: Any
     # For routers without this parameter.
     representation: str = "posterior"
@@ -103,7 +103,8 @@ class FewShotRouter(
 
     def _check_params(self) -> None:
         super()._check_params()
-        check_count(self.n_clusters, "n_clusters")
+        if self.n_clusters != "auto":
+            check_count(self.n_clusters, "n_clusters")
         check_choice(self.representation, "representation", ("posterior", "mean"))
         check_choice(self.validation, "validation", ("greedy", "random"))
         check_choice(self.cost_model, "cost_model", ("mean", "cluster"))
@@ -152,8 +153,9 @@ class FewShotRouter(
             self.cluster_centers_ = self._centers
             return
         if self.clusterer is None:
-            check_enough(self.n_clusters, "n_clusters", len(X), "training prompts")
-            clusterer = KMeans(self.n_clusters, random_state=rng)
+            n_clusters = number_of_clusters(self.n_clusters, len(X))
+            check_enough(n_clusters, "n_clusters", len(X), "training prompts")
+            clusterer = KMeans(n_clusters, random_state=rng)
         else:
             clusterer = clone(self.clusterer)
         self.cluster_centers_ = fitted_centers(clusterer, X)

@@ -23,8 +23,9 @@ class HybridRouter(FewShotRouter):
 
     Parameters
     ----------
-    n_clusters : int, default=8
-        Number of clusters of prompts, K. Ignored if `clusterer` is given.
+    n_clusters : int or "auto", default="auto"
+        Number of clusters of prompts, K. "auto" takes 24 clusters, or one for each 10 training
+        prompts if there are fewer than 240. Ignored if `clusterer` is given.
     n_components : int, default=64
         Maximum number of principal components of the training prompts in the linear part. Memory
         per model grows with its square, and the time to add a model with its cube.
@@ -140,7 +141,7 @@ class HybridRouter(FewShotRouter):
 
     def __init__(
         self,
-        n_clusters: int = 8,
+        n_clusters: int | str = "auto",
         *,
         n_components: int = 64,
         temperature: float = 0.1,

@@ -20,8 +20,9 @@ class KMeansRouter(FewShotRouter):
 
     Parameters
     ----------
-    n_clusters : int, default=8
-        Number of clusters of prompts, K. Ignored if `clusterer` is given.
+    n_clusters : int or "auto", default="auto"
+        Number of clusters of prompts, K. "auto" takes 24 clusters, or one for each 10 training
+        prompts if there are fewer than 240. Ignored if `clusterer` is given.
     representation : {"posterior", "mean"}, default="posterior"
         Representation of a model. "mean" is its mean error in each cluster [1]_, or its overall
         error in a cluster without an observation. "posterior" takes the errors of the training
@@ -139,7 +140,7 @@ class KMeansRouter(FewShotRouter):
 
     def __init__(
         self,
-        n_clusters: int = 8,
+        n_clusters: int | str = "auto",
         *,
         representation: str = "posterior",
         temperature: float = 0.1,

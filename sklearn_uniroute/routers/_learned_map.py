@@ -41,8 +41,9 @@ class LearnedMapRouter(FewShotRouter):
 
     Parameters
     ----------
-    n_clusters : int, default=8
-        Number of clusters of prompts, K. Ignored if `clusterer` is given.
+    n_clusters : int or "auto", default="auto"
+        Number of clusters of prompts, K. "auto" takes 24 clusters, or one for each 10 training
+        prompts if there are fewer than 240. Ignored if `clusterer` is given.
     hidden_layer_sizes : tuple of int, default=(128, 128)
         Sizes of the hidden layers, each with batch normalisation and ReLU. With ``()``, the map is
         linear before its softmax [1]_.
@@ -173,7 +174,7 @@ class LearnedMapRouter(FewShotRouter):
 
     def __init__(
         self,
-        n_clusters: int = 8,
+        n_clusters: int | str = "auto",
         *,
         hidden_layer_sizes: Sequence[int] = (128, 128),
         cluster_weight: float = 0.5,
@@ -259,14 +260,16 @@ class LearnedMapRouter(FewShotRouter):
         )
 
 
-def check_map_shape(centers: np.ndarray, X: np.ndarray, n_clusters: int, clusterer: Any) -> None:
+def check_map_shape(
+    centers: np.ndarray, X: np.ndarray, n_clusters: int | str, clusterer: Any
+) -> None:
     """Refuse to continue from a map of other features or clusters."""
     if centers.shape[1] != X.shape[1]:
         raise ValueError(
             f"`warm_start` continues from a map of {centers.shape[1]} features, but X has "
             f"{X.shape[1]}; set warm_start=False to start again."
         )
-    if clusterer is None and n_clusters != len(centers):
+    if clusterer is None and n_clusters not in ("auto", len(centers)):
         raise ValueError(
             f"`warm_start` continues from a map of {len(centers)} clusters, but `n_clusters` is "
             f"{n_clusters}; set warm_start=False to start again."

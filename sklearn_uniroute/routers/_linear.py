@@ -6,10 +6,20 @@ import numpy as np
 
 from sklearn_uniroute._numerics._features import Affine, Phi
 from sklearn_uniroute._numerics._predictors import FeaturePredictor
-from sklearn_uniroute._numerics._ridge import gram_sums, ridge_coefficients
+from sklearn_uniroute._numerics._ridge import (
+    choose_penalty,
+    contrasts,
+    gram_sums,
+    ridge_coefficients,
+    ridge_penalty,
+)
 from sklearn_uniroute.routers._base import BaseRouter
 from sklearn_uniroute.utils._typing import RandomState
 from sklearn_uniroute.utils._validation import check_positive
+
+# Penalties among which "auto" chooses, by the errors of so many models at most.
+_ALPHAS = 10.0 ** np.arange(-3, 5.5, 0.5)
+_JUDGED = 32
 
 
 class LinearRouter(BaseRouter):
@@ -22,9 +32,10 @@ class LinearRouter(BaseRouter):
 
     Parameters
     ----------
-    alpha : float, default=1.0
+    alpha : float or "auto", default="auto"
         Penalty on the squared coefficients, as in :class:`sklearn.linear_model.Ridge`. The
-        intercept is not penalised.
+        intercept is not penalised. "auto" chooses one penalty for all models by generalized
+        cross-validation of how their errors differ from the mean of the models.
     cost_weight : float, default=0.0
         Error that one unit of cost is worth, lambda of the paper, in error per unit of cost.
     budget : float, default=None
@@ -43,6 +54,8 @@ class LinearRouter(BaseRouter):
         Mean cost of each model per prompt.
     representation_ : ndarray of shape (n_models, 1 + n_features)
         Error of each model at the mean prompt, then its coefficients.
+    alpha_ : float
+        Penalty.
     center_ : ndarray of shape (n_features,)
         Mean of the training prompts.
     X_val_ : ndarray of shape (n_validation_prompts, n_features)
@@ -91,7 +104,7 @@ class LinearRouter(BaseRouter):
     def __init__(
         self,
         *,
-        alpha: float = 1.0,
+        alpha: float | str = "auto",
         cost_weight: float = 0.0,
         budget: float | None = None,
         n_validation: int | None = 400,
@@ -105,19 +118,40 @@ class LinearRouter(BaseRouter):
 
     def _fit_features(self, X: np.ndarray, errors: np.ndarray, rng: np.random.RandomState) -> None:
         self.center_ = X.mean(axis=0, dtype=np.float64)
-        self._penalty = np.diag(np.append(0.0, np.full(X.shape[1], float(self.alpha))))
+        grams, moments, self.alpha_ = self._sums(X, errors)
+        self._evidence = {"grams": grams, "moments": moments}
+        self._penalty = ridge_penalty(self.alpha_, X.shape[1])
+
+    def _sums(
+        self, X: np.ndarray, errors: np.ndarray
+    ) -> tuple[list[np.ndarray], np.ndarray, float]:
+        """Sum up the evidence on coefficients of the embedding, and choose the penalty."""
+        affine = Affine(self.center_).block
+        if not isinstance(self.alpha, str):
+            return *gram_sums(X, errors, affine), float(self.alpha)
+        # A single model has nothing to differ from.
+        n_models = errors.shape[1]
+        targets = contrasts(errors) if n_models > 1 else errors
+        grams, moments = gram_sums(X, np.hstack([errors, targets]), affine)
+        judged = np.arange(n_models)[:: -(-n_models // _JUDGED)]
+        alpha = choose_penalty(
+            [grams[model] for model in judged],
+            moments[n_models + judged],
+            np.nansum(targets[:, judged].astype(np.float64) ** 2, axis=0),
+            _ALPHAS,
+        )
+        return grams[:n_models], moments[:n_models], alpha
 
     def _phi(self) -> Phi:
         return Affine(self.center_)
 
     def _check_params(self) -> None:
         super()._check_params()
-        check_positive(self.alpha, "alpha")
+        if self.alpha != "auto":
+            check_positive(self.alpha, "alpha")
 
     def _fit_evidence(self, X: np.ndarray, errors: np.ndarray) -> None:
-        grams, moments = gram_sums(X, errors, self._phi().block)
-        self._evidence = {"grams": grams, "moments": moments}
-        self.representation_ = ridge_coefficients(grams, moments, self._penalty)
+        self.representation_ = ridge_coefficients(**self._evidence, penalty=self._penalty)
 
     def _model_rows(
         self, val_errors: np.ndarray, X_val: np.ndarray | None, position: int | None

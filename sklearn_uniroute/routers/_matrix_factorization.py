@@ -3,7 +3,13 @@
 import numpy as np
 
 from sklearn_uniroute._numerics._features import Affine, AffineProjection, Phi
-from sklearn_uniroute._numerics._ridge import gram_sums, low_rank_factors, ridge_coefficients
+from sklearn_uniroute._numerics._ridge import (
+    contrasts,
+    gram_sums,
+    low_rank_factors,
+    ridge_coefficients,
+    ridge_penalty,
+)
 from sklearn_uniroute.routers._linear import LinearRouter
 from sklearn_uniroute.utils._typing import RandomState
 from sklearn_uniroute.utils._validation import check_count, check_enough
@@ -26,11 +32,11 @@ class MatrixFactorizationRouter(LinearRouter):
     ----------
     rank : int, default=None
         Number of shared features, at most the number of training models and of features of `X`. By
-        default, the rank of lowest squared error on a held-out tenth of the training prompts, or
-        the highest possible rank with fewer than 10 prompts.
-    alpha : float, default=1.0
+        default, the rank by which the differences between models are predicted best on a held-out
+        tenth of the training prompts, or the highest possible rank with fewer than 10 prompts.
+    alpha : float or "auto", default="auto"
         Penalty on the squared coefficients of the embedding, ``A B``. The intercept is not
-        penalised.
+        penalised. "auto" chooses it as a :class:`LinearRouter` does.
     cost_weight : float, default=0.0
         Error that one unit of cost is worth, lambda of the paper, in error per unit of cost.
     budget : float, default=None
@@ -51,6 +57,8 @@ class MatrixFactorizationRouter(LinearRouter):
         Error of each model at the mean prompt, then its row of A.
     projection_ : ndarray of shape (rank, n_features)
         B.
+    alpha_ : float
+        Penalty.
     center_ : ndarray of shape (n_features,)
         Mean of the training prompts.
     X_val_ : ndarray of shape (n_validation_prompts, n_features)
@@ -96,7 +104,7 @@ class MatrixFactorizationRouter(LinearRouter):
         self,
         rank: int | None = None,
         *,
-        alpha: float = 1.0,
+        alpha: float | str = "auto",
         cost_weight: float = 0.0,
         budget: float | None = None,
         n_validation: int | None = 400,
@@ -117,6 +125,7 @@ class MatrixFactorizationRouter(LinearRouter):
     def _fit_features(self, X: np.ndarray, errors: np.ndarray, rng: np.random.RandomState) -> None:
         self.center_ = X.mean(axis=0, dtype=np.float64)
         most = min(errors.shape[1], X.shape[1])
+        grams, moments, self.alpha_ = self._sums(X, errors)
         if self.rank is not None:
             check_enough(self.rank, "rank", most, "models or features")
             rank = self.rank
@@ -124,17 +133,18 @@ class MatrixFactorizationRouter(LinearRouter):
             rank = most
         else:
             rank = self._choose_rank(X, errors, rng)
-        _, projection = self._factorize(X, errors)[1:]
+        _, projection = self._factorize(grams, moments)[1:]
         self.projection_ = projection[:rank]
         self._penalty = np.zeros((1 + rank, 1 + rank))
-        self._penalty[1:, 1:] = self.alpha * self.projection_ @ self.projection_.T
+        self._penalty[1:, 1:] = self.alpha_ * self.projection_ @ self.projection_.T
+        grams, moments = gram_sums(X, errors, self._phi().block)
+        self._evidence = {"grams": grams, "moments": moments}
 
     def _factorize(
-        self, X: np.ndarray, errors: np.ndarray
+        self, grams: list[np.ndarray], moments: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Levels of the models, and the factors of their ridge coefficients."""
-        grams, moments = gram_sums(X, errors, Affine(self.center_).block)
-        penalty = np.diag(np.append(0.0, np.full(X.shape[1], float(self.alpha))))
+        penalty = ridge_penalty(self.alpha_, grams[0].shape[1] - 1)
         coefficients = ridge_coefficients(grams, moments, penalty)
         metric = (sum(grams) / len(grams) + penalty)[1:, 1:]
         return coefficients[:, :1], *low_rank_factors(coefficients[:, 1:], metric)
@@ -144,13 +154,15 @@ class MatrixFactorizationRouter(LinearRouter):
         held_out, training = np.split(order, [int(_HELD_OUT * len(X))])
         # A model that was run on held-out prompts alone says nothing about the rank.
         errors = errors[:, ~np.isnan(errors[training]).all(axis=0)]
-        levels, models, projection = self._factorize(X[training], errors[training])
+        sums = gram_sums(X[training], errors[training], Affine(self.center_).block)
+        levels, models, projection = self._factorize(*sums)
         features = AffineProjection(self.center_, projection).block(X[held_out])[:, 1:]
         residual = errors[held_out] - levels.T
         losses = []
         for feature, weights in zip(features.T, models.T, strict=True):
             residual = residual - np.outer(feature, weights)
-            losses.append(np.nansum(residual**2))
+            own = contrasts(residual) if len(levels) > 1 else residual
+            losses.append(np.nansum(own**2))
         return int(np.argmin(losses)) + 1
 
     def _phi(self) -> Phi:

@@ -5,10 +5,13 @@ from typing import Any
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from sklearn_uniroute._numerics._predictors import NeighborPredictor
+from sklearn_uniroute._numerics._predictors import NeighborPredictor, choose_n_neighbors
 from sklearn_uniroute.routers._base import BaseRouter
 from sklearn_uniroute.utils._typing import RandomState
 from sklearn_uniroute.utils._validation import check_choice, check_count
+
+# Maximum number of training prompts on which "auto" tries numbers of neighbours.
+_QUERIES = 1000
 
 
 class KNeighborsRouter(BaseRouter):
@@ -20,9 +23,11 @@ class KNeighborsRouter(BaseRouter):
 
     Parameters
     ----------
-    n_neighbors : int, default=10
+    n_neighbors : int or "auto", default="auto"
         Number of neighbours, k. A model that was run on fewer prompts is estimated from all of
-        them.
+        them. "auto" chooses k by leave-one-out on up to 1,000 training prompts: the k that predicts
+        best how the errors of the training models differ. For a model that was run on fewer
+        prompts, k is smaller by the cube root of the ratio.
     weights : {"uniform", "distance"}, default="uniform"
         Weights of the neighbours. "uniform" weights them equally; "distance" weights them by the
         inverse of their distance. If there are neighbours at distance 0, they alone count.
@@ -46,6 +51,8 @@ class KNeighborsRouter(BaseRouter):
         Mean cost of each model per prompt.
     representation_ : ndarray of shape (n_models, n_reference_prompts)
         Error of each model on each reference prompt; NaN where it was not run.
+    n_neighbors_ : int
+        Number of neighbours for a model that was run on all training prompts.
     reference_prompts_ : ndarray of shape (n_reference_prompts, n_features)
         Prompts on which models were run: training prompts, validation prompts, then those passed to
         later calls.
@@ -89,7 +96,7 @@ class KNeighborsRouter(BaseRouter):
 
     def __init__(
         self,
-        n_neighbors: int = 10,
+        n_neighbors: int | str = "auto",
         *,
         weights: str = "uniform",
         metric: Any = "euclidean",
@@ -108,13 +115,21 @@ class KNeighborsRouter(BaseRouter):
 
     def _check_params(self) -> None:
         super()._check_params()
-        check_count(self.n_neighbors, "n_neighbors")
+        if self.n_neighbors != "auto":
+            check_count(self.n_neighbors, "n_neighbors")
         check_choice(self.weights, "weights", ("uniform", "distance"))
 
     def _fit_features(self, X: np.ndarray, errors: np.ndarray, rng: np.random.RandomState) -> None:
-        # Nothing is learned; an unknown metric fails here.
-        probe = NearestNeighbors(n_neighbors=1, metric=self.metric, algorithm="brute")
-        probe.fit(X[:2]).kneighbors(X[:1])
+        if self.n_neighbors != "auto":
+            # Nothing is learned; an unknown metric fails here.
+            probe = NearestNeighbors(n_neighbors=1, metric=self.metric, algorithm="brute")
+            probe.fit(X[:2]).kneighbors(X[:1])
+            self._shrinks = False
+            self.n_neighbors_ = int(self.n_neighbors)
+            return
+        queries = rng.permutation(len(X))[:_QUERIES]
+        self._shrinks = True
+        self.n_neighbors_ = choose_n_neighbors(X, errors, queries, self.weights, self.metric)
 
     def _fit_evidence(self, X: np.ndarray, errors: np.ndarray) -> None:
         self._evidence = {}
@@ -157,12 +172,21 @@ class KNeighborsRouter(BaseRouter):
         not_run = np.full((len(self.models_), len(X)), np.nan, dtype=self.representation_.dtype)
         self.representation_ = np.concatenate([self.representation_, not_run], axis=1)
 
+    def _numbers_of_neighbors(self, index: np.ndarray) -> np.ndarray:
+        # By what was fitted: the parameter may have been set anew since.
+        numbers = np.full(len(index), self.n_neighbors_)
+        if self._shrinks:
+            n_run = (~np.isnan(self.representation_[index])).sum(axis=1)
+            share = np.minimum(n_run / self._n_training_prompts, 1)
+            numbers = np.maximum(np.rint(numbers * np.cbrt(share)), 1).astype(np.intp)
+        return numbers
+
     def _predictor(self, index: np.ndarray) -> NeighborPredictor:
         return NeighborPredictor(
             self.reference_prompts_,
             self.representation_[index],
             self._prices(index),
-            self.n_neighbors,
+            self._numbers_of_neighbors(index),
             self.weights,
             self.metric,
         )

@@ -28,6 +28,9 @@ from sklearn_uniroute.utils._validation import (
     select_columns,
 )
 
+# Number of clusters that "auto" takes, if there are enough prompts for each.
+_CLUSTERS, _PROMPTS_PER_CLUSTER = 24, 10
+
 
 class PartialFitMixin:
     """Ability of a router over clusters to learn from sums over prompts.
@@ -127,7 +130,8 @@ class PartialFitMixin:
         X = validate_data(self, X, reset=clusterer is None, dtype=FLOATS)
         if clusterer is None and self.clusterer is None:
             rng = check_random_state(self.random_state)
-            clusterer = MiniBatchKMeans(self.n_clusters, random_state=rng)
+            n_clusters = number_of_clusters(self.n_clusters, len(X))
+            clusterer = MiniBatchKMeans(n_clusters, random_state=rng)
         elif clusterer is None:
             check_learns_by_chunks(self.clusterer)
             clusterer = clone(self.clusterer)
@@ -189,6 +193,13 @@ class PartialFitMixin:
         with replaced_at_once(self) as router:
             fit_blocks(router, X, y, costs, X_val)
         return self
+
+
+def number_of_clusters(n_clusters: int | str, n_prompts: int) -> int:
+    """Resolve "auto", for the training prompts or for a first chunk of them."""
+    if isinstance(n_clusters, str):
+        return max(1, min(_CLUSTERS, n_prompts // _PROMPTS_PER_CLUSTER))
+    return n_clusters
 
 
 def check_unsettled(fitted: bool) -> None:

@@ -12,6 +12,7 @@ from sklearn_uniroute._numerics._features import (
     Affine,
     AffineProjection,
     ClusterShares,
+    MappedFeatures,
     NearestCluster,
     NetworkShares,
 )
@@ -61,6 +62,11 @@ def _check_exportable(predictor: Any, operating_point: OperatingPoint) -> None:
             "only routers over clusters and linear routers can be converted to graphs; use a "
             "KMeansRouter, LearnedMapRouter, HybridRouter, LinearRouter or "
             "MatrixFactorizationRouter."
+        )
+    if isinstance(predictor.phi, MappedFeatures):
+        raise NotImplementedError(
+            "a feature map cannot be converted to a graph; use a KMeansRouter, LearnedMapRouter or "
+            "HybridRouter."
         )
     if predictor.cost_representation is not None or predictor.fallback is not None:
         raise NotImplementedError(

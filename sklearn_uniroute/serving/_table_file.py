@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +24,7 @@ from sklearn_uniroute._numerics._features import (
     SharesAndComponents,
 )
 from sklearn_uniroute._numerics._predictors import (
+    EnsemblePredictor,
     Fallback,
     FeaturePredictor,
     NeighborPredictor,
@@ -37,8 +38,8 @@ from sklearn_uniroute.utils._files import read_array, read_members
 from sklearn_uniroute.utils._typing import Label, StrPath
 
 # Incremented with every change that older versions cannot read. Since 2, tables of routers over
-# clusters record how the training prompts lie in the clusters.
-FORMAT = 2
+# clusters record how the training prompts lie in the clusters. Since 3, there are ensembles.
+FORMAT = 3
 _HEADER, _CHECKSUM = "header.json", "sha256"
 # Arrays and numbers of each Phi, by the names of its constructor's arguments. Arrays have shapes:
 # the same letter means the same size (D features, K clusters, M models, F outputs of Phi). Numbers
@@ -92,17 +93,7 @@ def pack_table(
     arrays = {"prices": predictor.prices}
     if clusters is not None:
         arrays |= {"seen_sizes": clusters.sizes, "seen_quantiles": clusters.distance_quantiles}
-    if isinstance(predictor, FeaturePredictor):
-        kind, settings = "features", _pack_features(predictor, arrays)
-    elif isinstance(predictor, NetworkPredictor):
-        kind, settings = "networks", _pack_networks(predictor, arrays)
-    elif isinstance(predictor, NeighborPredictor):
-        kind, settings = "neighbors", _pack_neighbors(predictor, arrays)
-    else:
-        raise TypeError(
-            "tables of routers of your own cannot be saved; save the router with save_router, and "
-            "make the table after loading it."
-        )
+    kind, settings = _pack_predictor(predictor, arrays)
     header = {
         "format": FORMAT,
         "package_version": __version__,
@@ -151,6 +142,15 @@ def unpack_table(content: bytes, path: StrPath) -> TableContent:
             f"{path} is damaged or is not a routing table ({type(error).__name__}: {error}); save "
             "the table again."
         ) from error
+
+
+def can_be_packed(predictor: Predictor) -> bool:
+    """Whether files can hold the predictor, which needs arrays alone."""
+    if isinstance(predictor, EnsemblePredictor):
+        return all(map(can_be_packed, predictor.members))
+    if isinstance(predictor, FeaturePredictor):
+        return any(type(predictor.phi) is kind for kind, _, _ in _PHI.values())
+    return isinstance(predictor, NetworkPredictor | NeighborPredictor)
 
 
 class _NewerError(Exception):
@@ -212,9 +212,7 @@ def _unpack(header: dict[str, Any], arrays: _Arrays) -> TableContent:
     if type(models[0]) not in (str, int):
         raise ValueError("names of models must be strings or integers")
     prices = arrays.take("prices", "M", dtypes=["float64"])
-    unpack = {"features": _unpack_features, "networks": _unpack_networks}
-    unpack["neighbors"] = _unpack_neighbors
-    predictor = unpack[header["kind"]](header["settings"], arrays, prices)
+    predictor = _UNPACK[header["kind"]](header["settings"], arrays, prices)
     clusters = None
     if "seen_sizes" in arrays:
         sizes = arrays.take("seen_sizes", "K", dtypes=["int64"])
@@ -240,6 +238,59 @@ def _unpack(header: dict[str, Any], arrays: _Arrays) -> TableContent:
         _kind_of(header["embedder"], str | None),
         _kind_of(header["fingerprint"], str | None),
     )
+
+
+def _pack_predictor(
+    predictor: Predictor, arrays: dict[str, np.ndarray]
+) -> tuple[str, dict[str, Any]]:
+    """Add the arrays of a predictor; returns its kind and its settings."""
+    if not can_be_packed(predictor):
+        raise TypeError(
+            "tables of routers of your own, or with a feature map, cannot be saved; save the "
+            "router with save_router, and make the table after loading it."
+        )
+    if isinstance(predictor, FeaturePredictor):
+        return "features", _pack_features(predictor, arrays)
+    if isinstance(predictor, NetworkPredictor):
+        return "networks", _pack_networks(predictor, arrays)
+    if isinstance(predictor, EnsemblePredictor):
+        return "ensemble", _pack_ensemble(predictor, arrays)
+    return "neighbors", _pack_neighbors(predictor, arrays)
+
+
+# Errors from several predictors
+
+
+def _pack_ensemble(predictor: EnsemblePredictor, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    members = []
+    for number, member in enumerate(predictor.members):
+        own: dict[str, np.ndarray] = {}
+        kind, settings = _pack_predictor(member, own)
+        arrays.update({f"member{number}_{name}": array for name, array in own.items()})
+        members.append({"kind": kind, "settings": settings})
+    return {"weights": predictor.weights.tolist(), "members": members}
+
+
+def _unpack_ensemble(
+    settings: dict[str, Any], arrays: _Arrays, prices: np.ndarray
+) -> EnsemblePredictor:
+    members = []
+    for number, one in enumerate(_kind_of(settings["members"], list)):
+        prefix = f"member{number}_"
+        own = {
+            name.removeprefix(prefix): arrays.arrays.pop(name)
+            for name in list(arrays.arrays)
+            if name.startswith(prefix)
+        }
+        sizes = {letter: arrays.sizes[letter] for letter in "DM"}
+        known = _Arrays(own, sizes)
+        members.append(_UNPACK[one["kind"]](one["settings"], known, prices))
+        if own:
+            raise ValueError(f"unexpected arrays: {sorted(own)}")
+    weights = np.array([_number(weight, 0) for weight in settings["weights"]])
+    if len(weights) != len(members) or not members:
+        raise ValueError("an ensemble must have one weight for each member")
+    return EnsemblePredictor(members, weights, prices)
 
 
 # Errors from features
@@ -362,8 +413,8 @@ def _pack_neighbors(predictor: Any, arrays: dict[str, np.ndarray]) -> dict[str, 
             "name of a scikit-learn metric."
         )
     arrays["prompts"], arrays["errors"] = predictor.prompts, predictor.known
+    arrays["n_neighbors"] = predictor.n_neighbors.astype(np.int64)
     return {
-        "n_neighbors": int(predictor.n_neighbors),
         "weights": predictor.weights,
         "metric": predictor.metric,
     }
@@ -376,16 +427,31 @@ def _unpack_neighbors(
     errors = arrays.take("errors", "MN", missing=True)
     if np.isnan(errors).all(axis=1).any():
         raise ValueError("errors has a model that was never run")
+    if "n_neighbors" in arrays:
+        n_neighbors = arrays.take("n_neighbors", "M", dtypes=["int64"])
+    else:
+        # Before format 3, all models had one number of neighbours.
+        n_neighbors = np.full(len(errors), _whole(settings["n_neighbors"], 1))
+    if n_neighbors.min() < 1:
+        raise ValueError("n_neighbors must be at least 1")
     if settings["weights"] not in ("uniform", "distance"):
         raise ValueError("weights must be 'uniform' or 'distance'")
     return NeighborPredictor(
         prompts,
         errors,
         prices,
-        _whole(settings["n_neighbors"], 1),
+        n_neighbors,
         settings["weights"],
         _kind_of(settings["metric"], str),
     )
+
+
+_UNPACK: dict[str, Callable[[dict[str, Any], _Arrays, np.ndarray], Predictor]] = {
+    "features": _unpack_features,
+    "networks": _unpack_networks,
+    "neighbors": _unpack_neighbors,
+    "ensemble": _unpack_ensemble,
+}
 
 
 # Values of the header

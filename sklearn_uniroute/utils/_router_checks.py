@@ -428,16 +428,18 @@ def check_the_order_of_the_pool_does_not_change_the_score(router: Any, data: Bun
 def check_the_budget_is_kept(router: Any, data: Bunch, dtype: Any = np.float64) -> None:
     router = grown(router, data, dtype=dtype)
     # Routers over clusters know how the training prompts spread over them.
-    X = data.X[:N_TRAINING] if hasattr(router, "cluster_shares_") else router.X_val_
+    X, weights = router.X_val_, router.validation_weights_
+    if hasattr(router, "cluster_shares_"):
+        X, weights = data.X[:N_TRAINING], None
     X = X.astype(dtype)
     for budget in (1.0, 5.0, 20.0, 60.0, 1e6):
         weight = router.cost_weight_for_budget(budget)
-        paid = router.costs_[router.predict(X, cost_weight=weight)].mean()
-        assert paid <= budget * (1 + 1e-9)
+        paid = router.costs_[router.predict(X, cost_weight=weight)]
+        assert np.average(paid, weights=weights) <= budget * (1 + 1e-9)
         if weight > 0:
             # No lower weight keeps it.
             lower = router.predict(X, cost_weight=weight * (1 - 1e-5))
-            assert router.costs_[lower].mean() > budget
+            assert np.average(router.costs_[lower], weights=weights) > budget
     assert set(router.predict(X, budget=1.0)) == {0}
     weight = router.cost_weight_for_budget(30.0, pool=[0, 3, 7], X=data.X)
     assert router.costs_[router.predict(data.X, [0, 3, 7], cost_weight=weight)].mean() <= 30.0

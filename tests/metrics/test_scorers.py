@@ -52,6 +52,8 @@ GRIDS = {
     "MatrixFactorizationRouter": {"alpha": [1e6, 1.0]},
     "MLPRouter": {"max_epochs": [1, 2]},
     "KNeighborsRouter": {"n_neighbors": [40, 20]},
+    "FeatureMapRouter": {"feature_map__n_components": [1, 20]},
+    "EnsembleRouter": {"kmeans__n_clusters": [1, 6]},
 }
 
 

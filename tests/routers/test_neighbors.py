@@ -83,3 +83,77 @@ def test_blocks_do_not_matter(data, monkeypatch):
     chosen = router.predict(data.X)
     monkeypatch.setattr("sklearn_uniroute._numerics._predictors._BLOCK_CELLS", 100)
     np.testing.assert_array_equal(router.predict(data.X), chosen)
+
+
+def loss_of_leave_one_out(X, errors, k):
+    """Squared error of the differences between models, each prompt predicted from the others."""
+    distance = np.linalg.norm(X[:, None] - X, axis=2)
+    np.fill_diagonal(distance, np.inf)
+    near = np.argsort(distance, axis=1)[:, :k]
+    residual = errors - np.nanmean(errors[near], axis=1)
+    own = residual - np.nanmean(residual, axis=1, keepdims=True)
+    return np.nansum(own**2)
+
+
+@pytest.mark.filterwarnings("ignore:Mean of empty slice:RuntimeWarning")
+@pytest.mark.parametrize("gaps", [0, 0.1])
+@pytest.mark.parametrize("offset", [0.0, 1e4])
+def test_auto_is_the_number_that_leave_one_out_prefers(data, gaps, offset):
+    rng = np.random.RandomState(0)
+    y = np.where(rng.uniform(size=data.y.shape) < gaps, np.nan, data.y)
+    router = KNeighborsRouter(random_state=0).fit(data.X + offset, y)
+    numbers = [4, 6, 9, 14, 20, 30, 46, 68, 103, 154, 231, 346, 399]
+    losses = [loss_of_leave_one_out(data.X, 1 - y, k) for k in numbers]
+    assert router.n_neighbors_ == numbers[np.argmin(losses)]
+    fixed = KNeighborsRouter(router.n_neighbors_, random_state=0).fit(data.X + offset, data.y)
+    if not gaps:
+        np.testing.assert_array_equal(
+            router.predict_error(data.X + offset), fixed.predict_error(data.X + offset)
+        )
+
+
+def test_auto_takes_fewer_neighbors_where_a_model_was_run_on_fewer_prompts(data):
+    router = KNeighborsRouter(n_validation=50, random_state=0).fit(data.X, data.y[:, :7])
+    router.add_model(1 - data.y[router.validation_indices_, 7])
+    k = round(router.n_neighbors_ * (50 / 400) ** (1 / 3))
+    alone = KNeighborsRouter(k).fit(router.X_val_, data.y[router.validation_indices_][:, [7]])
+    np.testing.assert_allclose(
+        router.predict_error(data.X, [7]), alone.predict_error(data.X), atol=1e-12
+    )
+    # Evidence adds up to that of a model that was run on all prompts, and no further.
+    router.update_model(7, 1 - data.y[:, 7], X_val=data.X)
+    assert router._numbers_of_neighbors(np.array([7]))[0] == router.n_neighbors_
+
+
+def test_auto_without_a_signal_takes_as_many_as_there_are():
+    rng = np.random.RandomState(0)
+    X = rng.normal(size=(300, 4))
+    y = (rng.uniform(size=(300, 5)) < [0.3, 0.4, 0.5, 0.6, 0.7]).astype(float)
+    assert KNeighborsRouter(random_state=0).fit(X, y).n_neighbors_ > 100
+
+
+def test_auto_with_weights_by_distance(data):
+    router = KNeighborsRouter(weights="distance", random_state=0).fit(data.X, data.y)
+    distance = np.linalg.norm(data.X[:, None] - data.X, axis=2)
+    np.fill_diagonal(distance, np.inf)
+    order = np.argsort(distance, axis=1)
+    losses = {}
+    for k in (4, 6, 9, 14, 20, 30, 46, 68, 103, 154, 231, 346, 399):
+        near = order[:, :k]
+        weight = 1 / np.take_along_axis(distance, near, axis=1)
+        mean = np.einsum("nk,nkm->nm", weight, (1 - data.y)[near]) / weight.sum(axis=1)[:, None]
+        residual = 1 - data.y - mean
+        losses[k] = np.sum((residual - residual.mean(axis=1, keepdims=True)) ** 2)
+    assert router.n_neighbors_ == min(losses, key=losses.get)
+
+
+@pytest.mark.parametrize("n_prompts", [1, 2, 5])
+def test_auto_with_few_prompts(data, n_prompts):
+    router = KNeighborsRouter(random_state=0).fit(data.X[:n_prompts], data.y[:n_prompts])
+    assert router.n_neighbors_ == max(1, min(4, n_prompts - 1))
+
+
+@pytest.mark.parametrize("n_neighbors", ["many", 0, 2.5, None])
+def test_numbers_of_neighbors_that_are_refused(data, n_neighbors):
+    with pytest.raises((TypeError, ValueError), match="n_neighbors"):
+        KNeighborsRouter(n_neighbors).fit(data.X, data.y)

@@ -5,7 +5,15 @@ import onnxruntime
 import pandas as pd
 import pytest
 
-from sklearn_uniroute import HybridRouter, KMeansRouter, KNeighborsRouter, MLPRouter, ZeroRouter
+from sklearn_uniroute import (
+    EnsembleRouter,
+    FeatureMapRouter,
+    HybridRouter,
+    KMeansRouter,
+    KNeighborsRouter,
+    MLPRouter,
+    ZeroRouter,
+)
 from sklearn_uniroute.utils._router_checks import N_TRAINING, grown
 from tests.all_routers import ROUTERS
 
@@ -17,9 +25,12 @@ def run(model, X):
     return session.run(["model", "scores"], {"embeddings": X})
 
 
+NOT_IN_GRAPHS = KNeighborsRouter | MLPRouter | FeatureMapRouter | EnsembleRouter
+
+
 @pytest.mark.parametrize(
     "router",
-    [router for router in ROUTERS if not isinstance(router, KNeighborsRouter | MLPRouter)],
+    [router for router in ROUTERS if not isinstance(router, NOT_IN_GRAPHS)],
     ids=str,
 )
 def test_graphs_choose_as_their_tables(router, data):

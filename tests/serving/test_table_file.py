@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sklearn_uniroute import KMeansRouter, KNeighborsRouter, RoutingTable
+from sklearn_uniroute import FeatureMapRouter, KMeansRouter, KNeighborsRouter, RoutingTable
 from sklearn_uniroute.serving import _table_file
 from sklearn_uniroute.serving._table_file import FORMAT
 from sklearn_uniroute.utils._router_checks import N_TRAINING, grown
@@ -40,7 +40,11 @@ def assert_same(table, other, X):
             np.testing.assert_array_equal(one[key], two[key])
 
 
-@pytest.mark.parametrize("router", ROUTERS, ids=str)
+# A feature map is no array.
+SAVED = [router for router in ROUTERS if not isinstance(router, FeatureMapRouter)]
+
+
+@pytest.mark.parametrize("router", SAVED, ids=str)
 def test_what_is_read_is_what_was_written(router, data, tmp_path):
     router = grown(router, data)
     path = tmp_path / "table.npz"
