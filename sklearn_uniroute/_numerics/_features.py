@@ -142,12 +142,21 @@ class ClusterShares(Phi):
         if self.temperature == 0:
             nearest = self.nearest.block(X)[..., None]
             return np.where(np.arange(self.n_outputs) == nearest, X.dtype.type(total), 0)
+        return normalised_exp(self._logits(X), total)
+
+    def weights(self, x: np.ndarray) -> np.ndarray:
+        """Responsibilities for one prompt up to a factor, with traces: the largest is 1."""
+        logits = self._logits(x)
+        logits -= np.maximum.reduce(logits)
+        return np.exp(logits, out=logits)
+
+    def _logits(self, X: np.ndarray) -> np.ndarray:
         origin, projection, offset = self._arrays[X.dtype]
         if origin is not None:
             X = X - origin
-        logits = X.dot(projection)
+        logits: np.ndarray = X.dot(projection)
         logits += offset
-        return normalised_exp(logits, total)
+        return logits
 
 
 class NetworkShares(Phi):

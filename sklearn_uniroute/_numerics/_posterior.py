@@ -133,13 +133,59 @@ def condition(
     covariance : ndarray of shape (n_clusters, n_clusters)
         Covariance of the per-cluster errors.
     """
+    ((mean, covariance),) = condition_each(prior, [information], moment[None])
+    return mean, covariance
+
+
+def condition_each(
+    prior: Prior, information: list[np.ndarray], moments: np.ndarray
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Update the prior with the errors of each model, as :func:`condition` does.
+
+    Models that were run on the same prompts share one array of information, and then one
+    covariance.
+    """
     # With prior covariance S = L L' and information A, the posterior covariance is
     # L (I + L' A L)^-1 L'. The matrix to factor has eigenvalues of at least 1 for any prior.
     root = cholesky(prior.covariance, lower=True)
-    inner = _with_identity(root.T @ information @ root)
-    half = solve_triangular(cholesky(inner, lower=True), root.T, lower=True)
-    mean = prior.mean + half.T @ (half @ (moment - information @ prior.mean))
-    return mean, half.T @ half
+    shared: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    posteriors = []
+    for one, moment in zip(information, moments, strict=True):
+        if id(one) not in shared:
+            factor = cholesky(_with_identity(root.T @ one @ root), lower=True)
+            half = solve_triangular(factor, root.T, lower=True)
+            shared[id(one)] = half, half.T @ half
+        half, covariance = shared[id(one)]
+        mean = prior.mean + half.T @ (half @ (moment - one @ prior.mean))
+        posteriors.append((mean, covariance))
+    return posteriors
+
+
+def condition_on_few(
+    prior: Prior, features: np.ndarray, errors: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Update the prior with the errors of one model on fewer prompts than there are features.
+
+    Parameters
+    ----------
+    prior : Prior
+    features : ndarray of shape (n_prompts, n_outputs)
+    errors : ndarray of shape (n_prompts,)
+
+    Returns
+    -------
+    mean, std : ndarray of shape (n_outputs,)
+        Representation and its standard errors, as :func:`condition` gives them.
+    """
+    features = features.astype(np.float64)
+    cross = features @ prior.covariance
+    total = cross @ features.T
+    total[np.diag_indices(len(total))] += features @ prior.noise
+    factor = cholesky(total, lower=True)
+    half = solve_triangular(factor, cross, lower=True)
+    residual = solve_triangular(factor, errors - features @ prior.mean, lower=True)
+    variance = np.diagonal(prior.covariance) - np.einsum("nk,nk->k", half, half)
+    return prior.mean + half.T @ residual, np.sqrt(np.maximum(variance, 0))
 
 
 def _with_identity(matrix: np.ndarray) -> np.ndarray:

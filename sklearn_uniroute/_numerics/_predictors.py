@@ -18,6 +18,8 @@ from threadpoolctl import ThreadpoolController
 
 from sklearn_uniroute._numerics._clusters import center_distances
 from sklearn_uniroute._numerics._features import (
+    TRACE,
+    ClusterShares,
     NearestCluster,
     Phi,
     common_offset,
@@ -193,6 +195,29 @@ class FeaturePredictor(Predictor):
             if len(close):
                 chosen[close] = super().choose(X[close], cost_weight)
         return chosen
+
+    def folded(self, weighted_prices: np.ndarray) -> tuple[np.ndarray, np.ndarray, float] | None:
+        """Fold prices into the representation, to score single prompts without normalisation.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_distinct, n_features)
+            Weighted sums of these rows rank the models; None where responsibilities by distance do
+            not decide.
+        places : ndarray of shape (n_distinct,)
+            Model of each row; the first among equal ones, which wins ties.
+        slack : float
+            Scores that are so close must be compared with more care.
+        """
+        if not isinstance(self.phi, ClusterShares) or self.phi.temperature == 0:
+            return None
+        known = np.column_stack([self.representation, weighted_prices])
+        _, first = np.unique(known, axis=0, return_index=True)
+        places = np.sort(first)
+        scores = self.representation[places] + weighted_prices[places, None]
+        rounding = np.ptp(scores) * (TRACE + 8 * np.finfo(np.float32).eps)
+        rounding += np.abs(scores).max() * 8 * np.finfo(np.float64).eps
+        return scores, places, float(scores.shape[1] * rounding)
 
     def choices_by_cluster(self, cost_weight: float) -> np.ndarray | None:
         """Choose a model for each cluster; None if the cluster alone does not decide."""

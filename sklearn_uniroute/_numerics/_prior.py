@@ -4,13 +4,19 @@ The prior is a Gaussian over the errors of a model in the clusters, which share 
 coefficients of further features of prompts.
 """
 
+from collections import Counter
 from functools import reduce
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.covariance import OAS
 
-from sklearn_uniroute._numerics._posterior import Prior, condition, log_evidence
+from sklearn_uniroute._numerics._posterior import (
+    Prior,
+    condition,
+    condition_each,
+    log_evidence,
+)
 
 # Variances of the weak prior, in units of the noise variance: of the level that all clusters share,
 # and of each cluster on its own.
@@ -32,6 +38,8 @@ _USUAL_VARIANCE, _COMMON_VARIANCE = 0.002, 0.05
 _LEAST_MODELS = 3
 # It comes from so many models at most, in so many groups.
 _JUDGED, _GROUPS = 32, 8
+# With more clusters than this, every third scale is tried, in half as many groups.
+_MANY_CLUSTERS = 200
 # Least share of the noise that models do not have in common.
 _LEAST_SHARE = 0.01
 # Minimum noise, as a share of the prior variance. Below it, conditioning loses all precision.
@@ -110,21 +118,24 @@ def learn_prior(
         Factor on the differences between clusters, between 0.1 and 1.
     """
     prior = with_further_features(prior, information, moments, shares, noise_share)
-    posteriors = [condition(prior, *one) for one in zip(information, moments, strict=True)]
+    posteriors = condition_each(prior, information, moments)
     refined = refine_prior(prior, posteriors, shares)
     if len(posteriors) < _LEAST_MODELS or len(shares) == 1:
         return refined, 1.0
     judged = _judged(len(posteriors))
-    found: list[list[np.ndarray]] = [[] for _ in _SCALES]
-    for group in np.array_split(judged, min(len(judged), _GROUPS)):
+    scales, n_groups = _SCALES, min(len(judged), _GROUPS)
+    if len(shares) > _MANY_CLUSTERS:
+        scales, n_groups = _SCALES[::3], min(n_groups, _GROUPS // 2)
+    found: list[list[np.ndarray]] = [[] for _ in scales]
+    for group in np.array_split(judged, n_groups):
         others = [one for place, one in enumerate(posteriors) if place not in group]
         without = refine_prior(prior, others, shares)
         known = [information[model] for model in group], moments[group]
-        for values, scale in zip(found, _SCALES, strict=True):
+        for values, scale in zip(found, scales, strict=True):
             covariance = scale_interactions(without.covariance, scale, shares)
             one = without._replace(covariance=covariance)
             values.append(log_evidence(one, *known, noise_share))
-    scale = largest_likely(_SCALES, [np.concatenate(values) for values in found])
+    scale = largest_likely(scales, [np.concatenate(values) for values in found])
     return refined._replace(covariance=scale_interactions(refined.covariance, scale, shares)), scale
 
 
@@ -200,7 +211,10 @@ def refine_prior(
     """
     clusters, further = slice(len(shares)), slice(len(shares), None)
     means = np.array([mean for mean, _ in posteriors])
-    uncertainty = reduce(np.add, [covariance for _, covariance in posteriors])
+    # Models that were run on the same prompts share one covariance.
+    counts = Counter(id(covariance) for _, covariance in posteriors)
+    distinct = {id(covariance): covariance for _, covariance in posteriors}
+    uncertainty = reduce(np.add, [counts[key] * one for key, one in distinct.items()])
     refined = Prior(means.mean(axis=0), np.zeros_like(prior.covariance), prior.noise)
     refined.mean[clusters], refined.covariance[clusters, clusters] = _mean_and_covariance(
         means[:, clusters], prior.noise[clusters], shares, uncertainty[clusters, clusters]

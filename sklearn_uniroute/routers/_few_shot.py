@@ -18,6 +18,8 @@ from sklearn_uniroute._numerics._posterior import (
     ClusterSums,
     Prior,
     condition,
+    condition_each,
+    condition_on_few,
     evidence,
     mean_error_std,
     standard_errors,
@@ -177,10 +179,10 @@ class FewShotRouter(
             prior, self.interaction_scale_ = learn_prior(
                 prior, *known, self.cluster_shares_, self._own_noise_share
             )
-            posteriors = [condition(prior, *one) for one in zip(*known, strict=True)]
+            posteriors = condition_each(prior, *known)
             self.representation_ = np.array([mean for mean, _ in posteriors])
-            self.representation_std_ = np.array(
-                [standard_errors(covariance) for _, covariance in posteriors]
+            self.representation_std_ = np.sqrt(
+                [np.diagonal(covariance) for _, covariance in posteriors]
             )
         self.prior_mean_, self.prior_covariance_, self.noise_ = prior
 
@@ -241,14 +243,21 @@ class FewShotRouter(
         # By what was fitted: the parameter may have been set anew since.
         if "information" not in self._evidence:
             return rows
-        prompts = self.X_val_ if X_val is None else X_val
-        (information,), (moment,) = evidence(
-            self._features(prompts), val_errors[:, None], self.noise_
-        )
+        features = self._features(self.X_val_ if X_val is None else X_val)
+        (information,), (moment,) = evidence(features, val_errors[:, None], self.noise_)
         if position is not None:
             information += self._evidence["information"][position]
             moment += self._evidence["moments"][position]
-        return rows | self._posterior_rows(information, moment)
+        run = ~np.isnan(val_errors)
+        if position is not None or features.ndim == 1 or run.sum() >= features.shape[1]:
+            return rows | self._posterior_rows(information, moment)
+        mean, std = condition_on_few(self._prior(), features[run], val_errors[run])
+        return rows | {
+            "information": information,
+            "moments": moment,
+            "representation_": mean,
+            "representation_std_": std,
+        }
 
     def _posterior_rows(self, information: np.ndarray, moment: np.ndarray) -> dict[str, Any]:
         mean, covariance = condition(self._prior(), information, moment)

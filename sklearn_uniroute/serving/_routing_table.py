@@ -82,7 +82,7 @@ class RoutingTable:
     fingerprint: str | None
     _has_costs: bool
     _clusters_seen: ClustersSeen | None
-    _predictor: Predictor
+    _predictor: Any
     _point: OperatingPoint
     # Whether all prompts are routed by predicted error and mean cost at a single cost weight.
     _plain: bool
@@ -90,6 +90,8 @@ class RoutingTable:
     # alone does not decide.
     _nearest: Callable[[np.ndarray], int]
     _by_cluster: list[Label] | None
+    # Scores of single prompts by responsibilities alone; None where more decides.
+    _folded: tuple[np.ndarray, np.ndarray, float] | None
     _positions: dict[Label, int]
     _shape: tuple[int, ...]
     _weighted: np.ndarray
@@ -110,12 +112,14 @@ class RoutingTable:
         fingerprint: str | None = None,
     ) -> None:
         plain = operating_point.share == 0
-        nearest = by_cluster = None
+        nearest = by_cluster = folded = None
         if isinstance(predictor, FeaturePredictor):
             plain &= predictor.shares_costs and predictor.fallback is None
             choices = predictor.choices_by_cluster(operating_point.cost_weight)
             if choices is not None and operating_point.share == 0:
                 nearest, by_cluster = predictor.phi.block, [models[place] for place in choices]
+            if plain:
+                folded = predictor.folded(operating_point.cost_weight * predictor.prices)
         vars(self).update(
             models=tuple(models),
             _has_costs=has_costs,
@@ -130,6 +134,7 @@ class RoutingTable:
             _plain=plain,
             _nearest=nearest,
             _by_cluster=by_cluster,
+            _folded=folded,
             _positions={model: place for place, model in enumerate(models)},
             _shape=(predictor.n_features,),
             _weighted=operating_point.cost_weight * predictor.prices,
@@ -186,6 +191,14 @@ class RoutingTable:
             excluded = None
             if self._by_cluster is not None:
                 return self._by_cluster[self._nearest(x)]
+            if self._folded is not None:
+                folded, places, slack = self._folded
+                scores = folded.dot(self._predictor.phi.weights(x))
+                best = scores.argmin()
+                least = scores.item(best)
+                scores[best] = np.inf
+                if scores.min() - least > slack:
+                    return self.models[places[best]]
         else:
             excluded = check_excluded(exclude, self._positions)
         if not self._plain:
@@ -281,12 +294,17 @@ class RoutingTable:
         if len(others):
             second = choose(error[:, others], costs[..., others], cost_weight)[0]
             runner_up = self.models[others[second]]
-        walk = hull_walk(by_error, by_cost)
-        left = walk.cost_weight[walk.source == place]
-        entered = walk.cost_weight[walk.target == place]
+        by_cost = np.broadcast_to(by_cost, by_error.shape)
+        # Models that are neither cheaper nor better than others are on no hull.
+        order = np.lexsort((by_error[0], by_cost[0]))
+        best = np.minimum.accumulate(by_error[0, order])
+        kept = np.union1d(order[by_error[0, order] <= best], place)
+        walk, here = hull_walk(by_error[:, kept], by_cost[:, kept]), np.searchsorted(kept, place)
+        left = walk.cost_weight[walk.source == here]
+        entered = walk.cost_weight[walk.target == here]
         low = float(left[0]) if len(left) else 0.0
         high = float(entered[0]) if len(entered) else math.inf
-        if not len(entered) and walk.start[0] != place:
+        if not len(entered) and walk.start[0] != here:
             # Rounding decided the choice, which holds at this cost weight only.
             low = high = cost_weight
         costs = np.broadcast_to(costs, error.shape)
@@ -299,12 +317,12 @@ class RoutingTable:
             "high": high,
             "cluster": None if phi is None else phi.cluster(x),
             "far": far,
-            "models": self.models,
             "error": error[0],
             "cost": costs[0],
             "score": (error + cost_weight * costs)[0],
         }
-        return Bunch(**as_json(explanation))
+        explanation = as_json(explanation)
+        return Bunch(**explanation, models=list(self.models))
 
     def save(
         self, path: StrPath, *, embedder: str | None = None, fingerprint: str | None = None

@@ -7,6 +7,8 @@ from sklearn_uniroute import KMeansRouter
 from sklearn_uniroute._numerics._posterior import (
     Prior,
     condition,
+    condition_each,
+    condition_on_few,
     evidence,
     standard_errors,
 )
@@ -197,3 +199,34 @@ def test_few_prompts_beat_the_mean(data):
             router.add_model(errors, cost=data.costs[model])
         scores[representation] = router.score(data.X[test], data.y[test], pool=range(8))
     assert scores["posterior"] > scores["mean"]
+
+
+def test_models_that_were_run_on_the_same_prompts_share_a_covariance():
+    prior = random_prior(0, 4)
+    rng = np.random.RandomState(0)
+    features, errors = rng.dirichlet(np.ones(4), size=30), rng.uniform(size=(30, 4))
+    errors[:3, 2] = np.nan
+    errors[:, 3] = errors[:, 0]
+    known = evidence(features, errors, prior.noise)
+    each = condition_each(prior, *known)
+    assert each[0][1] is each[1][1] is each[3][1]
+    assert each[2][1] is not each[0][1]
+    # Equal models are equal to the last digit.
+    np.testing.assert_array_equal(each[3][0], each[0][0])
+    for (mean, covariance), *one in zip(each, *known, strict=True):
+        alone = condition(prior, *one)
+        np.testing.assert_array_equal(mean, alone[0])
+        np.testing.assert_array_equal(covariance, alone[1])
+
+
+@given(st.integers(0, 1000), st.integers(1, 6), st.integers(1, 12))
+def test_few_errors_give_the_same_posterior(seed, n_clusters, n_prompts):
+    prior = random_prior(seed, n_clusters)
+    rng = np.random.RandomState(seed)
+    features = rng.dirichlet(np.ones(n_clusters), size=n_prompts)
+    errors = rng.uniform(size=n_prompts)
+    (information,), (moment,) = evidence(features, errors[:, None], prior.noise)
+    mean, covariance = condition(prior, information, moment)
+    found, std = condition_on_few(prior, features.astype(np.float64), errors)
+    np.testing.assert_allclose(found, mean, atol=1e-9)
+    np.testing.assert_allclose(std, standard_errors(covariance), atol=1e-7)
