@@ -314,6 +314,39 @@ def leave_one_choice(
     return error, costs
 
 
+def interval_of_choice(
+    error: np.ndarray, costs: np.ndarray, place: int, cost_weight: float
+) -> tuple[float, float]:
+    """Find the cost weights between which a prompt goes to the same model.
+
+    Parameters
+    ----------
+    error, costs : ndarray of shape (n_models,)
+        Errors and costs that decide the choice.
+    place : int
+        Model that is chosen at `cost_weight`.
+    cost_weight : float
+
+    Returns
+    -------
+    low, high : float
+        `high` is infinite if there is no upper end. If rounding decided the choice, it holds at this
+        cost weight only, and both are the cost weight.
+    """
+    # Models that are neither cheaper nor better than others are on no hull.
+    order = np.lexsort((error, costs))
+    ranked = error[order]
+    kept = np.union1d(order[ranked <= np.minimum.accumulate(ranked)], place)
+    walk = hull_walk(error[None, kept], costs[None, kept])
+    here = np.searchsorted(kept, place)
+    left = walk.cost_weight[walk.source == here]
+    entered = walk.cost_weight[walk.target == here]
+    if not len(entered) and walk.start[0] != here:
+        return cost_weight, cost_weight
+    low = float(left[0]) if len(left) else 0.0
+    return low, float(entered[0]) if len(entered) else np.inf
+
+
 def _walk_block(
     error: np.ndarray, costs: np.ndarray, first_row: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from sklearn_uniroute._numerics._predictors import NeighborPredictor, choose_n_neighbors
+from sklearn_uniroute._numerics._neighbors import NeighborPredictor, choose_n_neighbors
 from sklearn_uniroute.routers._base import BaseRouter
 from sklearn_uniroute.utils._typing import RandomState
 from sklearn_uniroute.utils._validation import check_choice, check_count

@@ -11,7 +11,7 @@ from sklearn.utils import Bunch, check_array
 
 from sklearn_uniroute._numerics._clusters import ClustersSeen
 from sklearn_uniroute._numerics._predictors import FeaturePredictor, OperatingPoint, Predictor
-from sklearn_uniroute._numerics._routing import ROUNDING, choose, hull_walk
+from sklearn_uniroute._numerics._routing import ROUNDING, choose, interval_of_choice
 from sklearn_uniroute.serving._onnx import table_graph
 from sklearn_uniroute.serving._table_file import pack_table, unpack_table
 from sklearn_uniroute.utils._files import as_json, read_whole, write_whole
@@ -295,18 +295,7 @@ class RoutingTable:
             second = choose(error[:, others], costs[..., others], cost_weight)[0]
             runner_up = self.models[others[second]]
         by_cost = np.broadcast_to(by_cost, by_error.shape)
-        # Models that are neither cheaper nor better than others are on no hull.
-        order = np.lexsort((by_error[0], by_cost[0]))
-        best = np.minimum.accumulate(by_error[0, order])
-        kept = np.union1d(order[by_error[0, order] <= best], place)
-        walk, here = hull_walk(by_error[:, kept], by_cost[:, kept]), np.searchsorted(kept, place)
-        left = walk.cost_weight[walk.source == here]
-        entered = walk.cost_weight[walk.target == here]
-        low = float(left[0]) if len(left) else 0.0
-        high = float(entered[0]) if len(entered) else math.inf
-        if not len(entered) and walk.start[0] != here:
-            # Rounding decided the choice, which holds at this cost weight only.
-            low = high = cost_weight
+        low, high = interval_of_choice(by_error[0], by_cost[0], place, cost_weight)
         costs = np.broadcast_to(costs, error.shape)
         phi = getattr(predictor, "phi", None)
         explanation = {
@@ -321,8 +310,7 @@ class RoutingTable:
             "cost": costs[0],
             "score": (error + cost_weight * costs)[0],
         }
-        explanation = as_json(explanation)
-        return Bunch(**explanation, models=list(self.models))
+        return Bunch(**as_json(explanation), models=list(self.models))
 
     def save(
         self, path: StrPath, *, embedder: str | None = None, fingerprint: str | None = None

@@ -23,11 +23,11 @@ from sklearn_uniroute._numerics._features import (
     Phi,
     SharesAndComponents,
 )
+from sklearn_uniroute._numerics._neighbors import NeighborPredictor
 from sklearn_uniroute._numerics._predictors import (
     EnsemblePredictor,
     Fallback,
     FeaturePredictor,
-    NeighborPredictor,
     NetworkOutputs,
     NetworkPredictor,
     OperatingPoint,

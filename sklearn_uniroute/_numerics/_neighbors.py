@@ -1,0 +1,197 @@
+"""Predicted errors from the nearest of the prompts that each model was run on."""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+from sklearn.metrics.pairwise import PAIRED_DISTANCES, paired_distances
+from sklearn.neighbors import NearestNeighbors
+from sklearn.utils import gen_batches
+from threadpoolctl import ThreadpoolController
+
+from sklearn_uniroute._numerics._features import common_offset
+from sklearn_uniroute._numerics._predictors import Predictor
+from sklearn_uniroute._numerics._ridge import contrasts
+
+# Cells per block of (prompts, neighbours, models) of leave-one-out.
+_BLOCK_CELLS = 2**20
+# Number of prompts to find beyond the k-th neighbour, in case some have the same distance.
+_TIES = 16
+# Metrics that do not change if all prompts are moved.
+_OFFSET_FREE = ("euclidean", "l2", "sqeuclidean", "minkowski", "l1", "manhattan", "cityblock")
+# Largest number of neighbours that leave-one-out tries.
+_MOST_NEIGHBORS = 500
+# Number of pairs whose exact distance is computed at a time.
+_PAIRS = 8192
+
+
+@cache
+def _thread_pools() -> ThreadpoolController:
+    """Find the thread pools once, because it takes longer than a search."""
+    return ThreadpoolController()
+
+
+class NeighborPredictor(Predictor):
+    """Errors as means over the nearest of the prompts that each model was run on.
+
+    `n_neighbors` of shape (n_models,) is equal for models that were run on the same prompts.
+    """
+
+    def __init__(
+        self,
+        prompts: np.ndarray,
+        errors: np.ndarray,
+        prices: np.ndarray,
+        n_neighbors: np.ndarray,
+        weights: str,
+        metric: Any,
+    ) -> None:
+        self.prompts, self.known, self.prices = prompts, errors, prices
+        self.n_neighbors, self.weights = n_neighbors, weights
+        self.metric: Any = metric
+        self.n_features = prompts.shape[1]
+        self._origin = common_offset(prompts) if metric in _OFFSET_FREE else None
+        # Other metrics of prompts with a long offset differ by less than single precision.
+        self._dtype = prompts.dtype if metric in _OFFSET_FREE else np.dtype(np.float64)
+        # Models that were run on the same prompts share their neighbours.
+        was_run, group = np.unique(~np.isnan(errors), axis=0, return_inverse=True)
+        self._searches = []
+        for number, run in enumerate(was_run):
+            members = np.flatnonzero(group == number)
+            k = min(n_neighbors[members[0]], run.sum())
+            search = NearestNeighbors(n_neighbors=k, metric=metric, algorithm="brute")
+            candidates = self._centred(prompts[run])
+            self._searches.append(
+                (members, errors[np.ix_(members, run)], candidates, search.fit(candidates))
+            )
+
+    def errors(self, X: np.ndarray) -> np.ndarray:
+        # scikit-learn searches block by block itself.
+        return self.block(X)
+
+    def block(self, X: np.ndarray) -> np.ndarray:
+        error = np.empty((len(X), len(self.prices)))
+        X = self._centred(X)
+        for members, known, candidates, search in self._searches:
+            error[:, members] = self._neighbor_means(X, known, candidates, search)
+        return error
+
+    def _centred(self, X: np.ndarray) -> np.ndarray:
+        X = X.astype(self._dtype, copy=False)
+        return X if self._origin is None else X - self._origin.astype(X.dtype)
+
+    def _neighbor_means(
+        self,
+        X: np.ndarray,
+        errors: np.ndarray,
+        candidates: np.ndarray,
+        search: NearestNeighbors,
+    ) -> np.ndarray:
+        """Average the `errors` of each model over the neighbours."""
+        k = search.n_neighbors
+        n_found = min(k + _TIES, search.n_samples_fit_)
+        # Several threads would order equal distances differently from batch to batch.
+        with _thread_pools().limit(limits=1, user_api="openmp"):
+            distance, neighbor = search.kneighbors(X, n_found)
+        # Distances that differ only by rounding are ties, and ties go to the first prompts.
+        distance = distance.astype(np.float32)
+        order = np.lexsort((neighbor, distance))[:, :k]
+        distance = np.take_along_axis(distance, order, axis=1).astype(np.float64)
+        neighbor = np.take_along_axis(neighbor, order, axis=1)
+        if self.weights == "uniform":
+            weight = np.ones_like(distance)
+        else:
+            if self.metric in PAIRED_DISTANCES:
+                distance = exact_distances(X, candidates, neighbor, self.metric)
+            same = distance == 0
+            with np.errstate(divide="ignore"):
+                weight = np.where(same.any(axis=1, keepdims=True), same, 1 / distance)
+        # Sum one neighbour at a time and divide last, so that equal evidence gives equal errors.
+        total = np.zeros((len(errors), len(X)))
+        for place in range(k):
+            total += errors[:, neighbor[:, place]] * weight[:, place]
+        return (total / weight.sum(axis=1)).T
+
+
+def choose_n_neighbors(
+    X: np.ndarray, errors: np.ndarray, queries: np.ndarray, weights: str, metric: Any
+) -> int:
+    """Choose the number of neighbours by leave-one-out.
+
+    What the models have in common on a prompt is left out, since it decides no choice.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_prompts, n_features)
+    errors : ndarray of shape (n_prompts, n_models)
+        NaN where a model was not run.
+    queries : ndarray of shape (n_queries,)
+        Rows of the prompts to predict from the others.
+    weights : {"uniform", "distance"}
+    metric : str or callable
+
+    Returns
+    -------
+    n_neighbors : int
+        Among numbers that grow by half.
+    """
+    most = min(len(X) - 1, _MOST_NEIGHBORS)
+    if most < 1:
+        return 1
+    numbers = np.unique(np.minimum(np.rint(4 * 1.5 ** np.arange(13)).astype(int), most))
+    origin = common_offset(X) if metric in _OFFSET_FREE else None
+    centred = X if origin is None else X - origin.astype(X.dtype)
+    search = NearestNeighbors(n_neighbors=most + 1, metric=metric, algorithm="brute").fit(centred)
+    loss = np.zeros(len(numbers))
+    for rows in gen_batches(len(queries), max(1, _BLOCK_CELLS // (most * errors.shape[1]))):
+        asked = queries[rows]
+        distance, neighbor = search.kneighbors(centred[asked])
+        # Leave out the prompt itself, or the last neighbour if it has many twins.
+        itself = neighbor == asked[:, None]
+        itself[~itself.any(axis=1), -1] = True
+        shape = len(asked), most
+        neighbor, distance = neighbor[~itself].reshape(shape), distance[~itself].reshape(shape)
+        near, weight = errors[neighbor], np.ones((*shape, 1), dtype=errors.dtype)
+        if weights == "distance":
+            weight /= np.maximum(distance, np.finfo(np.float32).tiny)[..., None]
+        known = ~np.isnan(near)
+        # Sums over the neighbours between one number and the next, then over all up to it.
+        starts = np.append(0, numbers[:-1])
+        total = np.add.reduceat(np.where(known, near, 0) * weight, starts, axis=1).cumsum(axis=1)
+        mass = np.add.reduceat(known * weight, starts, axis=1).cumsum(axis=1)
+        with np.errstate(invalid="ignore"):
+            residual = total / mass - errors[asked][:, None]
+        for number, one in enumerate(residual.transpose(1, 0, 2)):
+            own = contrasts(one) if one.shape[1] > 1 else one
+            loss[number] += np.nansum(own**2)
+    return int(numbers[loss.argmin()])
+
+
+def exact_distances(
+    X: np.ndarray, candidates: np.ndarray, neighbor: np.ndarray, metric: str
+) -> np.ndarray:
+    """Compute the distances of prompts to their neighbours from differences.
+
+    A search computes distances from products, where rounding may separate equal prompts.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_prompts, n_features)
+    candidates : ndarray of shape (n_candidates, n_features)
+    neighbor : ndarray of shape (n_prompts, n_neighbors)
+        Row of each neighbour in `candidates`.
+    metric : str
+        Name of one of scikit-learn's paired distances.
+
+    Returns
+    -------
+    distance : ndarray of shape (n_prompts, n_neighbors), dtype float64
+    """
+    n_neighbors = neighbor.shape[1]
+    distance = np.empty(neighbor.shape)
+    for rows in gen_batches(len(X), max(1, _PAIRS // n_neighbors)):
+        # Sums depend on the layout: equal prompts must be laid out alike.
+        near = np.ascontiguousarray(candidates[neighbor[rows].ravel()])
+        block = np.ascontiguousarray(np.repeat(X[rows], n_neighbors, axis=0))
+        distance[rows] = paired_distances(block, near, metric=metric).reshape(-1, n_neighbors)
+    return distance
