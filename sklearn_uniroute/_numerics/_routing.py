@@ -330,8 +330,8 @@ def interval_of_choice(
     Returns
     -------
     low, high : float
-        `high` is infinite if there is no upper end. If rounding decided the choice, it holds at this
-        cost weight only, and both are the cost weight.
+        `high` is infinite if there is no upper end. If rounding decided the choice, it holds at
+        this cost weight only, and both are the cost weight.
     """
     # Models that are neither cheaper nor better than others are on no hull.
     order = np.lexsort((error, costs))
