@@ -271,7 +271,7 @@ def test_a_repeated_column_is_refused(tmp_path):
         load_routing_data(tmp_path / "wide.csv")
 
 
-@pytest.mark.parametrize("content", [b"text", gzip.compress(b'{"id": 1}\n')])
+@pytest.mark.parametrize("content", [b"text", gzip.compress(b'{"id": 1}\n', mtime=0)])
 def test_wrong_texts_beside_the_arrays(tmp_path, content):
     path = save(tmp_path)
     (tmp_path / "data.prompts.jsonl.gz").write_bytes(content)
