@@ -26,8 +26,8 @@ ROUTERS = {
     "mean, K = 5": KMeansRouter(5, representation="mean", temperature=0, validation="random"),
     "mean, K = 8": KMeansRouter(8, representation="mean", temperature=0, validation="random"),
     "mean, K = 24": KMeansRouter(24, representation="mean", temperature=0, validation="random"),
-    "posterior, random": KMeansRouter(validation="random"),
-    "posterior, greedy": KMeansRouter(),
+    "posterior, random": KMeansRouter(8, validation="random"),
+    "posterior, greedy": KMeansRouter(8),
     "posterior, K = 24, random": KMeansRouter(24, validation="random"),
     "posterior, K = 24, greedy": KMeansRouter(24),
 }

@@ -25,8 +25,11 @@ def test_frames_have_mean_costs_and_errors(router, data):
     assert frame.index.name == "model"
     assert frame.index.tolist() == list(range(8))
     np.testing.assert_array_equal(frame["cost"], router.costs_)
-    known = data.X[:300] if hasattr(router, "cluster_shares_") else router.X_val_
-    np.testing.assert_allclose(frame["error"], router.predict_error(known).mean(axis=0), atol=1e-6)
+    known, weights = router.X_val_, router.validation_weights_
+    if hasattr(router, "cluster_shares_"):
+        known, weights = data.X[:300], None
+    expected = np.average(router.predict_error(known), axis=0, weights=weights)
+    np.testing.assert_allclose(frame["error"], expected, atol=1e-6)
 
 
 def test_frames_without_costs_and_by_name(data):
