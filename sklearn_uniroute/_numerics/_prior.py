@@ -28,7 +28,7 @@ _WEAK_MODELS = 0.5
 # models are right.
 _SHARED_NOISE = 0.1
 # Factors on how errors differ from cluster to cluster, among which the evidence decides.
-_SCALES = np.linspace(0.1, 1, 10)
+SCALES = np.linspace(0.1, 1, 10)
 # Prior variances of the part of an error that is linear in further features, at an average prompt
 # and in units of the noise, among which the evidence decides.
 _LINEAR_VARIANCES = 0.002 * 2.0 ** np.arange(-4, 10)
@@ -122,12 +122,48 @@ def learn_prior(
     refined = refine_prior(prior, posteriors, shares)
     if len(posteriors) < _LEAST_MODELS or len(shares) == 1:
         return refined, 1.0
-    judged = _judged(len(posteriors))
-    scales, n_groups = _SCALES, min(len(judged), _GROUPS)
+    scales, n_groups = SCALES, _GROUPS
     if len(shares) > _MANY_CLUSTERS:
-        scales, n_groups = _SCALES[::3], min(n_groups, _GROUPS // 2)
+        scales, n_groups = SCALES[::3], _GROUPS // 2
+    known = information, moments
+    found = held_out_evidence(prior, posteriors, *known, shares, noise_share, scales, n_groups)
+    scale = largest_likely(scales, found)
+    return refined._replace(covariance=scale_interactions(refined.covariance, scale, shares)), scale
+
+
+def held_out_evidence(
+    prior: Prior,
+    posteriors: list[tuple[np.ndarray, np.ndarray]],
+    information: list[np.ndarray],
+    moments: np.ndarray,
+    shares: np.ndarray,
+    noise_share: float,
+    scales: np.ndarray,
+    n_groups: int = _GROUPS,
+) -> np.ndarray:
+    """Compute the evidence of each training model under the scaled priors of the others.
+
+    Parameters
+    ----------
+    prior : Prior
+        First prior over all features.
+    posteriors : list of (ndarray of shape (n_outputs,), ndarray of shape (n_outputs, n_outputs))
+        Posterior mean and covariance of each model under this prior.
+    information, moments, shares, noise_share
+        As for :func:`learn_prior`.
+    scales : ndarray of shape (n_scales,)
+        Factors on the differences between clusters.
+    n_groups : int
+        Number of groups of models that are left out together.
+
+    Returns
+    -------
+    log_evidence : ndarray of shape (n_scales, n_judged)
+        Up to a constant for each model; of some models if there are many.
+    """
+    judged = _judged(len(posteriors))
     found: list[list[np.ndarray]] = [[] for _ in scales]
-    for group in np.array_split(judged, n_groups):
+    for group in np.array_split(judged, min(len(judged), n_groups)):
         others = [one for place, one in enumerate(posteriors) if place not in group]
         without = refine_prior(prior, others, shares)
         known = [information[model] for model in group], moments[group]
@@ -135,8 +171,7 @@ def learn_prior(
             covariance = scale_interactions(without.covariance, scale, shares)
             one = without._replace(covariance=covariance)
             values.append(log_evidence(one, *known, noise_share))
-    scale = largest_likely(scales, [np.concatenate(values) for values in found])
-    return refined._replace(covariance=scale_interactions(refined.covariance, scale, shares)), scale
+    return np.array([np.concatenate(values) for values in found])
 
 
 def with_further_features(
