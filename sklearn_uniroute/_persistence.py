@@ -242,6 +242,10 @@ def check_shares(state: dict[str, Any]) -> None:
     for name in ("cluster_shares_", "validation_weights_"):
         if name in state and not state[name].sum() > 0:
             raise ValueError(f"{name} sums to 0")
+    if not 0 < state.get("interaction_scale_", 1.0) <= 1:
+        raise ValueError("interaction_scale_ is no factor between 0 and 1")
+    if "weights_" in state and not np.isclose(state["weights_"].sum(), 1):
+        raise ValueError("weights_ do not sum to 1")
     if "prior_covariance_" in state:
         covariance = state["prior_covariance_"]
         rounding = 1e-8 * np.abs(covariance).max()

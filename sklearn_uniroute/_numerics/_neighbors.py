@@ -145,13 +145,14 @@ def choose_n_neighbors(
     loss = np.zeros(len(numbers))
     for rows in gen_batches(len(queries), max(1, _BLOCK_CELLS // (most * errors.shape[1]))):
         asked = queries[rows]
-        distance, neighbor = search.kneighbors(centred[asked])
+        with _thread_pools().limit(limits=1, user_api="openmp"):
+            distance, neighbor = search.kneighbors(centred[asked])
         # Leave out the prompt itself, or the last neighbour if it has many twins.
         itself = neighbor == asked[:, None]
         itself[~itself.any(axis=1), -1] = True
         shape = len(asked), most
         neighbor, distance = neighbor[~itself].reshape(shape), distance[~itself].reshape(shape)
-        near, weight = errors[neighbor], np.ones((*shape, 1), dtype=errors.dtype)
+        near, weight = errors[neighbor], np.ones((*shape, 1))
         if weights == "distance":
             weight /= np.maximum(distance, np.finfo(np.float32).tiny)[..., None]
         known = ~np.isnan(near)

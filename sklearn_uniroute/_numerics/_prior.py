@@ -10,6 +10,7 @@ from functools import reduce
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.covariance import OAS
+from sklearn.utils import gen_batches
 
 from sklearn_uniroute._numerics._posterior import (
     Prior,
@@ -18,6 +19,8 @@ from sklearn_uniroute._numerics._posterior import (
     log_evidence,
 )
 
+# Rows per block of errors.
+_BLOCK_ROWS = 8192
 # Variances of the weak prior, in units of the noise variance: of the level that all clusters share,
 # and of each cluster on its own.
 _LEVEL_VARIANCE = 1 / 4
@@ -289,31 +292,40 @@ def scale_interactions(covariance: np.ndarray, scale: float, shares: np.ndarray)
     return scaled
 
 
-def own_noise_share(deviations: np.ndarray) -> float:
+def own_noise_share(labels: np.ndarray, errors: np.ndarray, means: np.ndarray) -> float:
     """Estimate the share of the noise that the models do not have in common.
 
     A hard prompt is hard for most models. What their errors have in common decides no choice.
 
     Parameters
     ----------
-    deviations : ndarray of shape (n_prompts, n_models)
-        Deviation of each error from the mean error of the model in the cluster; NaN where a model
-        was not run.
+    labels : ndarray of shape (n_prompts,)
+        Cluster of each prompt.
+    errors : ndarray of shape (n_prompts, n_models)
+        NaN where a model was not run.
+    means : ndarray of shape (n_models, n_clusters)
+        Mean error of each model in each cluster, from which errors deviate.
 
     Returns
     -------
     share : float
-        Variance of the differences to the mean of the models, over the variance.
+        Variance of the deviations from the mean of the models on the prompt, over the variance of
+        the deviations.
     """
-    known = ~np.isnan(deviations)
-    n_models = known.sum(axis=1)
-    freedom = np.maximum(n_models - 1, 0).sum()
-    values = np.where(known, deviations, 0.0)
-    total = (values**2).sum()
+    total = own = n_cells = freedom = 0.0
+    for rows in gen_batches(len(labels), _BLOCK_ROWS):
+        deviations = errors[rows] - means.T[labels[rows]]
+        known = ~np.isnan(deviations)
+        n_models = known.sum(axis=1)
+        values = np.where(known, deviations, 0.0)
+        squares = (values**2).sum()
+        total += squares
+        own += squares - (values.sum(axis=1) ** 2 / np.maximum(n_models, 1)).sum()
+        n_cells += n_models.sum()
+        freedom += np.maximum(n_models - 1, 0).sum()
     if freedom == 0 or total == 0:
         return 1.0
-    own = total - (values.sum(axis=1) ** 2 / np.maximum(n_models, 1)).sum()
-    return float(np.clip(own / freedom * n_models.sum() / total, _LEAST_SHARE, 1))
+    return float(np.clip(own / freedom * n_cells / total, _LEAST_SHARE, 1))
 
 
 def largest_likely(values: np.ndarray, log_evidence: ArrayLike) -> float:

@@ -80,6 +80,9 @@ class EnsembleRouter(_BaseComposition, BaseRouter):
     Standard errors are weighted means of those of the routers that have them, as if the routers
     were wrong together.
 
+    A ZeroRouter counts all validation prompts alike. If it is a member, let the first router choose
+    them with ``validation="random"``.
+
     References
     ----------
     "Universal Model Routing for Efficient LLM Inference", arXiv 2502.08773, eq. 8, with the mean of
@@ -193,7 +196,10 @@ class EnsembleRouter(_BaseComposition, BaseRouter):
     def _choose_validation_prompts(
         self, X: np.ndarray, n_validation: int, rng: np.random.RandomState
     ) -> tuple[np.ndarray, np.ndarray]:
-        self._first = first = self._member(0).set_params(n_validation=n_validation)
+        first = self._member(0)
+        if "n_validation" not in first.get_params():
+            return super()._choose_validation_prompts(X, n_validation, rng)
+        self._first = first.set_params(n_validation=n_validation)
         self._fit_member(first, X)
         return first.validation_indices_, first.validation_weights_
 
@@ -208,12 +214,15 @@ class EnsembleRouter(_BaseComposition, BaseRouter):
             else:
                 self._fit_member(member, X, X_val=self.X_val_)
             member.models_ = self.models_
+            # Their averages weight the validation prompts as the first router says.
+            member.validation_indices_ = self.validation_indices_
+            member.validation_weights_ = self.validation_weights_
             self.routers_.append(member)
         self._training = self._first = None
 
     def _member(self, number: int) -> Any:
         member = clone(self.routers[number][1])
-        if member.random_state is None:
+        if "random_state" in member.get_params() and member.random_state is None:
             member.set_params(random_state=int(self._seeds[number]))
         return member
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import clone
+from sklearn.preprocessing import StandardScaler
 
 from sklearn_uniroute._numerics._features import MappedFeatures, Phi, row_blocks
 from sklearn_uniroute._numerics._selection import greedy_rows
@@ -145,16 +146,12 @@ class FeatureMapRouter(FewShotRouter):
     def _fit_map(self, X: np.ndarray, errors: np.ndarray, representation: np.ndarray) -> None:
         check_trainable(X)
         self.feature_map_ = clone(self.feature_map).fit(X, 1 - errors)
-        total: Any = 0.0
-        squares = 0.0
+        scaler = StandardScaler()
         for rows in row_blocks(len(X)):
-            mapped = map_features(self.feature_map_, X[rows])
-            total = total + mapped.sum(axis=0)
-        self._map_center = total / len(X)
-        for rows in row_blocks(len(X)):
-            mapped = map_features(self.feature_map_, X[rows]) - self._map_center
-            squares += float(np.einsum("nf,nf->", mapped, mapped)) / len(X)
-        self._map_scale = 1 / np.sqrt(squares) if squares > 0 else 1.0
+            scaler.partial_fit(map_features(self.feature_map_, X[rows]))
+        self._map_center = scaler.mean_
+        length = np.sqrt(scaler.var_.sum())
+        self._map_scale = float(1 / length) if length > 0 else 1.0
 
     def _phi(self) -> Phi:
         return MappedFeatures(

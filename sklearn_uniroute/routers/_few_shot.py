@@ -50,6 +50,7 @@ from sklearn_uniroute.utils._validation import (
     check_count,
     check_enough,
     check_prompts,
+    is_auto,
 )
 
 # One of so many validation prompts is drawn at random.
@@ -105,7 +106,7 @@ class FewShotRouter(
 
     def _check_params(self) -> None:
         super()._check_params()
-        if self.n_clusters != "auto":
+        if not is_auto(self.n_clusters):
             check_count(self.n_clusters, "n_clusters")
         check_choice(self.representation, "representation", ("posterior", "mean"))
         check_choice(self.validation, "validation", ("greedy", "random"))
@@ -140,7 +141,7 @@ class FewShotRouter(
         means, counts = self.representation_, self._evidence["error_counts"]
         self._n_prior_models = len(means)
         squares = squared_deviations(labels, errors, means)
-        self._own_noise_share = own_noise_share(errors - means.T[labels])
+        self._own_noise_share = own_noise_share(labels, errors, means)
         prior = fit_prior(means, squares, counts, self.cluster_shares_)
         self._fit_map(X, errors, means)
         n_further = self._phi().n_outputs - self._n_clusters

@@ -15,7 +15,7 @@ from sklearn_uniroute._numerics._ridge import (
 )
 from sklearn_uniroute.routers._base import BaseRouter
 from sklearn_uniroute.utils._typing import RandomState
-from sklearn_uniroute.utils._validation import check_positive
+from sklearn_uniroute.utils._validation import check_positive, is_auto
 
 # Penalties among which "auto" chooses, by the errors of so many models at most.
 _ALPHAS = 10.0 ** np.arange(-3, 5.5, 0.5)
@@ -127,7 +127,7 @@ class LinearRouter(BaseRouter):
     ) -> tuple[list[np.ndarray], np.ndarray, float]:
         """Sum up the evidence on coefficients of the embedding, and choose the penalty."""
         affine = Affine(self.center_).block
-        if not isinstance(self.alpha, str):
+        if not is_auto(self.alpha):
             return *gram_sums(X, errors, affine), float(self.alpha)
         # A single model has nothing to differ from.
         n_models = errors.shape[1]
@@ -147,7 +147,7 @@ class LinearRouter(BaseRouter):
 
     def _check_params(self) -> None:
         super()._check_params()
-        if self.alpha != "auto":
+        if not is_auto(self.alpha):
             check_positive(self.alpha, "alpha")
 
     def _fit_evidence(self, X: np.ndarray, errors: np.ndarray) -> None:

@@ -8,7 +8,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn_uniroute._numerics._neighbors import NeighborPredictor, choose_n_neighbors
 from sklearn_uniroute.routers._base import BaseRouter
 from sklearn_uniroute.utils._typing import RandomState
-from sklearn_uniroute.utils._validation import check_choice, check_count
+from sklearn_uniroute.utils._validation import check_choice, check_count, is_auto
 
 # Maximum number of training prompts on which "auto" tries numbers of neighbours.
 _QUERIES = 1000
@@ -93,6 +93,8 @@ class KNeighborsRouter(BaseRouter):
     __module__ = "sklearn_uniroute"
 
     representation_: np.ndarray
+    # Files of version 0.1 have neither this nor `n_neighbors_`.
+    _shrinks = False
 
     def __init__(
         self,
@@ -115,12 +117,12 @@ class KNeighborsRouter(BaseRouter):
 
     def _check_params(self) -> None:
         super()._check_params()
-        if self.n_neighbors != "auto":
+        if not is_auto(self.n_neighbors):
             check_count(self.n_neighbors, "n_neighbors")
         check_choice(self.weights, "weights", ("uniform", "distance"))
 
     def _fit_features(self, X: np.ndarray, errors: np.ndarray, rng: np.random.RandomState) -> None:
-        if self.n_neighbors != "auto":
+        if not is_auto(self.n_neighbors):
             # Nothing is learned; an unknown metric fails here.
             probe = NearestNeighbors(n_neighbors=1, metric=self.metric, algorithm="brute")
             probe.fit(X[:2]).kneighbors(X[:1])
@@ -174,7 +176,7 @@ class KNeighborsRouter(BaseRouter):
 
     def _numbers_of_neighbors(self, index: np.ndarray) -> np.ndarray:
         # By what was fitted: the parameter may have been set anew since.
-        numbers = np.full(len(index), self.n_neighbors_)
+        numbers = np.full(len(index), getattr(self, "n_neighbors_", self.n_neighbors))
         if self._shrinks:
             n_run = (~np.isnan(self.representation_[index])).sum(axis=1)
             share = np.minimum(n_run / self._n_training_prompts, 1)

@@ -385,6 +385,11 @@ def check_count(value: Any, name: str, *, least: int = 1) -> None:
     check_scalar(value, name, numbers.Integral, min_val=least)
 
 
+def is_auto(value: Any) -> bool:
+    """Whether a constructor parameter leaves the choice to `fit`."""
+    return isinstance(value, str) and value == "auto"
+
+
 def check_nonnegative(value: Any, name: str) -> None:
     """Check a constructor parameter that is a finite number of at least 0."""
     check_scalar(value, name, numbers.Real, min_val=0)

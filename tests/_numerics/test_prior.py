@@ -136,16 +136,22 @@ def test_the_largest_value_within_one_standard_error_is_chosen():
     assert largest_likely(values, [[5.0, 5.0], [3.0, 6.0], [2.0, 2.0]]) == 0.5
 
 
+def share_of(deviations):
+    """The share for errors that deviate so from means of 0, in two clusters."""
+    labels = np.arange(len(deviations)) % 2
+    return own_noise_share(labels, deviations, np.zeros((deviations.shape[1], 2)))
+
+
 def test_the_share_of_the_noise_that_models_do_not_have_in_common():
     # The mean of each row is in common; half of the second row is its own.
     deviations = np.array([[1.0, 1.0, np.nan], [2.0, 0.0, np.nan]])
     own = 2 / (1 + 1)
-    assert own_noise_share(deviations) == pytest.approx(own / (6 / 4))
-    assert own_noise_share(np.array([[1.0, np.nan], [np.nan, 2.0]])) == 1
-    assert own_noise_share(np.zeros((3, 2))) == 1
+    assert share_of(deviations) == pytest.approx(own / (6 / 4))
+    assert share_of(np.array([[1.0, np.nan], [np.nan, 2.0]])) == 1
+    assert share_of(np.zeros((3, 2))) == 1
     rng = np.random.RandomState(0)
     drawn = rng.normal(size=(20_000, 1)) + rng.normal(scale=0.5, size=(20_000, 4))
-    assert own_noise_share(drawn) == pytest.approx(0.25 / 1.25, rel=0.05)
+    assert share_of(drawn) == pytest.approx(0.25 / 1.25, rel=0.05)
 
 
 def simulated(interaction, *, n_models=12, n_clusters=6, n_prompts=900, seed=0):
@@ -167,7 +173,7 @@ def learned(labels, errors, n_clusters=6):
     shares = counts[0] / len(labels)
     prior = fit_prior(means, squares, counts, shares)
     known = evidence(labels, errors, prior.noise)
-    return learn_prior(prior, *known, shares, own_noise_share(deviations))
+    return learn_prior(prior, *known, shares, own_noise_share(labels, errors, means))
 
 
 def test_noise_of_the_training_models_is_not_taken_for_signal():

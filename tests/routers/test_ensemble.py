@@ -19,6 +19,7 @@ from sklearn_uniroute import (
 )
 from sklearn_uniroute._numerics._ridge import stacked_weights
 from sklearn_uniroute.model_selection import compare_routers, deferral_area_scorer
+from sklearn_uniroute.routers import BaseRouter
 
 MEMBERS = [
     ("kmeans", KMeansRouter(6, random_state=1)),
@@ -245,3 +246,39 @@ def test_validation_prompts_that_are_passed(data):
     router.add_model(1 - data.y[300:, 7], cost=data.costs[7])
     for member in router.routers_:
         np.testing.assert_array_equal(member.X_val_, data.X[300:])
+
+
+def test_all_members_weight_the_validation_prompts_alike(data):
+    """The first router takes telling prompts, which are no even sample for the second."""
+    members = [("kmeans", KMeansRouter(6)), ("zero", ZeroRouter())]
+    router = EnsembleRouter(members, n_validation=40, random_state=0)
+    router.fit(data.X, data.y[:, :7], costs=data.costs[:7])
+    errors = 1 - data.y[router.validation_indices_, 7]
+    calls = np.linspace(1, 5, 40)
+    router.add_model(errors, cost=calls)
+    weights = router.validation_weights_
+    assert np.ptp(weights) > 0
+    for member in router.routers_:
+        assert member.costs_[7] == pytest.approx(np.average(calls, weights=weights))
+
+
+class PlainRouter(BaseRouter):
+    """A router of one's own, without the parameters that an ensemble sets."""
+
+    def __init__(self):
+        pass
+
+    def _represent(self, X, errors):
+        return errors.mean(keepdims=True)
+
+    def _estimate(self, X, representation):
+        return np.tile(representation[:, 0], (len(X), 1))
+
+
+def test_members_of_ones_own(data):
+    members = [("plain", PlainRouter()), ("kmeans", KMeansRouter(6))]
+    router = EnsembleRouter(members, n_validation=40, random_state=0)
+    router.fit(data.X, data.y[:, :7], costs=data.costs[:7])
+    assert len(router.X_val_) == 40
+    router.add_model(1 - data.y[router.validation_indices_, 7], cost=data.costs[7])
+    assert router.predict_error(data.X).shape == (400, 8)
