@@ -49,10 +49,10 @@ GP_PROMPTS = 1500
 def preset():
     return EnsembleRouter(
         [
-            ("hybrid", HybridRouter()),
+            ("clusters", KMeansRouter()),
             ("neighbors", KNeighborsRouter()),
+            ("linear", LinearRouter()),
             ("factors", MatrixFactorizationRouter()),
-            ("coarse", KMeansRouter(8)),
         ]
     )
 

@@ -163,8 +163,7 @@ def choose_n_neighbors(
         with np.errstate(invalid="ignore"):
             residual = total / mass - errors[asked][:, None]
         for number, one in enumerate(residual.transpose(1, 0, 2)):
-            own = contrasts(one) if one.shape[1] > 1 else one
-            loss[number] += np.nansum(own**2)
+            loss[number] += np.nansum(contrasts(one) ** 2)
     return int(numbers[loss.argmin()])
 
 

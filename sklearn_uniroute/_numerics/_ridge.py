@@ -127,19 +127,24 @@ def choose_penalty(
 def contrasts(errors: np.ndarray) -> np.ndarray:
     """Subtract from each error the mean of the models on the prompt, which decides no choice.
 
+    The error of a prompt on which a single model was run is left as it is: it is compared with
+    other prompts alone.
+
     Parameters
     ----------
     errors : ndarray of shape (n_prompts, n_models)
-        NaN where a model was not run.
+        Errors, less the level of each model if their numbers of prompts differ. NaN where a model
+        was not run.
 
     Returns
     -------
     contrasts : ndarray of shape (n_prompts, n_models), dtype float64
     """
     known = ~np.isnan(errors)
-    counts = np.maximum(known.sum(axis=1, keepdims=True), 1)
+    counts = known.sum(axis=1, keepdims=True)
     values = np.where(known, errors, 0.0).astype(np.float64)
-    return np.where(known, values - values.sum(axis=1, keepdims=True) / counts, np.nan)
+    shared = np.where(counts > 1, values.sum(axis=1, keepdims=True) / counts.clip(1), 0.0)
+    return np.where(known, values - shared, np.nan)
 
 
 def low_rank_factors(coefficients: np.ndarray, metric: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -129,9 +129,8 @@ class LinearRouter(BaseRouter):
         affine = Affine(self.center_).block
         if not is_auto(self.alpha):
             return *gram_sums(X, errors, affine), float(self.alpha)
-        # A single model has nothing to differ from.
         n_models = errors.shape[1]
-        targets = contrasts(errors) if n_models > 1 else errors
+        targets = contrasts(errors - np.nanmean(errors, axis=0))
         grams, moments = gram_sums(X, np.hstack([errors, targets]), affine)
         judged = np.arange(n_models)[:: -(-n_models // _JUDGED)]
         alpha = choose_penalty(

@@ -161,8 +161,7 @@ class MatrixFactorizationRouter(LinearRouter):
         losses = []
         for feature, weights in zip(features.T, models.T, strict=True):
             residual = residual - np.outer(feature, weights)
-            own = contrasts(residual) if len(levels) > 1 else residual
-            losses.append(np.nansum(own**2))
+            losses.append(np.nansum(contrasts(residual) ** 2))
         return int(np.argmin(losses)) + 1
 
     def _phi(self) -> Phi:

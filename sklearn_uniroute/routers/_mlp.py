@@ -9,7 +9,7 @@ from scipy.special import expit
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_uniroute._numerics._predictors import NetworkOutputs, NetworkPredictor, row_uniform
-from sklearn_uniroute.metrics._scores import curve_score
+from sklearn_uniroute._numerics._ridge import contrasts
 from sklearn_uniroute.routers._base import BaseRouter
 from sklearn_uniroute.utils._optional import import_training
 from sklearn_uniroute.utils._typing import RandomState
@@ -42,10 +42,10 @@ class MLPRouter(BaseRouter):
     hidden_layer_sizes : tuple of int, default=(100, 100)
         Sizes of the hidden layers, each with ReLU.
     max_epochs : int, default=10
-        Maximum number of passes over the prompts. The weights of the best epoch are kept. A
-        held-out tenth of the prompts scores each epoch by the area under the deferral curve, or by
-        quality if all models have the same cost, and then by the loss. With fewer than 10 prompts,
-        the last weights are kept.
+        Maximum number of passes over the prompts. The weights of the best epoch are kept, or those
+        before the first, which predict the mean error of each model. A held-out tenth of the
+        prompts decides, by the squared error of the differences between the models' errors. With
+        fewer than 10 prompts, the last weights are kept.
     learning_rate : float, default=0.001
         Learning rate of Adam.
     batch_size : int, default=64
@@ -166,7 +166,7 @@ class MLPRouter(BaseRouter):
         order = np.random.RandomState(self._training_seed).permutation(len(X))
         # Prompts on which no model was run teach nothing.
         order = order[~np.isnan(errors[order]).all(axis=1)]
-        network, self.representation_ = self._train(X[order], errors[order], self.costs_)
+        network, self.representation_ = self._train(X[order], errors[order])
         self._evidence = {
             "networks": [network] * n_models,
             # A copy, because the caller's array may change.
@@ -187,7 +187,7 @@ class MLPRouter(BaseRouter):
             (val_errors[observed], row_uniform(prompts[observed], self._training_seed))
         )
         order = observed[order]
-        network, representation = self._train(prompts[order], val_errors[order, None], None)
+        network, representation = self._train(prompts[order], val_errors[order, None])
         return {
             "networks": network,
             "representation_": representation[0],
@@ -195,9 +195,7 @@ class MLPRouter(BaseRouter):
             "errors": val_errors,
         }
 
-    def _train(
-        self, X: np.ndarray, errors: np.ndarray, costs: np.ndarray | None
-    ) -> tuple[dict[str, Any], np.ndarray]:
+    def _train(self, X: np.ndarray, errors: np.ndarray) -> tuple[dict[str, Any], np.ndarray]:
         """Train on prompts in random order, of which the first are held out."""
         import_training()
         from sklearn_uniroute.routers._torch import check_loss, train_outputs
@@ -210,7 +208,7 @@ class MLPRouter(BaseRouter):
             errors = (errors - center) / (scale or 1.0)
         held_out = slice(int(_HELD_OUT * len(X)))
         training = slice(held_out.stop, None)
-        judge = partial(_worth, errors=errors[held_out], costs=costs, squared=squared)
+        judge = partial(_worth, errors=errors[held_out], squared=squared)
         coefs, intercepts = train_outputs(
             X[training],
             errors[training].astype(np.float32, copy=False),
@@ -244,15 +242,8 @@ class MLPRouter(BaseRouter):
         return NetworkPredictor(self._input_means, outputs, self._prices(index))
 
 
-def _worth(
-    outputs: np.ndarray, errors: np.ndarray, costs: np.ndarray | None, squared: bool
-) -> tuple[float, float]:
-    """Score of the choices by the outputs on held-out prompts, then the loss of the outputs."""
-    losses = (outputs - errors) ** 2 if squared else np.logaddexp(0, outputs) - errors * outputs
-    complete = ~np.isnan(errors).any(axis=1)
-    score = 0.0
-    if complete.any() and errors.shape[1] > 1:
-        # On the scale by which prompts are routed.
-        predicted = outputs[complete] if squared else expit(outputs[complete])
-        score = curve_score(1 - errors[complete], predicted, costs)
-    return score, -np.nanmean(losses)
+def _worth(outputs: np.ndarray, errors: np.ndarray, squared: bool) -> float:
+    """Score of the outputs on held-out prompts, the higher the better."""
+    # On the scale by which prompts are routed.
+    predicted = outputs if squared else expit(outputs)
+    return -np.nansum(contrasts(predicted - errors) ** 2)

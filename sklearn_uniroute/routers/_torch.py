@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.special import logit
 from sklearn.base import clone
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping
@@ -236,6 +237,8 @@ def train_outputs(
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Train a network with one output per model, and keep the weights of the best epoch.
 
+    Before the first epoch, the outputs of each model are those of its mean error.
+
     The random state of torch and the number of threads are restored afterwards.
 
     Parameters
@@ -246,8 +249,8 @@ def train_outputs(
     held_out : ndarray of shape (n_held_out, n_features)
         Held-out prompts, on which each epoch is judged.
     judge : callable or None
-        Function that scores outputs of shape (n_held_out, n_models); the epoch of the highest score
-        is kept. None keeps the last epoch.
+        Function that scores outputs of shape (n_held_out, n_models). The weights of the highest
+        score are kept: those of an epoch, or the first ones. None keeps the last epoch.
     means, scales : ndarray of shape (n_features,)
         Means and scales that standardise the features.
     squared : bool
@@ -273,6 +276,7 @@ def train_outputs(
             **_net_settings(net_params),
             callbacks=[best] if judge is not None else None,
         ).initialize()
+        start_at_means(net.module_.layers[-1], errors, squared)
         _fit(net, _standardised(X, means, scales), errors)
         module = net.module_.cpu()
         if best.state is not None:
@@ -281,8 +285,19 @@ def train_outputs(
     return _folded(module.eval().layers, scales)
 
 
+def start_at_means(last: nn.Linear, errors: np.ndarray, squared: bool) -> None:
+    """Let the last layer return what says the mean error of each model, whatever the prompt."""
+    n_errors = (~np.isnan(errors)).sum(axis=0)
+    total = np.nansum(errors, axis=0)
+    # Half an answer of each kind keeps log odds finite.
+    means = total / n_errors.clip(1) if squared else logit((total + 0.5) / (n_errors + 1))
+    with torch.no_grad():
+        last.weight.zero_()
+        last.bias.copy_(torch.as_tensor(means))
+
+
 class KeepBest(Callback):
-    """Keep the weights of the epoch with the best score on held-out prompts."""
+    """Keep the weights with the best score on held-out prompts, before or after an epoch."""
 
     def __init__(self, held_out: np.ndarray, judge: Any) -> None:
         self.held_out = held_out
@@ -290,8 +305,16 @@ class KeepBest(Callback):
         self.value: Any = None
         self.state: Any = None
 
+    def on_train_begin(self, net: Any, **kwargs: Any) -> None:
+        """Judge the first weights."""
+        self.judge_weights(net)
+
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
-        """Judge the current weights."""
+        """Judge the weights after an epoch."""
+        self.judge_weights(net)
+
+    def judge_weights(self, net: Any) -> None:
+        """Keep the current weights if none were better."""
         outputs = net.forward(self.held_out).cpu().numpy()
         check_finite_weights({"outputs": outputs})
         value = self.judge(outputs)

@@ -64,7 +64,8 @@ def test_auto_is_the_penalty_that_cross_validates_best():
     gaps = np.where(np.arange(120)[:, None] < [0, 0, 30, 40], np.nan, errors)
     for y in (1 - errors, 1 - gaps):
         router = LinearRouter().fit(X, y)
-        own = (1 - y) - np.nanmean(1 - y, axis=1, keepdims=True)
+        own = 1 - y - np.nanmean(1 - y, axis=0)
+        own -= np.nanmean(own, axis=1, keepdims=True)
         losses = []
         for alpha in _ALPHAS:
             loss = 0.0
@@ -91,6 +92,16 @@ def test_auto_ignores_what_models_have_in_common():
     assert common.alpha_ == plain.alpha_
     # A single model has nothing to differ from.
     assert LinearRouter().fit(X, 1 - errors[:, :1]).alpha_ < max(_ALPHAS)
+
+
+def test_auto_learns_from_logs_in_which_one_model_answers_each_prompt():
+    rng = np.random.RandomState(0)
+    X = rng.normal(size=(600, 40))
+    asked = np.arange(3) == rng.randint(3, size=(600, 1))
+    y = np.where(asked, (rng.uniform(size=(600, 3)) < [0.3, 0.5, 0.7]).astype(float), np.nan)
+    assert LinearRouter().fit(X, y).alpha_ >= 1000
+    y = np.where(asked, X @ rng.normal(size=(40, 3)), np.nan)
+    assert LinearRouter().fit(X, y).alpha_ < 1
 
 
 @pytest.mark.parametrize("alpha", [0, -1.0, np.inf, np.nan])

@@ -11,7 +11,6 @@ from sklearn.base import clone
 import sklearn_uniroute.routers._torch as training
 from sklearn_uniroute import LearnedMapRouter, MLPRouter, ZeroRouter
 from sklearn_uniroute.datasets import make_routing_data
-from sklearn_uniroute.metrics import deferral_area_score
 from sklearn_uniroute.routers._mlp import _worth
 from tests.test_import import BLOCKED
 
@@ -23,17 +22,17 @@ def router(device):
 
 @pytest.fixture
 def epochs(monkeypatch):
-    """Weights after each epoch of the last training, beside what `KeepBest` made of them."""
+    """Weights before the first epoch and after each, beside what `KeepBest` made of them."""
     seen = []
-    plain = training.KeepBest.on_epoch_end
+    plain = training.KeepBest.judge_weights
 
-    def watched(self, net, **kwargs):
-        plain(self, net, **kwargs)
+    def watched(self, net):
+        plain(self, net)
         outputs = net.forward(self.held_out).numpy()
         weights = {name: value.clone() for name, value in net.module_.state_dict().items()}
         seen.append((self.judge(outputs), weights))
 
-    monkeypatch.setattr(training.KeepBest, "on_epoch_end", watched)
+    monkeypatch.setattr(training.KeepBest, "judge_weights", watched)
     return seen
 
 
@@ -43,7 +42,7 @@ def test_the_best_epoch_is_kept_and_exported_as_torch_computes_it(router, data, 
     X = data.X * 30 + 5
     router.set_params(learning_rate=0.05, max_epochs=15).fit(X, y, costs=data.costs)
     worth, weights = max(epochs, key=lambda epoch: epoch[0])
-    assert len(epochs) == 15
+    assert len(epochs) == 1 + 15
     if quality == "rate":
         assert worth > epochs[-1][0]
     module = training.OutputPerModel(5, (16, 8), 8)
@@ -57,16 +56,27 @@ def test_the_best_epoch_is_kept_and_exported_as_torch_computes_it(router, data, 
         np.testing.assert_allclose(router.predict_error(X.astype(dtype)), expected, atol=2e-5)
 
 
-def test_epochs_are_judged_by_the_area_on_prompts_held_out(router, data, epochs):
+def test_epochs_are_judged_by_differences_between_models_on_prompts_held_out(router, data, epochs):
     router.fit(data.X, data.y, costs=data.costs)
     held_out = np.random.RandomState(router._training_seed).permutation(len(data.X))[:40]
     worth, _ = max(epochs, key=lambda epoch: epoch[0])
-    error = router.predict_error(data.X[held_out])
-    area = deferral_area_score(data.y[held_out], error, data.costs)
-    assert worth[0] == pytest.approx(area)
-    y = data.y[held_out]
-    loss = -np.mean(np.log(np.where(y == 1, 1 - error, error)))
-    assert worth[1] == pytest.approx(-loss, abs=1e-5)
+    missed = router.predict_error(data.X[held_out]) - (1 - data.y[held_out])
+    pairs = missed[:, :, None] - missed[:, None]
+    # The sum of the squares of all differences between n numbers is 2 n^2 times their variance.
+    assert worth == pytest.approx(-(pairs**2).sum() / (2 * 8), rel=1e-4)
+
+
+@pytest.mark.parametrize("unit", [1, 50], ids=["right or wrong", "scores"])
+def test_without_a_signal_it_is_a_zero_router(router, unit):
+    rng = np.random.RandomState(0)
+    X = rng.normal(size=(200, 300))
+    y = unit * (rng.uniform(size=(200, 4)) < [0.2, 0.4, 0.6, 0.8])
+    error = router.set_params(max_epochs=20).fit(X, y.astype(float)).predict_error(X)
+    # All prompts are predicted nearly alike, by the mean error of those that were not held out.
+    assert np.ptp(error, axis=0).max() < 0.01 * unit
+    training_set = np.random.RandomState(router._training_seed).permutation(200)[20:]
+    means = 1 - y[training_set].mean(axis=0)
+    np.testing.assert_allclose(error[0], means, atol=0.01 * unit)
 
 
 def test_losses_by_hand():
@@ -214,9 +224,9 @@ def test_epochs_are_judged_on_the_scale_of_the_errors():
     """Log odds exaggerate differences between errors near 0 and 1."""
     errors = np.array([[1.0, 0.0], [0.0, 0.0]])
     outputs = np.array([[8.0, 4.0], [-4.0, -8.0]])
-    score, _ = _worth(outputs, errors, np.array([1.0, 2.0]), squared=False)
     predicted = 1 / (1 + np.exp(-outputs))
-    assert score == pytest.approx(deferral_area_score(1 - errors, predicted, [1.0, 2.0]))
+    own = np.diff(predicted - errors, axis=1)
+    assert _worth(outputs, errors, squared=False) == pytest.approx(-(own**2).sum() / 2)
 
 
 @pytest.mark.parametrize("router", [MLPRouter(max_epochs=1), LearnedMapRouter(3)], ids=str)

@@ -132,6 +132,16 @@ def test_auto_without_a_signal_takes_as_many_as_there_are():
     assert KNeighborsRouter(random_state=0).fit(X, y).n_neighbors_ > 100
 
 
+def test_auto_learns_from_logs_in_which_one_model_answers_each_prompt():
+    rng = np.random.RandomState(0)
+    X = rng.normal(size=(600, 2))
+    asked = np.arange(3) == rng.randint(3, size=(600, 1))
+    y = np.where(asked, (rng.uniform(size=(600, 3)) < [0.3, 0.5, 0.7]).astype(float), np.nan)
+    assert KNeighborsRouter(random_state=0).fit(X, y).n_neighbors_ > 100
+    y = np.where(asked, X[:, :1] > [-0.5, 0, 0.5], np.nan)
+    assert KNeighborsRouter(random_state=0).fit(X, y).n_neighbors_ < 30
+
+
 def test_auto_with_weights_by_distance(data):
     router = KNeighborsRouter(weights="distance", random_state=0).fit(data.X, data.y)
     distance = np.linalg.norm(data.X[:, None] - data.X, axis=2)
