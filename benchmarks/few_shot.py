@@ -63,6 +63,8 @@ def trial(data, model_share, seed):
 def standardised_misses(router, X, errors, pool):
     """Distances of cluster errors to those of many other prompts, in standard errors."""
     held_out = np.setdiff1d(np.arange(len(X)), router.validation_indices_)
+    if not len(held_out):
+        return np.array([])
     labels, features = router._assign(X[held_out]), router._features(X[held_out])
     covariance = [router._posterior_covariance(model) for model in pool]
     misses = []
@@ -92,7 +94,8 @@ def report(name, results):
         print(row)
     for router in ROUTERS:
         if (router, SIZES[0]) in misses:
-            row = "".join(f"{np.mean(misses[router, n] < norm.ppf(0.95)):>24.1%}" for n in SIZES)
+            held = [misses[router, n] < norm.ppf(0.95) for n in SIZES]
+            row = "".join(f"{np.mean(one):>24.1%}" if len(one) else f"{'':>24}" for one in held)
             print(f"{'90 % ' + router:<26}{row}")
     for size in SIZES[:2]:
         gain, error = paired(areas["posterior, greedy", size], areas["posterior, random", size])
