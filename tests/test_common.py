@@ -43,11 +43,8 @@ def test_estimator_checks(estimator, check):
     check(estimator)
 
 
-# Each output starts from weights of its own, and the training models share a network.
-EXPECTED_FAILURES = {
-    "check_models_that_do_the_same_are_estimated_alike",
-    "check_missing_training_labels_are_left_out",
-}
+# The training models share a network.
+EXPECTED_FAILURES = {"check_missing_training_labels_are_left_out"}
 
 
 @pytest.mark.parametrize("router", ROUTERS, ids=str)

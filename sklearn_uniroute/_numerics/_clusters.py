@@ -174,7 +174,7 @@ def mean_errors(sums: np.ndarray, counts: np.ndarray, shares: np.ndarray) -> np.
 
     A cluster without an observation gets the overall error of the model: the mean over the other
     clusters, weighted by their shares of the prompts. This mean does not depend on the number of
-    prompts that were run in each cluster.
+    prompts that were run in each cluster. Without any observation, all means are 0.
 
     Parameters
     ----------
@@ -189,7 +189,8 @@ def mean_errors(sums: np.ndarray, counts: np.ndarray, shares: np.ndarray) -> np.
     """
     means = sums / np.maximum(counts, 1)
     weights = np.where(counts > 0, np.maximum(shares, np.finfo(float).tiny), 0.0)
-    overall = (weights * means).sum(axis=-1) / weights.sum(axis=-1)
+    total = np.maximum(weights.sum(axis=-1), np.finfo(float).tiny)
+    overall = (weights * means).sum(axis=-1) / total
     return np.where(counts > 0, means, overall[..., None])
 
 

@@ -1,11 +1,8 @@
 """The base class of all routers."""
 
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from copy import deepcopy
-from functools import wraps
-from typing import Any, ClassVar, NoReturn, Self, TypeVar, cast
+from typing import Any, ClassVar, NoReturn, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -34,13 +31,17 @@ from sklearn_uniroute.routers._dask import map_rows, predict_error_blocks
 from sklearn_uniroute.routers._pool import (
     check_cost,
     check_evidence,
+    check_no_card,
     check_not_known,
     check_removable,
     drop_rows,
     find_model,
+    frozen,
+    of_one_state,
     pool_columns,
     pool_html,
     put_rows,
+    replaced_at_once,
     validation_rows,
 )
 from sklearn_uniroute.serving._routing_table import RoutingTable
@@ -64,18 +65,6 @@ from sklearn_uniroute.utils._validation import (
     row_labels,
     select_columns,
 )
-
-Method = TypeVar("Method", bound=Callable[..., Any])
-
-
-def of_one_state(method: Method) -> Method:
-    """Let a method see one state of the router, while another thread changes it."""
-
-    @wraps(method)
-    def seeing_one_state(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return method(frozen(self), *args, **kwargs)
-
-    return cast(Method, seeing_one_state)
 
 
 class BaseRouter(BaseEstimator):
@@ -260,6 +249,9 @@ class BaseRouter(BaseEstimator):
         UserWarning
             If a model's qualities have another range than those of the others.
         """
+        return self._fit(X, y, costs, X_val)
+
+    def _fit(self, X: Any, y: Any, costs: Any, X_val: Any) -> Self:
         if is_dask(X) or is_dask(y):
             return self._fit_blocks(X, y, costs, X_val)
         check_overrides(type(self))
@@ -275,7 +267,7 @@ class BaseRouter(BaseEstimator):
         X = check_training_prompts(self, X, y)
         y = check_quality(as_columns(y), n_prompts=len(X), labels=labels)
         self.models_ = np.arange(y.shape[1]) if labels is None else labels
-        warn_of_scales(y, self.models_, stacklevel=4)
+        warn_of_scales(y, self.models_, stacklevel=5)
         self._error_range = typical_range(y)
         self._pool_changed = False
         self._has_classes = have_classes(y)
@@ -814,12 +806,19 @@ class BaseRouter(BaseEstimator):
         ----------
         "Universal Model Routing for Efficient LLM Inference", arXiv 2502.08773, eq. 10 and 12.
         """
+        return self._add_checked(val_errors, name, cost, X_val, replace)
+
+    def _add_checked(
+        self, val_errors: Any, name: Any, cost: Any, X_val: Any, replace: bool, features: Any = None
+    ) -> Self:
         check_is_fitted(self)
         name = check_new_name(name, self.models_)
         if not replace:
             check_not_known(name, self.models_)
         labels = validation_rows(self, X_val)
-        val_errors, X_val = check_evidence(self, val_errors, X_val)
+        has_errors = val_errors is not None
+        if has_errors:
+            val_errors, X_val = check_evidence(self, val_errors, X_val)
         cost = check_cost(
             cost,
             name,
@@ -828,8 +827,12 @@ class BaseRouter(BaseEstimator):
             rows=labels,
             recorded=self._needs_recorded_costs,
         )
-        warn_of_error_scale(val_errors, name, *self._error_range)
-        self._add(name, val_errors, X_val, cost)
+        card = self._checked_card(features, name, cost, has_errors)
+        if has_errors:
+            warn_of_error_scale(val_errors, name, *self._error_range, stacklevel=4)
+        else:
+            val_errors, X_val = np.full(len(self.X_val_), np.nan), None
+        self._add(name, val_errors, X_val, cost, card)
         return self
 
     def update_model(
@@ -928,11 +931,12 @@ class BaseRouter(BaseEstimator):
 
         Returns
         -------
-        frame : DataFrame of shape (n_models, 1 or 2)
+        frame : DataFrame with n_models rows
             One row per model in registration order, indexed by name. The column `cost` holds the
             mean cost, if the router has costs. The column `error` holds the mean predicted error
             over the training prompts for routers over clusters, and over the validation prompts
-            otherwise.
+            otherwise. For routers over clusters, `n_errors` counts the errors by which a model is
+            known, and `n_features` the features, if `fit` was given `model_features`.
 
         Raises
         ------
@@ -946,7 +950,7 @@ class BaseRouter(BaseEstimator):
         >>> data = make_routing_data(n_prompts=500, n_models=3, random_state=0)
         >>> router = KMeansRouter(random_state=0).fit(data.X, data.y, costs=data.costs)
         >>> router.pool_frame().round(2).to_dict("index")[2]
-        {'cost': 100.0, 'error': 0.15}
+        {'cost': 100.0, 'error': 0.15, 'n_errors': 500}
         """
         pandas = import_optional("pandas", "pandas")
         check_is_fitted(self)
@@ -1009,10 +1013,23 @@ class BaseRouter(BaseEstimator):
 
     # Changes of the pool, once their arguments are checked.
 
+    def _checked_card(
+        self, features: Any, name: Label, cost: Any, has_errors: bool
+    ) -> np.ndarray | None:
+        """Check what the card of a new model says; None if the router uses no cards."""
+        check_no_card(features, name, has_errors)
+        return None
+
     def _add(
-        self, name: Label, val_errors: np.ndarray, X_val: np.ndarray | None, cost: Any
+        self,
+        name: Label,
+        val_errors: np.ndarray,
+        X_val: np.ndarray | None,
+        cost: Any,
+        card: np.ndarray | None = None,
     ) -> None:
-        rows = self._model_rows(val_errors, X_val, position=None)
+        of_card = {} if card is None else {"card": card}
+        rows = self._model_rows(val_errors, X_val, position=None, **of_card)
         known: Any = self.models_.tolist()
         position = known.index(name) if name in known else len(known)
         others = frozen(self)
@@ -1132,21 +1149,6 @@ class BaseRouter(BaseEstimator):
     ) -> np.ndarray:
         """Compute the standard error of the mean error of the choices along a walk."""
         raise NotImplementedError
-
-
-def frozen(router: Any) -> Any:
-    """Copy a router, but not its arrays, which never change in place."""
-    copy = object.__new__(type(router))
-    copy.__dict__ = vars(router).copy()
-    return copy
-
-
-@contextmanager
-def replaced_at_once(router: Any) -> Iterator[Any]:
-    """Change a copy of a router, and take over its state at the end, if nothing fails."""
-    copy = frozen(router)
-    yield copy
-    router.__dict__ = vars(copy)
 
 
 def check_overrides(kind: type[BaseRouter]) -> None:

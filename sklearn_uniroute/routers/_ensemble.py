@@ -13,14 +13,17 @@ from sklearn.utils.metaestimators import _BaseComposition
 from sklearn_uniroute._numerics._predictors import EnsemblePredictor
 from sklearn_uniroute._numerics._ridge import stacked_weights
 from sklearn_uniroute._numerics._routing import HullWalk
-from sklearn_uniroute.routers._base import BaseRouter, frozen, replaced_at_once
+from sklearn_uniroute.routers._base import BaseRouter
+from sklearn_uniroute.routers._model_features import ModelFeaturesMixin
+from sklearn_uniroute.routers._pool import frozen, replaced_at_once
 from sklearn_uniroute.utils._typing import Label, RandomState
+from sklearn_uniroute.utils._validation import listing
 
 # Number of folds on which weights are learned.
 _FOLDS = 5
 
 
-class EnsembleRouter(_BaseComposition, BaseRouter):
+class EnsembleRouter(_BaseComposition, ModelFeaturesMixin):
     """Route by the mean of the errors that several routers predict.
 
     Routers of different kinds make different mistakes, and the mean of their predictions is better
@@ -106,7 +109,7 @@ class EnsembleRouter(_BaseComposition, BaseRouter):
     __module__ = "sklearn_uniroute"
 
     routers_: list[BaseRouter]
-    _row_attributes = ()
+    _row_attributes = ("model_features_",)
     # Errors and costs of the training models, and the router that chose the validation prompts;
     # only while the router is fitted.
     _training: Any = None
@@ -186,7 +189,15 @@ class EnsembleRouter(_BaseComposition, BaseRouter):
         self._validate_names(check_members(self.routers))
         check_weights(self.weights, len(self.routers))
 
+    def _check_uses_features(self) -> None:
+        if not any(isinstance(router, ModelFeaturesMixin) for _, router in self.routers):
+            raise ValueError(
+                "`model_features` were given, but no router of this ensemble learns from them; add "
+                "a router over clusters, or leave them out."
+            )
+
     def _check_data(self, costs: np.ndarray | None) -> None:
+        super()._check_data(costs)
         self._training = costs
 
     def _fit_features(self, X: np.ndarray, errors: np.ndarray, rng: np.random.RandomState) -> None:
@@ -238,7 +249,10 @@ class EnsembleRouter(_BaseComposition, BaseRouter):
         errors, costs = self._training
         if costs is not None:
             costs = costs[models] if costs.ndim == 1 else costs[rows][:, models]
-        member.fit(X[rows], 1 - errors[rows][:, models], costs=costs, X_val=X_val)
+        cards = {}
+        if self.model_features_ is not None and isinstance(member, ModelFeaturesMixin):
+            cards = {"model_features": self.model_features_[models]}
+        member.fit(X[rows], 1 - errors[rows][:, models], costs=costs, X_val=X_val, **cards)
 
     def _fitted_weights(self, X: np.ndarray, errors: np.ndarray) -> np.ndarray:
         n_members = len(self.routers)
@@ -282,10 +296,32 @@ class EnsembleRouter(_BaseComposition, BaseRouter):
 
     # The pool changes in all members, or in none.
 
+    def _checked_card(
+        self, features: Any, name: Label, cost: Any, has_errors: bool
+    ) -> np.ndarray | None:
+        card = super()._checked_card(features, name, cost, has_errors)
+        needing = [
+            label
+            for label, member in zip(self.named_routers_, self.routers_, strict=True)
+            if not isinstance(member, ModelFeaturesMixin)
+        ]
+        if needing and not has_errors:
+            raise ValueError(
+                f"`val_errors` of model {name!r} are missing, but router(s) {listing(needing)} of "
+                "this ensemble know models by their errors alone; run the model on some prompts, "
+                "or leave these routers out."
+            )
+        return card
+
     def _add(
-        self, name: Label, val_errors: np.ndarray, X_val: np.ndarray | None, cost: Any
+        self,
+        name: Label,
+        val_errors: np.ndarray,
+        X_val: np.ndarray | None,
+        cost: Any,
+        card: np.ndarray | None = None,
     ) -> None:
-        self._change("_add", name, val_errors, X_val, cost)
+        self._change("_add", name, val_errors, X_val, cost, card)
 
     def _update(self, position: int, val_errors: np.ndarray, X_val: np.ndarray | None) -> None:
         self._change("_update", position, val_errors, X_val)
@@ -300,14 +336,19 @@ class EnsembleRouter(_BaseComposition, BaseRouter):
         with replaced_at_once(self) as changed:
             changed.routers_ = [frozen(member) for member in self.routers_]
             for member in changed.routers_:
-                getattr(member, change)(*args)
+                takes_card = change != "_add" or isinstance(member, ModelFeaturesMixin)
+                getattr(member, change)(*(args if takes_card else args[:-1]))
             getattr(super(EnsembleRouter, changed), change)(*args)
 
     def _model_rows(
-        self, val_errors: np.ndarray, X_val: np.ndarray | None, position: int | None
+        self,
+        val_errors: np.ndarray,
+        X_val: np.ndarray | None,
+        position: int | None,
+        card: np.ndarray | None = None,
     ) -> dict[str, Any]:
-        # Members hold what is known of models.
-        return {}
+        # Members hold what else is known of models.
+        return {} if card is None else {"model_features_": card}
 
 
 def check_members(routers: Any) -> list[str]:

@@ -41,6 +41,12 @@ from sklearn_uniroute.routers._cluster import (
     find_fallback,
     fitted_centers,
 )
+from sklearn_uniroute.routers._model_features import (
+    ModelFeaturesMixin,
+    learned_cards,
+    typical_card,
+    with_card,
+)
 from sklearn_uniroute.routers._partial_fit import PartialFitMixin, number_of_clusters
 from sklearn_uniroute.routers._pool import find_model
 from sklearn_uniroute.routers._preferences import PreferencesMixin
@@ -62,6 +68,7 @@ _CANDIDATES = 2048
 class FewShotRouter(
     PreferencesMixin,
     PartialFitMixin,
+    ModelFeaturesMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     ClusterRouter,
@@ -92,7 +99,14 @@ class FewShotRouter(
     prior_mean_: np.ndarray
     prior_covariance_: np.ndarray
     noise_: np.ndarray
-    _row_attributes = ("representation_", "representation_std_", "cost_representation_")
+    _row_attributes = (
+        "representation_",
+        "representation_std_",
+        "cost_representation_",
+        "model_features_",
+    )
+    # Features and errors of the training models, and what was learned from them.
+    _cards: Any = None
     # Number of models that the prior was estimated from; unknown in files of version 0.1.
     _n_prior_models = 2**31
     # Files of version 0.1 have neither.
@@ -117,7 +131,15 @@ class FewShotRouter(
     def _needs_recorded_costs(self) -> bool:  # type: ignore[override]
         return self.cost_model == "cluster"
 
+    def _check_uses_features(self) -> None:
+        if self.representation == "mean":
+            raise ValueError(
+                "`model_features` need representation='posterior', since means of errors have no "
+                "prior that a card could change."
+            )
+
     def _check_data(self, costs: np.ndarray | None) -> None:
+        super()._check_data(costs)
         if self.cost_model == "cluster":
             check_costs_by_call(costs)
         if self.fallback is not None:
@@ -181,6 +203,14 @@ class FewShotRouter(
                 prior, *known, self.cluster_shares_, self._own_noise_share
             )
             posteriors = condition_each(prior, *known)
+            self._cards = None
+            if self.model_features_ is not None:
+                errors = np.array([mean for mean, _ in posteriors])[:, : self._n_clusters]
+                self._cards = learned_cards(self.model_features_, errors, self.cluster_shares_)
+                posteriors = [
+                    condition(self._with_card(prior, card), *one)
+                    for card, *one in zip(self.model_features_, *known, strict=True)
+                ]
             self.representation_ = np.array([mean for mean, _ in posteriors])
             self.representation_std_ = np.sqrt(
                 [np.diagonal(covariance) for _, covariance in posteriors]
@@ -194,6 +224,16 @@ class FewShotRouter(
 
     def _prior(self) -> Prior:
         return Prior(self.prior_mean_, self.prior_covariance_, self.noise_)
+
+    def _with_card(self, prior: Prior, card: np.ndarray | None) -> Prior:
+        """Condition a prior over all models on the features of one."""
+        if card is None or self._cards is None:
+            return prior
+        return with_card(prior, self._cards, card, self.cluster_shares_)
+
+    def _prior_of(self, position: int) -> Prior:
+        features = self.model_features_
+        return self._with_card(self._prior(), None if features is None else features[position])
 
     def _spread_prior(self) -> Prior:
         """Get the prior by which prompts are chosen: clusters differ as much as they might."""
@@ -238,21 +278,31 @@ class FewShotRouter(
         return NearestCluster(self.cluster_centers_).features(X)
 
     def _model_rows(
-        self, val_errors: np.ndarray, X_val: np.ndarray | None, position: int | None
+        self,
+        val_errors: np.ndarray,
+        X_val: np.ndarray | None,
+        position: int | None,
+        card: np.ndarray | None = None,
     ) -> dict[str, Any]:
         rows = super()._model_rows(val_errors, X_val, position)
         # By what was fitted: the parameter may have been set anew since.
         if "information" not in self._evidence:
             return rows
+        if position is None:
+            prior = self._with_card(self._prior(), card)
+            rows |= self._card_rows(card)
+        else:
+            prior = self._prior_of(position)
         features = self._features(self.X_val_ if X_val is None else X_val)
         (information,), (moment,) = evidence(features, val_errors[:, None], self.noise_)
         if position is not None:
             information += self._evidence["information"][position]
             moment += self._evidence["moments"][position]
         run = ~np.isnan(val_errors)
-        if position is not None or features.ndim == 1 or run.sum() >= features.shape[1]:
-            return rows | self._posterior_rows(information, moment)
-        mean, std = condition_on_few(self._prior(), features[run], val_errors[run])
+        few = 0 < run.sum() < self.noise_.size
+        if position is not None or features.ndim == 1 or not few:
+            return rows | self._posterior_rows(prior, information, moment)
+        mean, std = condition_on_few(prior, features[run], val_errors[run])
         return rows | {
             "information": information,
             "moments": moment,
@@ -260,8 +310,16 @@ class FewShotRouter(
             "representation_std_": std,
         }
 
-    def _posterior_rows(self, information: np.ndarray, moment: np.ndarray) -> dict[str, Any]:
-        mean, covariance = condition(self._prior(), information, moment)
+    def _card_rows(self, card: np.ndarray | None) -> dict[str, Any]:
+        if self.model_features_ is None:
+            return {}
+        unknown = np.full(self.model_features_.shape[1], np.nan)
+        return {"model_features_": unknown if card is None else card}
+
+    def _posterior_rows(
+        self, prior: Prior, information: np.ndarray, moment: np.ndarray
+    ) -> dict[str, Any]:
+        mean, covariance = condition(prior, information, moment)
         return {
             "information": information,
             "moments": moment,
@@ -271,7 +329,8 @@ class FewShotRouter(
 
     def _posterior_covariance(self, position: int) -> np.ndarray:
         information = self._evidence["information"][position]
-        return condition(self._prior(), information, self._evidence["moments"][position])[1]
+        prior = self._prior_of(position)
+        return condition(prior, information, self._evidence["moments"][position])[1]
 
     def _predict_std(self, X: np.ndarray, index: np.ndarray) -> np.ndarray:
         features = self._features(X)
@@ -302,7 +361,10 @@ class FewShotRouter(
         telling = order[:0]
         if n_telling:
             candidates = order[: max(_CANDIDATES, 2 * n_telling)]
-            covariance = self._spread_prior().covariance
+            prior, features = self._spread_prior(), self.model_features_
+            # For a model whose card is that of a typical model.
+            typical = None if features is None else typical_card(features)
+            covariance = self._with_card(prior, typical).covariance
             telling = candidates[self._telling_prompts(X[candidates], covariance, n_telling)]
         others = order[~np.isin(order, telling)]
         weights = np.repeat([1, len(others) / n_drawn], [n_telling, n_drawn])
@@ -389,7 +451,9 @@ class FewShotRouter(
         else:
             information = np.diag(self._evidence["error_counts"][position] / self.noise_)
         # The covariance depends on where the model was run, not on its errors there.
-        _, covariance = condition(self._spread_prior(), information, np.zeros(len(information)))
+        card = None if self.model_features_ is None else self.model_features_[position]
+        prior = self._with_card(self._spread_prior(), card)
+        _, covariance = condition(prior, information, np.zeros(len(information)))
         return self._telling_prompts(X, covariance, n_prompts)
 
 

@@ -13,9 +13,10 @@ from sklearn.utils.validation import validate_data
 
 from sklearn_uniroute._numerics._features import NearestCluster, Phi
 from sklearn_uniroute._numerics._posterior import ClusterSums, added, sum_up
-from sklearn_uniroute.routers._base import as_columns, replaced_at_once
+from sklearn_uniroute.routers._base import as_columns
 from sklearn_uniroute.routers._cluster import check_clusterer, offset_to_subtract
 from sklearn_uniroute.routers._dask import fit_blocks
+from sklearn_uniroute.routers._pool import replaced_at_once
 from sklearn_uniroute.utils._typing import Costs
 from sklearn_uniroute.utils._validation import (
     FLOATS,
@@ -158,7 +159,7 @@ class PartialFitMixin:
             self._centers = check_clusterer(clusterer)
             if clusterer is self._clusterer and self._clusterer_offset is not None:
                 self._centers = self._centers + self._clusterer_offset
-        self.fit(X, y, costs=costs, X_val=X_val)
+        self._fit(X, y, costs, X_val)
         del self._centers
 
     def _add_chunk(self: Any, X: ArrayLike, y: ArrayLike, costs: Costs | None) -> None:

@@ -6,7 +6,10 @@ shape stand in a list. A change makes new arrays, so that whoever holds the old 
 disturbed.
 """
 
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -22,8 +25,35 @@ from sklearn_uniroute.utils._validation import (
     listing,
 )
 
+Method = TypeVar("Method", bound=Callable[..., Any])
+
 # Models shown in a notebook.
 _SHOWN = 50
+
+
+def frozen(router: Any) -> Any:
+    """Copy a router, but not its arrays, which never change in place."""
+    copy = object.__new__(type(router))
+    copy.__dict__ = vars(router).copy()
+    return copy
+
+
+def of_one_state(method: Method) -> Method:
+    """Let a method see one state of the router, while another thread changes it."""
+
+    @wraps(method)
+    def seeing_one_state(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return method(frozen(self), *args, **kwargs)
+
+    return cast(Method, seeing_one_state)
+
+
+@contextmanager
+def replaced_at_once(router: Any) -> Iterator[Any]:
+    """Change a copy of a router, and take over its state at the end, if nothing fails."""
+    copy = frozen(router)
+    yield copy
+    router.__dict__ = vars(copy)
 
 
 def put_rows(router: Any, rows: dict[str, Any], position: int) -> None:
@@ -68,11 +98,17 @@ def _without_row(rows: Any, position: int) -> Any:
 
 
 def pool_columns(router: Any) -> dict[str, np.ndarray]:
-    """Mean cost and mean predicted error of each model."""
+    """Mean cost and mean predicted error of each model, and how it is known."""
     index = np.arange(len(router.models_))
     weights = router._calibration(index)[-1]
     columns = {} if router.costs_ is None else {"cost": router.costs_}
-    return {**columns, "error": weights @ router._calibration_error(index)}
+    columns["error"] = weights @ router._calibration_error(index)
+    if "error_counts" in router._evidence:
+        columns["n_errors"] = router._evidence["error_counts"].sum(axis=1).astype(np.int64)
+    features = getattr(router, "model_features_", None)
+    if features is not None:
+        columns["n_features"] = (~np.isnan(features)).sum(axis=1)
+    return columns
 
 
 def pool_html(router: Any) -> str:
@@ -166,6 +202,20 @@ def check_val_errors(val_errors: Any, n_prompts: int, *, own_prompts: bool) -> n
             f"one of {prompts}."
         )
     return checked
+
+
+def check_no_card(features: Any, name: Label, has_errors: bool) -> None:
+    """Refuse what the card of a new model says, and a model without errors."""
+    if features is not None:
+        raise ValueError(
+            f"`features` of model {name!r} were given, but this router was fitted without "
+            "`model_features`; pass them to fit, or leave `features` out."
+        )
+    if not has_errors:
+        raise ValueError(
+            f"`val_errors` of model {name!r} are missing; a model without errors needs a router "
+            "that was fitted with `model_features`."
+        )
 
 
 def check_not_known(name: Label, models: np.ndarray) -> None:

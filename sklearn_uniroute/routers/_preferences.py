@@ -32,7 +32,7 @@ class PreferencesMixin:
     """Ability of a router with a posterior to learn of new models from battles."""
 
     _prior: Callable[[], Prior]
-    _posterior_rows: Callable[[np.ndarray, np.ndarray], dict[str, Any]]
+    _posterior_rows: Callable[[Prior, np.ndarray, np.ndarray], dict[str, Any]]
 
     def add_models_from_preferences(
         self: Any,
@@ -121,7 +121,7 @@ class PreferencesMixin:
         for name, cost, position, information, moment in zip(
             new, costs, positions, *evidence_of_new, strict=True
         ):
-            rows = self._posterior_rows(information, moment)
+            rows = self._posterior_rows(self._prior(), information, moment)
             if "information" not in self._evidence:
                 rows = {"representation_": rows["representation_"]}
             # In averages by cluster, a battle counts like an error.
@@ -132,6 +132,7 @@ class PreferencesMixin:
                 "error_sums": counts * rows["representation_"][: self._n_clusters],
                 "error_counts": counts,
             }
+            rows |= self._card_rows(None)
             put_rows(self, {**rows, **self._cost_rows(cost)}, int(position))
         return self
 

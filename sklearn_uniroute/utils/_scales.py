@@ -13,6 +13,8 @@ _LEAST_VALUES, _FAR_BEYOND = 10, 100
 _BEYOND, _NARROW = 2, 0.12
 # Share of the width of a range by which another may exceed it and still fits.
 _FITS = 0.1
+# Widths of a range, and multiples of it, by which the number on a card may exceed it.
+_WIDTHS_BEYOND, _MULTIPLE_BEYOND = 10, 20
 # Width of a range, beside its values, up to which these are as good as constant.
 _CONSTANT = 1e-3
 
@@ -105,6 +107,26 @@ def warn_of_error_scale(
             UserWarning,
             stacklevel=stacklevel,
         )
+
+
+def warn_of_feature_scale(
+    card: np.ndarray, known: np.ndarray, label: Any, names: np.ndarray, *, stacklevel: int = 6
+) -> None:
+    """Warn if a number on the card of a model is far from those of the other models."""
+    for value, values, name in zip(card, known.T, names.tolist(), strict=True):
+        values = values[~np.isnan(values)]
+        if np.isnan(value) or not len(values):
+            continue
+        low, high = values.min(), values.max()
+        beyond = max(low - value, value - high)
+        multiple = max(value / high, low / value) if min(value, low) > 0 else 0
+        if beyond > _WIDTHS_BEYOND * (high - low) > 0 or multiple > _MULTIPLE_BEYOND:
+            warnings.warn(
+                f"feature {name!r} of model {label!r} is {value:g}, but those of the other models "
+                f"go from {low:g} to {high:g}; pass it in the same unit.",
+                UserWarning,
+                stacklevel=stacklevel,
+            )
 
 
 def _varies(low: np.ndarray, high: np.ndarray) -> np.ndarray:

@@ -35,8 +35,9 @@ def test_frames_have_mean_costs_and_errors(router, data):
 def test_frames_without_costs_and_by_name(data):
     y = pd.DataFrame(data.y[:, :2], columns=["small", "large"])
     frame = ZeroRouter().fit(data.X, y).pool_frame()
-    assert frame.columns.tolist() == ["error"]
+    assert frame.columns.tolist() == ["error", "n_errors"]
     np.testing.assert_allclose(frame["error"], 1 - y.mean())
+    assert frame["n_errors"].tolist() == [len(y)] * 2
     with pytest.raises(NotFittedError):
         ZeroRouter().pool_frame()
 

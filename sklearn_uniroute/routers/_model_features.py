@@ -1,0 +1,343 @@
+"""Models that are known from their cards: scores on public benchmarks, price, size."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.utils import check_array
+
+from sklearn_uniroute._numerics._model_features import (
+    CardRegressions,
+    FeatureRegression,
+    learn_from_cards,
+    prior_from_card,
+)
+from sklearn_uniroute._numerics._posterior import Prior
+from sklearn_uniroute.routers._base import BaseRouter
+from sklearn_uniroute.routers._pool import replaced_at_once
+from sklearn_uniroute.utils._scales import warn_of_feature_scale
+from sklearn_uniroute.utils._typing import Costs, Label
+from sklearn_uniroute.utils._validation import as_numbers, listing
+
+# Name of the feature that is filled in from the costs.
+LOG_COST = "log_cost"
+
+
+class ModelFeaturesMixin(BaseRouter):
+    """Ability of a router to learn from the features of models."""
+
+    __metadata_request__fit: ClassVar = {"model_features": True}
+
+    # What `fit` was given, while it runs.
+    _given_features: Any = None
+    # Files of earlier versions have neither.
+    model_features_: Any = None
+    model_feature_names_: Any = None
+
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        costs: Costs | None = None,
+        *,
+        X_val: ArrayLike | None = None,
+        model_features: ArrayLike | str | None = None,
+    ) -> Self:
+        """Fit the router on prompts and the correctness of the training models.
+
+        Parameters
+        ----------
+        X : array-like or dask array of shape (n_prompts, n_features)
+            Prompt embeddings. Routers over clusters fit a dask array from sums over its blocks and
+            a sample of its rows; see :doc:`/scaling`.
+        y : array-like or DataFrame of shape (n_prompts, n_models)
+            Correctness of each training model on each prompt, or any quality where more is better.
+            NaN means that the model was not run. The columns of a DataFrame name the models;
+            otherwise models are numbered from 0. An array of shape (n_prompts,) is taken for a
+            single model, with a warning.
+        costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or \
+                DataFrame, default=None
+            Cost of each model, or of each call (a model's cost is then its mean), in any unit. By
+            name where models have names. A cost of NaN was not recorded; a model's cost is the mean
+            of the others. If `cost_model` is "cluster", only calls that were not made may have a
+            cost of NaN. Without costs the router minimises the error alone.
+        X_val : array-like of shape (n_validation_prompts, n_features), default=None
+            Validation prompts, on which new models are run before they are added. By default, the
+            router chooses them among `X`.
+        model_features : array-like or DataFrame of shape (n_models, n_model_features), or \
+                "log_cost", default=None
+            Numbers on the card of each training model, such as scores on public benchmarks, in the
+            order of the models. A DataFrame goes by its index, which holds the names of the models.
+            NaN means that a number is not known. The router learns how errors go with these
+            features, and :meth:`add_model` then takes in a model from its card. Features that do
+            not tell errors change nothing. The router fills in missing values of a column
+            "log_cost" with the logarithm of the costs, and takes the string "log_cost" for this
+            column alone.
+
+        Returns
+        -------
+        self : object
+            Fitted router.
+
+        Raises
+        ------
+        ValueError
+            If shapes or names disagree, if a model has no observed quality, if costs are negative
+            or not finite, or if features are no finite numbers. A router that was fitted before
+            keeps its state.
+        TypeError
+            If a parameter has the wrong type, if `X` is a dask array and the router is not over
+            clusters, or if a subclass overrides a method that would not be used.
+        ImportError
+            If the router trains a network and torch or skorch is not installed.
+
+        Warns
+        -----
+        UserWarning
+            If a model's qualities have another range than those of the others.
+        """
+        with replaced_at_once(self) as fitted:
+            fitted._given_features = model_features
+            fitted._fit(X, y, costs, X_val)
+            del fitted._given_features
+        return self
+
+    def _check_data(self, costs: np.ndarray | None) -> None:
+        super()._check_data(costs)
+        self.model_features_ = self.model_feature_names_ = None
+        if self._given_features is not None:
+            self._check_uses_features()
+            self.model_features_, self.model_feature_names_ = check_model_features(
+                self._given_features, self.models_, self.costs_
+            )
+
+    def _check_uses_features(self) -> None:
+        raise NotImplementedError
+
+    def add_model(
+        self,
+        val_errors: ArrayLike | None = None,
+        *,
+        name: Label | None = None,
+        cost: ArrayLike | None = None,
+        features: ArrayLike | Mapping[str, float] | None = None,
+        X_val: ArrayLike | None = None,
+        replace: bool = False,
+    ) -> Self:
+        """Add a model from its card, its errors on the validation prompts, or both.
+
+        Nothing is retrained.
+
+        Parameters
+        ----------
+        val_errors : array-like or Series of shape (n_validation_prompts,), default=None
+            Errors of the model (0 = right, 1 = wrong) on `X_val_`, or on `X_val` if it is given.
+            NaN means that the model was not run. A Series goes by its index, which holds
+            `validation_indices_`, the index of a DataFrame `X_val`, or 0 to n_validation_prompts
+            - 1, in any order. None adds a model that was not run yet from its `features` alone;
+            :meth:`update_model` then adds errors.
+        name : str or int, default=None
+            Name of the model. May be omitted if models are numbered: the next number is taken.
+        cost : float or array-like of shape (n_validation_prompts,), default=None
+            Mean cost of the model per prompt, or the cost of each call (NaN where the model was not
+            run; by the index of a Series), in the unit of the other costs. Required if the router
+            has costs.
+        features : array-like of shape (n_model_features,), mapping or Series, default=None
+            Numbers on the card of the model, as `model_features` of :meth:`fit` has them. A mapping
+            or Series goes by name, and may leave out numbers that are not known. The feature
+            "log_cost" is filled in from `cost`.
+        X_val : array-like of shape (n_validation_prompts, n_features), default=None
+            Prompts on which the model was run, if they are not `X_val_`. They need the features
+            that `fit` was given, hence those after the transformers of a pipeline.
+        replace : bool, default=False
+            Whether to first forget a known model of that name.
+
+        Returns
+        -------
+        self : object
+            The router.
+
+        Raises
+        ------
+        ValueError
+            If the name is missing or taken, if the cost is missing, negative or not finite, if
+            `val_errors` or `cost` does not fit the prompts, if `features` are not those of `fit`,
+            or if neither `features` nor `val_errors` are given. The router then keeps its state.
+        TypeError
+            If the name is not of the same type as the names of the other models.
+
+        Warns
+        -----
+        UserWarning
+            If the errors have another range than those of the training models, as qualities would,
+            or if a feature is far from those of the training models.
+
+        References
+        ----------
+        "Universal Model Routing for Efficient LLM Inference", arXiv 2502.08773, eq. 10 and 12.
+        """
+        return self._add_checked(val_errors, name, cost, X_val, replace, features)
+
+    def _checked_card(
+        self, features: Any, name: Label, cost: Any, has_errors: bool
+    ) -> np.ndarray | None:
+        if self.model_features_ is None:
+            return super()._checked_card(features, name, cost, has_errors)
+        known = self.model_features_, self.model_feature_names_
+        card = check_card(features, *known, name=name, cost=cost)
+        if not has_errors and features is None and np.isnan(card).all():
+            raise ValueError(
+                f"nothing is known of model {name!r}: pass `features` of its card, `val_errors`, "
+                "or both."
+            )
+        return card
+
+
+def check_model_features(
+    features: Any, models: np.ndarray, costs: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Check the features of the training models.
+
+    Returns them in the order of the models, and their names, if they have names.
+    """
+    if isinstance(features, str):
+        if features != LOG_COST:
+            raise ValueError(f"`model_features` must be numbers or {LOG_COST!r}; got {features!r}.")
+        values, names = np.full((len(models), 1), np.nan), np.array([LOG_COST], dtype=object)
+    elif hasattr(features, "columns"):
+        names = np.array(list(features.columns), dtype=object)
+        if not all(isinstance(name, str) for name in names):
+            raise ValueError(
+                f"the columns of `model_features` must be strings; got {listing(names)}."
+            )
+        twice = [name for name in names if np.sum(names == name) > 1]
+        if twice:
+            raise ValueError(f"`model_features` has several columns {twice[0]!r}; keep one.")
+        values = _numbers(features.loc[_by_model(features.index, models)], "model_features")
+    else:
+        names, values = None, _numbers(features, "model_features")
+    if values.ndim != 2 or len(values) != len(models) or values.shape[1] == 0:
+        raise ValueError(
+            f"`model_features` has shape {values.shape}, but there are {len(models)} models; pass "
+            "an array of shape (n_models, n_model_features)."
+        )
+    for row, label in enumerate(models.tolist()):
+        price = None if costs is None else costs[row]
+        values[row] = _with_log_cost(values[row], names, price, label)
+    return values, names
+
+
+def check_card(
+    features: Any,
+    known: np.ndarray,
+    names: np.ndarray | None,
+    *,
+    name: Label,
+    cost: Any,
+) -> np.ndarray:
+    """Check the features of a new model, and return them in the order of the known ones."""
+    n_features = known.shape[1]
+    argument = f"features of model {name!r}"
+    if features is None:
+        card = np.full(n_features, np.nan)
+    elif isinstance(features, Mapping) or hasattr(features, "items"):
+        given = dict(features.items())
+        if names is None:
+            raise ValueError(
+                f"`features` of model {name!r} have names, but `model_features` of fit had none; "
+                "pass an array in that order, or fit with a DataFrame."
+            )
+        unknown = [label for label in given if label not in set(names.tolist())]
+        if unknown:
+            raise ValueError(
+                f"`features` of model {name!r} name {listing(unknown)}, which `model_features` of "
+                f"fit did not have; it had {listing(names)}."
+            )
+        card = _numbers([given.get(label, np.nan) for label in names.tolist()], argument)
+    else:
+        card = _numbers(features, argument)
+    if card.shape != (n_features,):
+        raise ValueError(
+            f"`features` of model {name!r} have shape {card.shape}; expected ({n_features},), as "
+            "`model_features` of fit had. Put NaN where a number is not known."
+        )
+    price = None if cost is None else float(np.nanmean(cost))
+    card = _with_log_cost(card, names, price, name)
+    labels = np.arange(n_features) if names is None else names
+    warn_of_feature_scale(card, known, name, labels)
+    return card
+
+
+def _by_model(index: Any, models: np.ndarray) -> list[Any]:
+    """Names of the models, if an index holds each of them once and no other."""
+    wanted, found = models.tolist(), index.tolist()
+    missing = [label for label in wanted if label not in set(found)]
+    others = [label for label in found if label not in set(wanted)]
+    if missing or others or len(found) > len(wanted):
+        raise ValueError(
+            f"the index of `model_features` must hold the names of the models ({listing(wanted)}), "
+            f"each once; got {listing(found)}. Cards of other models go to add_model."
+        )
+    return wanted
+
+
+def _numbers(values: Any, argument: str) -> np.ndarray:
+    """Convert to double precision; refuse texts and infinite numbers."""
+    values = as_numbers(values)
+    try:
+        checked: np.ndarray = check_array(
+            values,
+            dtype=np.float64,
+            ensure_2d=False,
+            ensure_all_finite="allow-nan",
+            ensure_min_samples=0,
+            input_name=argument,
+            copy=True,
+        )
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"`{argument}` must be finite numbers or NaN: {error}") from error
+    return checked
+
+
+def _with_log_cost(
+    card: np.ndarray, names: np.ndarray | None, cost: float | None, label: Label
+) -> np.ndarray:
+    """Fill in the logarithm of the cost, if there is such a feature and it is not known."""
+    place = None if names is None else np.flatnonzero(names == LOG_COST)
+    if place is None or not len(place) or not np.isnan(card[place[0]]):
+        return card
+    if cost is None:
+        raise ValueError(
+            f"the feature {LOG_COST!r} of model {label!r} is not known, and the router has no "
+            "costs; pass `costs`, or the feature."
+        )
+    filled = card.copy()
+    # A model without a price is unlike one with a low price.
+    filled[place[0]] = np.log(cost) if cost > 0 else np.nan
+    return filled
+
+
+def learned_cards(features: np.ndarray, errors: np.ndarray, shares: np.ndarray) -> dict[str, Any]:
+    """Learn from the cards of the training models, in arrays that can be saved."""
+    found = learn_from_cards(features, errors, shares)
+    learned = {name: one and one._asdict() for name, one in found._asdict().items()}
+    return {"features": features, "errors": errors, **learned}
+
+
+def with_card(prior: Prior, cards: dict[str, Any], card: np.ndarray, shares: np.ndarray) -> Prior:
+    """Condition a prior on the features of a model that are known."""
+    known = ~np.isnan(card)
+    if known.all():
+        learned = (cards[name] for name in CardRegressions._fields)
+        regressions = CardRegressions(*(one and FeatureRegression(**one) for one in learned))
+    else:
+        # The others are left out, as if no model had them.
+        regressions = learn_from_cards(cards["features"][:, known], cards["errors"], shares)
+    return prior_from_card(prior, regressions, card[known], shares)
+
+
+def typical_card(features: np.ndarray) -> np.ndarray:
+    """Mean of each feature over the models of which it is known; NaN if there is none."""
+    counts = (~np.isnan(features)).sum(axis=0)
+    return np.where(counts, np.nansum(features, axis=0) / np.maximum(counts, 1), np.nan)
