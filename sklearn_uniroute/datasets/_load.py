@@ -45,6 +45,10 @@ _LONG = ("prompt_id", "model", "quality")
 _TEXTS = ("prompt_id", "model", "prompt", "source")
 # Ends of the names of columns with costs; the second is that of RouterBench.
 _COSTS = ("|cost", "|total_cost")
+_ARRAYS = (
+    *("X", "y", "models", "costs", "source", "cost_unit"),
+    *("features", "feature_names", "params_b"),
+)
 # Number of columns from which on a table is refused.
 _MOST_COLUMNS = 20_000
 
@@ -60,7 +64,8 @@ def load_routing_data(path: StrPath, *, as_frame: bool = False) -> Bunch:
         - an ``.npz`` file with arrays `X` of shape (n_prompts, n_features), `y` of shape
           (n_prompts, n_models) with NaN where a model was not run, and `models` of shape
           (n_models,); optionally `costs` of shape (n_models,) or (n_prompts, n_models), `source`
-          of shape (n_prompts,) and `cost_unit`. If there is a file ``NAME.prompts.jsonl.gz`` beside
+          of shape (n_prompts,), `cost_unit`, `features` of shape (n_models, n_model_features) with
+          `feature_names`, and `params_b` of shape (n_models,), billions of parameters. If there is a file ``NAME.prompts.jsonl.gz`` beside
           it, the texts of the prompts are read from there: one JSON object with a `text` per line;
         - a long table with one row for each prompt and model that was run on it, and with columns
           `prompt_id`, `model`, `quality` and optionally `cost`;
@@ -74,9 +79,9 @@ def load_routing_data(path: StrPath, *, as_frame: bool = False) -> Bunch:
         and of prompts are ignored. An index of a Parquet file is ignored unless it is named
         `prompt_id` or `model`.
     as_frame : bool, default=False
-        Whether to return `y` and `costs` as DataFrames with the names of the models as columns, and
-        `prompts` as a Series, so that a router knows the models by name. Costs per model are
-        returned as a Series.
+        Whether to return `y` and `costs` as DataFrames with the names of the models as columns,
+        `model_features` as a DataFrame with these names as index, and `prompts` as a Series, so
+        that a router knows the models by name. Costs per model are returned as a Series.
 
     Returns
     -------
@@ -91,6 +96,10 @@ def load_routing_data(path: StrPath, *, as_frame: bool = False) -> Bunch:
         - `prompts`: texts of the prompts, an array of objects, or None if there are none.
         - `source`: source of each prompt, or None if there are none.
         - `cost_unit`: unit of the costs, or "cost" if it is not known.
+        - `model_features`: features of each model, for `fit` of routers over clusters: `features`
+          of the file, and the logarithm of `params_b` as "log_params_b". NaN where a feature is
+          not known; None if the file has neither.
+        - `model_feature_names`: their names, an array of objects.
 
     Raises
     ------
@@ -151,7 +160,7 @@ def _read_npz(path: Path) -> dict[str, Any]:
     if missing:
         raise ValueError(f"it has no array(s) {listing(missing)}; it has {listing(files)}")
     arrays: dict[str, Any] = {}
-    for name in ("X", "y", "models", "costs", "source", "cost_unit"):
+    for name in _ARRAYS:
         if name in files:
             try:
                 arrays[name] = read_array(files[name])
@@ -464,6 +473,7 @@ def _checked(data: dict[str, Any]) -> Bunch:
     if costs is not None:
         costs = check_costs(costs, models, quality=y, recorded=False)
     warn_of_scales(y, models, stacklevel=4)
+    features, feature_names = _model_features(data, len(models))
     return Bunch(
         X=X,
         y=y,
@@ -472,7 +482,46 @@ def _checked(data: dict[str, Any]) -> Bunch:
         prompts=data.get("prompts"),
         source=None if data.get("source") is None else object_array(data["source"].tolist()),
         cost_unit=data.get("cost_unit", "cost"),
+        model_features=features,
+        model_feature_names=feature_names,
     )
+
+
+def _model_features(data: dict[str, Any], n_models: int) -> tuple[Any, Any]:
+    """Join the features of models and the logarithm of their sizes."""
+    columns: list[np.ndarray] = []
+    names: list[Any] = []
+    if "features" in data:
+        features = check_array(
+            data["features"], dtype=np.float64, ensure_all_finite="allow-nan", input_name="features"
+        )
+        if "feature_names" not in data or np.shape(data["feature_names"]) != features.shape[1:]:
+            raise ValueError(
+                f"`features` has shape {features.shape}, so `feature_names` must hold "
+                f"{features.shape[1]} names"
+            )
+        columns, names = list(features.T), list(map(str, data["feature_names"].tolist()))
+    if "params_b" in data:
+        sizes = check_array(
+            data["params_b"],
+            dtype=np.float64,
+            ensure_2d=False,
+            ensure_all_finite="allow-nan",
+            input_name="params_b",
+        )
+        if (sizes <= 0).any():
+            raise ValueError("`params_b` must be above 0, or NaN where a size is not known")
+        columns.append(np.log(sizes))
+        names.append("log_params_b")
+    if not columns:
+        return None, None
+    short = [name for name, one in zip(names, columns, strict=True) if one.shape != (n_models,)]
+    if short or repeated(names):
+        raise ValueError(
+            f"features of models must have different names and one number per model; check "
+            f"{listing(short or names)} for {n_models} models"
+        )
+    return np.column_stack(columns), object_array(names)
 
 
 def check_numbers(values: Any, name: str) -> None:

@@ -114,6 +114,10 @@ def as_frames(data: Bunch, *more: str) -> Bunch:
             frames[name] = pandas.DataFrame(data[name], columns=data.models)
     if data.costs is not None and data.costs.ndim == 1:
         frames["costs"] = pandas.Series(data.costs, index=data.models)
+    if data.get("model_features") is not None:
+        frames["model_features"] = pandas.DataFrame(
+            data.model_features, index=data.models, columns=data.model_feature_names
+        )
     if data.prompts is not None:
         frames["prompts"] = pandas.Series(data.prompts, name="prompt")
     return Bunch(**data | frames)
