@@ -40,9 +40,7 @@ def cards(data, routed, costs, rng):
         scores = np.array([np.nanmean(data.y[rows], axis=0) for rows in groups]).T
         found["one score"] = scores.mean(axis=1, keepdims=True)
         found["scores by category"] = scores
-        found[EVERYTHING] = np.hstack(
-            [one for one in (found["price"], size, scores) if one is not None]
-        )
+        found[EVERYTHING] = np.hstack([found["price"], *([] if size is None else [size]), scores])
     found["noise"] = rng.normal(size=(n_models, 1))
     found["ten of noise"] = rng.normal(size=(n_models, 10))
     return found

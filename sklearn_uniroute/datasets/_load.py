@@ -65,8 +65,9 @@ def load_routing_data(path: StrPath, *, as_frame: bool = False) -> Bunch:
           (n_prompts, n_models) with NaN where a model was not run, and `models` of shape
           (n_models,); optionally `costs` of shape (n_models,) or (n_prompts, n_models), `source`
           of shape (n_prompts,), `cost_unit`, `features` of shape (n_models, n_model_features) with
-          `feature_names`, and `params_b` of shape (n_models,), billions of parameters. If there is a file ``NAME.prompts.jsonl.gz`` beside
-          it, the texts of the prompts are read from there: one JSON object with a `text` per line;
+          `feature_names`, and `params_b` of shape (n_models,), billions of parameters. If there is
+          a file ``NAME.prompts.jsonl.gz`` beside it, the texts of the prompts are read from there:
+          one JSON object with a `text` per line;
         - a long table with one row for each prompt and model that was run on it, and with columns
           `prompt_id`, `model`, `quality` and optionally `cost`;
         - a wide table with one row per prompt and one column of quality per model, and optionally
