@@ -4,6 +4,7 @@ from sklearn_uniroute.datasets._embed import embed_prompts
 from sklearn_uniroute.datasets._embedllm import fetch_embedllm
 from sklearn_uniroute.datasets._generators import make_classifier_pool, make_routing_data
 from sklearn_uniroute.datasets._load import load_routing_data
+from sklearn_uniroute.datasets._model_features import load_model_features
 from sklearn_uniroute.datasets._open_llm_leaderboard import fetch_open_llm_leaderboard
 from sklearn_uniroute.datasets._routerbench import fetch_routerbench
 from sklearn_uniroute.datasets._sprout import fetch_sprout
@@ -14,6 +15,7 @@ __all__ = [
     "fetch_open_llm_leaderboard",
     "fetch_routerbench",
     "fetch_sprout",
+    "load_model_features",
     "load_routing_data",
     "make_classifier_pool",
     "make_routing_data",

@@ -26,9 +26,11 @@ from sklearn_uniroute.metrics._scores import (
 from sklearn_uniroute.model_selection._estimators import (
     add_unseen,
     cells,
+    checked_cards,
     fit_on_models,
     labelled_data,
     set_router_params,
+    uses_cards,
 )
 from sklearn_uniroute.model_selection._split import (
     TRAIN_SIZE,
@@ -215,6 +217,7 @@ def compare_routers(
     y: ArrayLike | None = None,
     costs: Costs | None = None,
     *,
+    model_features: ArrayLike | str | None = None,
     n_trials: int = 20,
     n_validation: int | None = None,
     model_share: float = 2 / 3,
@@ -245,10 +248,15 @@ def compare_routers(
     costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or \
             DataFrame, default=None
         Cost of each model, or of each call.
+    model_features : array-like or DataFrame of shape (n_models, n_model_features), or \
+            "log_cost", default=None
+        Numbers on the cards of the models, as `fit` of routers over clusters takes them. Other
+        routers do without.
     n_trials : int, default=20
         Number of splits.
     n_validation : int, default=None
-        Number of validation prompts. By default, a tenth of all prompts.
+        Number of validation prompts. By default, a tenth of all prompts. 0 adds models from their
+        cards alone.
     model_share : float, default=2/3
         Share of the models to train on.
     baselines : sequence of {"random", "cheapest", "best", "oracle"}, default=()
@@ -271,8 +279,9 @@ def compare_routers(
     ------
     ValueError
         If the data has no embeddings or costs, or they do not fit together; if all models have the
-        same cost; if there are too few prompts or models to split; if a baseline is unknown; or if
-        two rows have the same name.
+        same cost; if there are too few prompts or models to split; if a baseline is unknown; if two
+        rows have the same name; or if there are 0 validation prompts and a router or a baseline
+        needs some.
     TypeError
         If an estimator does not end in a router.
 
@@ -300,11 +309,17 @@ def compare_routers(
     for estimator in estimators.values():
         final_router(estimator)
     check_count(n_trials, "n_trials")
+    names_models = X.get("y") if y is None and isinstance(X, Mapping) else y
     X, y, costs = labelled_data(X, y, costs)
+    cards = checked_cards(model_features, names_models, costs, y.shape[1])
+    if n_validation == 0:
+        check_does_without_prompts(estimators, baselines, cards)
+    elif n_validation is None:
+        n_validation = max(1, round(0.1 * len(y)))
     cv = DynamicPoolSplit(
         n_trials,
         train_size=TRAIN_SIZE,
-        n_validation=max(1, round(0.1 * len(y))) if n_validation is None else n_validation,
+        n_validation=n_validation or None,
         model_share=model_share,
         random_state=random_state,
     )
@@ -312,7 +327,7 @@ def compare_routers(
     model_costs = model_means(costs, np.ones(len(y)))
     grid = cost_grid(model_costs)
     trials = Parallel(n_jobs=n_jobs, return_as="generator")(
-        delayed(_run_trial)(X, y, costs, estimators, baselines, fold, grid, int(seed))
+        delayed(_run_trial)(X, y, costs, estimators, baselines, fold, grid, int(seed), cards)
         for fold, seed in zip(folds, split_seeds(random_state, n_trials), strict=True)
     )
     scores, curves = zip(*progress(trials), strict=True)
@@ -341,6 +356,19 @@ def check_names(names: list[str]) -> None:
         )
 
 
+def check_does_without_prompts(
+    estimators: Mapping[str, Any], baselines: Sequence[str], cards: np.ndarray | None
+) -> None:
+    """Refuse to compare on no validation prompts what needs some."""
+    needing = [name for name in baselines if name == "best"]
+    needing += [name for name, one in estimators.items() if cards is None or not uses_cards(one)]
+    if needing:
+        raise ValueError(
+            f"`n_validation` is 0, but {listing(needing)} know new models by their answers alone; "
+            "pass `model_features` and routers over clusters, or some validation prompts."
+        )
+
+
 def _run_trial(
     X: Any,
     y: np.ndarray,
@@ -350,9 +378,13 @@ def _run_trial(
     fold: PoolFold,
     grid: np.ndarray,
     seed: int,
+    cards: np.ndarray | None,
 ) -> tuple[list[list[float]], list[np.ndarray]]:
-    unseen, validation = fold.unseen_models, np.asarray(fold.validation)
-    y_val, validation_costs = cells(y, costs, validation, unseen)
+    unseen = fold.unseen_models
+    validation = fold.training[:0] if fold.validation is None else fold.validation
+    # Without validation prompts, no baseline needs their answers, only the prices.
+    priced = validation if len(validation) else fold.training
+    y_val, validation_costs = cells(y, costs, priced, unseen)
     y_test, test_costs = cells(y, costs, fold.test, unseen)
     inputs = []
     # Sums in several threads would differ with their number, and with it the clusters.
@@ -360,11 +392,11 @@ def _run_trial(
         for estimator in estimators.values():
             estimator = clone(estimator)
             set_router_params(estimator, random_state=seed % 2**31)
-            fit_on_models(estimator, X, y, costs, fold.training, fold.training_models)
-            pool = add_unseen(estimator, X, y, costs, validation, unseen)
+            fit_on_models(estimator, X, y, costs, fold.training, fold.training_models, cards)
+            pool = add_unseen(estimator, X, y, costs, validation, unseen, cards=cards)
             router, X_test = last_router(estimator, _safe_indexing(X, fold.test))
             inputs.append(router.curve_inputs(X_test, y_test, test_costs, pool))
-    known_costs = model_means(validation_costs, np.ones(len(validation)))
+    known_costs = model_means(validation_costs, np.ones(len(validation_costs)))
     rng = np.random.RandomState(seed)
     for baseline in baselines:
         error, routing_costs = baseline_inputs(

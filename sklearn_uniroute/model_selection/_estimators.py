@@ -7,9 +7,12 @@ import numpy as np
 from sklearn import get_config
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing, indexable
+from sklearn.utils.validation import has_fit_parameter
 
+from sklearn_uniroute.metrics._curve import model_means
 from sklearn_uniroute.model_selection._split import PoolFold
 from sklearn_uniroute.utils._estimators import final_router, last_router
+from sklearn_uniroute.utils._model_features import check_model_features
 from sklearn_uniroute.utils._validation import (
     check_costs,
     check_quality,
@@ -59,6 +62,20 @@ def set_router_params(estimator: Any, **params: Any) -> None:
     router.set_params(**{name: value for name, value in params.items() if name in known})
 
 
+def checked_cards(model_features: Any, y: Any, costs: np.ndarray, n_models: int) -> Any:
+    """Check features of models, and return an array in the order of the models, or None."""
+    if model_features is None:
+        return None
+    labels = model_labels(y)
+    labels = np.arange(n_models) if labels is None else labels
+    return check_model_features(model_features, labels, model_means(costs, np.ones(len(costs))))[0]
+
+
+def uses_cards(estimator: Any) -> bool:
+    """Whether the router at the end of an estimator learns from features of models."""
+    return bool(has_fit_parameter(final_router(estimator), "model_features"))
+
+
 def fit_on_models(
     estimator: Any,
     X: Any,
@@ -66,15 +83,18 @@ def fit_on_models(
     costs: np.ndarray,
     prompts: np.ndarray,
     models: np.ndarray,
+    cards: np.ndarray | None = None,
 ) -> Any:
     """Fit an estimator on some of the prompts and models."""
     y, costs = cells(y, costs, prompts, models)
-    return estimator.fit(_safe_indexing(X, prompts), y, **{_costs_name(estimator): costs})
+    params = {_fit_name(estimator, "costs"): costs}
+    if cards is not None and uses_cards(estimator):
+        params[_fit_name(estimator, "model_features")] = cards[models]
+    return estimator.fit(_safe_indexing(X, prompts), y, **params)
 
 
-def _costs_name(estimator: Any) -> str:
-    """Name of the costs as the estimator's `fit` takes them."""
-    name = "costs"
+def _fit_name(estimator: Any, name: str) -> str:
+    """Name of a parameter of the router's `fit` as the estimator's `fit` takes it."""
     if get_config()["enable_metadata_routing"]:
         return name
     steps = []
@@ -96,20 +116,27 @@ def add_unseen(
     models: np.ndarray,
     *,
     chosen_by_router: bool = False,
+    cards: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Add models to a fitted estimator from their labels on some prompts.
+    """Add models to a fitted estimator from their labels on some prompts, and from their cards.
 
     Returns the numbers by which the router knows them.
     """
-    router, X_val = last_router(estimator, _safe_indexing(X, prompts))
+    # The transformers of a pipeline take no empty set of prompts.
+    router, X_val = last_router(estimator, _safe_indexing(X, prompts if len(prompts) else [0]))
     pool: np.ndarray = len(router.models_) + np.arange(len(models))
+    prices = model_means(costs, np.ones(len(costs)))
     for name, model in zip(pool, models, strict=True):
-        router.add_model(
-            1 - y[prompts, model],
-            name=name,
-            cost=costs[prompts, model] if costs.ndim == 2 else costs[model],
-            X_val=None if chosen_by_router else X_val,
-        )
+        known: dict[str, Any] = {"val_errors": None, "cost": prices[model]}
+        if len(prompts):
+            known = {
+                "val_errors": 1 - y[prompts, model],
+                "cost": costs[prompts, model] if costs.ndim == 2 else costs[model],
+                "X_val": None if chosen_by_router else X_val,
+            }
+        if cards is not None and uses_cards(router):
+            known["features"] = cards[model]
+        router.add_model(name=name, **known)
     return pool
 
 
@@ -120,16 +147,19 @@ def add_unseen_by_choice(
     costs: np.ndarray,
     fold: PoolFold,
     n_validation: int,
+    cards: np.ndarray | None = None,
 ) -> np.ndarray:
     """Add the unseen models of a split, from prompts that the router chooses if it can.
 
     Returns the numbers by which the router knows them.
     """
     models = fold.unseen_models
+    if n_validation == 0:
+        return add_unseen(estimator, X, y, costs, fold.training[:0], models, cards=cards)
     if fold.validation is not None:
-        return add_unseen(estimator, X, y, costs, fold.validation, models)
+        return add_unseen(estimator, X, y, costs, fold.validation, models, cards=cards)
     router, _ = last_router(estimator, _safe_indexing(X, fold.training[:1]))
     if "n_validation" in router.get_params(deep=False):
         rows = fold.training[router.validation_indices_]
-        return add_unseen(estimator, X, y, costs, rows, models, chosen_by_router=True)
-    return add_unseen(estimator, X, y, costs, fold.training[:n_validation], models)
+        return add_unseen(estimator, X, y, costs, rows, models, chosen_by_router=True, cards=cards)
+    return add_unseen(estimator, X, y, costs, fold.training[:n_validation], models, cards=cards)

@@ -13,9 +13,11 @@ from threadpoolctl import threadpool_limits
 from sklearn_uniroute.model_selection._estimators import (
     add_unseen_by_choice,
     cells,
+    checked_cards,
     fit_on_models,
     labelled_data,
     set_router_params,
+    uses_cards,
 )
 from sklearn_uniroute.model_selection._split import (
     TRAIN_SIZE,
@@ -36,6 +38,7 @@ def few_shot_curve(
     y: ArrayLike | None = None,
     costs: Costs | None = None,
     *,
+    model_features: ArrayLike | str | None = None,
     n_validation: Iterable[int] = (25, 50, 100, 200, 400),
     n_splits: int = 10,
     model_share: float = 2 / 3,
@@ -63,9 +66,13 @@ def few_shot_curve(
     costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or \
             DataFrame, default=None
         Cost of each model, or of each call.
+    model_features : array-like or DataFrame of shape (n_models, n_model_features), or \
+            "log_cost", default=None
+        Numbers on the cards of the models, as `fit` of routers over clusters takes them. Other
+        routers do without.
     n_validation : sequence of int, default=(25, 50, 100, 200, 400)
         Numbers of validation prompts. A router without a parameter `n_validation` gets this many
-        random training prompts.
+        random training prompts. 0 adds models from their cards alone.
     n_splits : int, default=10
         Number of random splits. All estimators and numbers of prompts share the splits, so that
         differences are paired.
@@ -85,8 +92,9 @@ def few_shot_curve(
     Raises
     ------
     ValueError
-        If there are too few prompts or models to split, if all models have the same cost, or if an
-        unseen model was run on none of the validation prompts of a split.
+        If there are too few prompts or models to split, if all models have the same cost, if an
+        unseen model was run on none of the validation prompts of a split, or if there are 0
+        validation prompts and the router knows no `model_features`.
     TypeError
         If the estimator does not end in a router.
 
@@ -113,16 +121,19 @@ def few_shot_curve(
     n_validation = list(n_validation)
     check_count(len(n_validation), "len(n_validation)")
     final_router(estimator)
+    names_models = X.get("y") if y is None and isinstance(X, Mapping) else y
     X, quality, paid = labelled_data(X, y, costs)
+    cards = checked_cards(model_features, names_models, paid, quality.shape[1])
+    least = 0 if cards is not None and uses_cards(estimator) else 1
     cv = DynamicPoolSplit(
         n_splits, train_size=TRAIN_SIZE, model_share=model_share, random_state=random_state
     )
     folds = list(cv.split(X, quality, paid))
     for size in n_validation:
-        check_count(size, "n_validation")
+        check_count(size, "n_validation", least=least)
         check_enough(size, "n_validation", len(folds[0].training), "training prompts")
     areas = Parallel(n_jobs=n_jobs)(
-        delayed(_areas)(estimator, X, quality, paid, n_validation, fold, int(seed))
+        delayed(_areas)(estimator, X, quality, paid, n_validation, fold, int(seed), cards)
         for fold, seed in zip(folds, split_seeds(random_state, n_splits), strict=True)
     )
     return Bunch(n_validation=np.array(n_validation), area=np.array(areas).T)
@@ -136,15 +147,16 @@ def _areas(
     n_validation: list[int],
     fold: PoolFold,
     seed: int,
+    cards: np.ndarray | None,
 ) -> list[float]:
     y_test, test_costs = cells(y, costs, fold.test, fold.unseen_models)
     areas = []
     with threadpool_limits(1):
         for size in n_validation:
             fitted = clone(estimator)
-            set_router_params(fitted, n_validation=size, random_state=seed % 2**31)
-            fit_on_models(fitted, X, y, costs, fold.training, fold.training_models)
-            pool = add_unseen_by_choice(fitted, X, y, costs, fold, size)
+            set_router_params(fitted, n_validation=max(size, 1), random_state=seed % 2**31)
+            fit_on_models(fitted, X, y, costs, fold.training, fold.training_models, cards)
+            pool = add_unseen_by_choice(fitted, X, y, costs, fold, size, cards)
             router, X_test = last_router(fitted, _safe_indexing(X, fold.test))
             areas.append(router.score(X_test, y_test, test_costs, pool))
     return areas
@@ -291,7 +303,11 @@ class FewShotCurveDisplay:
             color=self.line_.get_color(),
             alpha=0.15,
         )
-        ax.set_xscale("log")
+        if 0 in self.n_validation:
+            # As wide as the step from one number of prompts to the next.
+            ax.set_xscale("symlog", linthresh=min(self.n_validation[self.n_validation > 0]))
+        else:
+            ax.set_xscale("log")
         ax.set_xticks(self.n_validation, [str(number) for number in self.n_validation])
         ax.minorticks_off()
         ax.set(xlabel="Validation prompts per new model", ylabel="Area of unseen models")

@@ -133,7 +133,7 @@ def test_intervals_are_those_of_student():
         ({}, {"model_share": 0.1}, "0 of them for training"),
         ({}, {"model_share": 1.5}, "`model_share` must lie between 0 and 1; got 1.5"),
         ({}, {"n_trials": 0}, "n_trials == 0, must be >= 1"),
-        ({}, {"n_validation": 0}, "n_validation == 0, must be >= 1"),
+        ({}, {"n_validation": 0}, "know new models by their answers alone"),
         (
             {},
             {"n_validation": 280},
@@ -364,3 +364,32 @@ def test_curve_of_a_cross_validation(data, per_call):
     with pytest.raises(ValueError, match="has no estimator and no indices; call cross_validate"):
         DeferralCurveDisplay.from_cv_results({}, data.X, data.y)
     plt.close("all")
+
+
+def test_a_comparison_from_cards_alone(data):
+    cards = pd.DataFrame({"score": data.y.mean(axis=0)}, index=[f"m{place}" for place in range(8)])
+    y = pd.DataFrame(data.y, columns=cards.index)
+    routers = {"coarse": KMeansRouter(2), "kmeans": KMeansRouter(4)}
+    arguments = {"n_trials": 3, "n_validation": 0}
+    found = compare_routers(
+        *(routers, data.X, y, data.costs),
+        model_features=cards[::-1],
+        baselines=["cheapest", "oracle"],
+        **arguments,
+    )
+    by_position = compare_routers(
+        routers, data.X, data.y, data.costs, model_features=cards.to_numpy(), **arguments
+    )
+    np.testing.assert_array_equal(found.area[:, :2], by_position.area)
+    assert found.area[:, 0].mean() > found.area[:, 2].mean()
+    for baselines, given, message in (
+        (["best"], cards, "'best' know new models by their answers alone"),
+        ([], None, "'coarse', 'kmeans' know"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            compare_routers(
+                *(routers, data.X, y, data.costs),
+                model_features=given,
+                baselines=baselines,
+                **arguments,
+            )

@@ -100,3 +100,55 @@ def test_display(data):
     import matplotlib.pyplot as plt
 
     plt.close(display.figure_)
+
+
+def test_cards_start_the_curve_at_no_prompt(data):
+    """By hand, from the mean quality of each model as its card."""
+    cards = data.y.mean(axis=0, keepdims=True).T
+    curve = few_shot_curve(
+        ROUTER,
+        *(data.X, data.y, data.costs),
+        model_features=cards,
+        n_validation=[0, 40],
+        n_splits=2,
+        random_state=3,
+    )
+    seed = np.random.SeedSequence(3).generate_state(2)[1]
+    split = draw_split(np.random.RandomState(seed), 400, data.costs, 0, 5)
+    known, unseen = split.training_models, split.unseen_models
+    router = clone(ROUTER).set_params(random_state=int(seed % 2**31))
+    X, y = data.X[split.training], data.y[split.training]
+    router.set_params(n_validation=40)
+    router.fit(X, y[:, known], costs=data.costs[known], model_features=cards[known])
+    for size in (0, 1):
+        for model in unseen:
+            errors = 1 - y[router.validation_indices_, model] if size else None
+            router.add_model(
+                errors, name=model + 10, cost=data.costs[model], features=cards[model], replace=True
+            )
+        area = router.score(
+            data.X[split.test], data.y[np.ix_(split.test, unseen)], pool=unseen + 10
+        )
+        assert curve.area[size, 1] == pytest.approx(area)
+    plain = few_shot_curve(
+        ROUTER, data.X, data.y, data.costs, n_validation=[40], n_splits=2, random_state=3
+    )
+    assert not np.array_equal(plain.area[0], curve.area[1])
+    display = FewShotCurveDisplay(curve.n_validation, curve.area).plot()
+    ticks = display.ax_.transData.transform([(size, 0) for size in (0, 40)])[:, 0]
+    assert ticks[1] - ticks[0] > 50
+
+
+def test_no_prompt_needs_a_card(data):
+    for router, cards in ((ROUTER, None), (ZeroRouter(), np.ones((8, 1)))):
+        with pytest.raises(ValueError, match="n_validation == 0, must be >= 1"):
+            few_shot_curve(
+                *(router, data.X, data.y, data.costs), model_features=cards, n_validation=[0]
+            )
+    # A router that knows no cards does without.
+    arguments = {"n_validation": [40], "n_splits": 2}
+    one, other = (
+        few_shot_curve(ZeroRouter(), data.X, data.y, data.costs, model_features=cards, **arguments)
+        for cards in (None, np.ones((8, 1)))
+    )
+    np.testing.assert_array_equal(one.area, other.area)

@@ -1,0 +1,339 @@
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.pipeline import make_pipeline
+from sklearn.utils.validation import has_fit_parameter
+
+from sklearn_uniroute import (
+    EnsembleRouter,
+    FeatureMapRouter,
+    HybridRouter,
+    KMeansRouter,
+    KNeighborsRouter,
+    LearnedMapRouter,
+    LinearRouter,
+    RoutingTable,
+    ZeroRouter,
+    load_router,
+    save_router,
+)
+from sklearn_uniroute.datasets import make_routing_data
+
+COMMON = {"n_validation": 40, "random_state": 0}
+ROUTERS = [
+    KMeansRouter(6, **COMMON),
+    HybridRouter(6, **COMMON),
+    LearnedMapRouter(6, net_params={"device": "cpu", "max_epochs": 1}, **COMMON),
+    FeatureMapRouter(PCA(3), **COMMON),
+    EnsembleRouter([("one", KMeansRouter(6)), ("other", HybridRouter(6))], **COMMON),
+]
+NAMES = [f"model-{number}" for number in range(16)]
+KNOWN, NEW = NAMES[:12], NAMES[12:]
+
+
+@pytest.fixture(scope="module")
+def pool():
+    data = make_routing_data(n_prompts=900, n_models=16, random_state=1)
+    y = pd.DataFrame(data.y, columns=NAMES)
+    cards = pd.DataFrame({"score": y[600:].mean(), "log_cost": np.log(data.costs)}, index=NAMES)
+    return data.X[:600], y[:600], dict(zip(NAMES, data.costs.tolist(), strict=True)), cards
+
+
+def fitted(router, pool, cards=None):
+    X, y, costs, known = pool
+    cards = known if cards is None else cards
+    return clone(router).fit(X, y[KNOWN], costs=costs, model_features=cards.loc[KNOWN])
+
+
+def card(pool, name):
+    return pool[3].loc[name].to_dict()
+
+
+@pytest.mark.parametrize("router", ROUTERS, ids=lambda router: type(router).__name__)
+def test_a_card_alone_tells_how_good_a_model_is(router, pool):
+    X, y, costs, _ = pool
+    router = fitted(router, pool)
+    for name in NEW:
+        router.add_model(name=name, cost=costs[name], features=card(pool, name))
+    error = router.predict_error(X, NEW).mean(axis=0)
+    truth = (1 - y[NEW]).mean().to_numpy()
+    assert np.abs(error - truth).max() < 0.08
+    assert np.abs(truth - (1 - y[KNOWN]).mean().mean()).max() > 0.1
+    table = router.routing_table(NEW, cost_weight=0.001)
+    assert table.route(X[0]) == router.predict(X[:1], NEW, cost_weight=0.001)[0]
+
+
+@pytest.mark.parametrize("router", ROUTERS, ids=lambda router: type(router).__name__)
+def test_errors_come_after_the_card(router, pool):
+    X, y, costs, _ = pool
+    router = fitted(router, pool)
+    name, errors = NEW[0], 1 - y[NEW[0]].to_numpy()[router.validation_indices_]
+    router.add_model(name=name, cost=costs[name], features=card(pool, name))
+    before = router.predict_error(X, [name], return_std=True)[1]
+    router.update_model(name, errors)
+    error, after = router.predict_error(X, [name], return_std=True)
+    assert np.all(after <= before + 1e-9)
+    at_once = fitted(router, pool).add_model(
+        errors, name=name, cost=costs[name], features=card(pool, name)
+    )
+    np.testing.assert_allclose(at_once.predict_error(X, [name]), error, atol=1e-6)
+
+
+def test_the_prior_is_conditioned_by_hand(pool):
+    """All training prompts are in one cluster, so a model is its level."""
+    X, y, costs, cards = pool
+    router = KMeansRouter(1, temperature=0, **COMMON)
+    router.fit(X, y[KNOWN], costs=costs, model_features=cards.loc[KNOWN, ["score"]])
+    router.add_model(name="new", cost=1.0, features=[0.9])
+    level = (1 - y[KNOWN]).mean().to_numpy()
+    score = cards.loc[KNOWN, "score"].to_numpy()
+    slope, offset = np.polyfit(score, level, 1)
+    assert router.predict_error(X, ["new"])[0, 0] == pytest.approx(offset + 0.9 * slope, abs=0.03)
+    spread = np.sqrt(router.prior_covariance_[0, 0])
+    std = router.predict_error(X, ["new"], return_std=True)[1][0, 0]
+    residual = np.std(level - offset - slope * score)
+    assert residual < std < 0.7 * spread
+
+
+@pytest.mark.parametrize("router", ROUTERS, ids=lambda router: type(router).__name__)
+def test_features_of_noise_change_nothing(router, pool):
+    X, y, costs, _ = pool
+    noise = pd.DataFrame(np.random.RandomState(3).normal(size=(16, 5)), index=NAMES).add_prefix("f")
+    plain = clone(router).fit(X, y[KNOWN], costs=costs)
+    router = fitted(router, pool, noise)
+    np.testing.assert_allclose(router.predict_error(X), plain.predict_error(X), atol=1e-9)
+    errors = 1 - y[NEW[0]].to_numpy()[plain.validation_indices_]
+    np.testing.assert_array_equal(router.validation_indices_, plain.validation_indices_)
+    plain.add_model(errors, name=NEW[0], cost=1.0)
+    router.add_model(errors, name=NEW[0], cost=1.0, features=noise.loc[NEW[0]])
+    np.testing.assert_allclose(
+        router.predict_error(X, [NEW[0]]), plain.predict_error(X, [NEW[0]]), atol=1e-6
+    )
+
+
+def test_names_of_models_and_features_count_and_not_their_order(pool):
+    X, y, costs, cards = pool
+    router = fitted(KMeansRouter(6, **COMMON), pool)
+    shuffled = cards.loc[KNOWN[::-1], ["log_cost", "score"]]
+    other = KMeansRouter(6, **COMMON).fit(X, y[KNOWN], costs=costs, model_features=shuffled)
+    by_position = KMeansRouter(6, **COMMON).fit(
+        X, y[KNOWN], costs=costs, model_features=cards.loc[KNOWN].to_numpy()
+    )
+    new, row = NEW[1], cards.loc[NEW[1]]
+    router.add_model(name=new, cost=costs[new], features=row)
+    other.add_model(name=new, cost=costs[new], features=row[::-1].to_dict())
+    by_position.add_model(name=new, cost=costs[new], features=row.to_numpy())
+    for one in (other, by_position):
+        np.testing.assert_allclose(one.predict_error(X), router.predict_error(X), atol=1e-9)
+    assert by_position.model_feature_names_ is None
+    assert other.model_feature_names_.tolist() == ["log_cost", "score"]
+
+
+def test_the_price_needs_no_copy(pool):
+    X, y, costs, cards = pool
+    plain = KMeansRouter(6, **COMMON)
+    prices = cards.loc[KNOWN, ["log_cost"]]
+    routers = [
+        clone(plain).fit(X, y[KNOWN], costs=costs, model_features=given)
+        for given in ("log_cost", prices, prices * np.nan)
+    ]
+    for router in routers:
+        router.add_model(name=NEW[0], cost=costs[NEW[0]])
+        np.testing.assert_allclose(router.model_features_[-1], np.log(costs[NEW[0]]))
+        np.testing.assert_array_equal(router.predict_error(X), routers[0].predict_error(X))
+    with pytest.raises(ValueError, match="the router has no costs"):
+        clone(plain).fit(X, y[KNOWN], model_features="log_cost")
+    free = clone(plain).fit(X, y[KNOWN], costs=costs | {KNOWN[0]: 0.0}, model_features="log_cost")
+    assert np.isnan(free.model_features_[0, 0])
+
+
+def test_numbers_that_are_not_known_are_left_out(pool):
+    X, *_, cards = pool
+    more = cards.assign(other=np.random.RandomState(0).normal(size=16))
+    router = fitted(KMeansRouter(6, **COMMON), pool, more)
+    router.add_model(name="partly", cost=2.0, features={"score": 0.8})
+    np.testing.assert_allclose(router.model_features_[-1], [0.8, np.log(2.0), np.nan])
+    alone = fitted(KMeansRouter(6, **COMMON), pool, cards)
+    alone.add_model(name="partly", cost=2.0, features={"score": 0.8})
+    np.testing.assert_allclose(
+        router.predict_error(X, ["partly"]), alone.predict_error(X, ["partly"]), atol=0.02
+    )
+    # Nothing known: as good as the other models on average, and said so.
+    router.add_model(name="unknown", cost=2.0, features={"log_cost": np.nan, "score": np.nan})
+    gaps = more.copy()
+    gaps.loc[KNOWN[::3], "score"] = np.nan
+    router = fitted(KMeansRouter(6, **COMMON), pool, gaps)
+    router.add_model(name="best", cost=1.0, features={"score": more["score"].max()})
+    router.add_model(name="worst", cost=1.0, features={"score": more["score"].min()})
+    best, worst = router.predict_error(X, ["best", "worst"]).mean(axis=0)
+    assert best < worst - 0.1
+
+
+def test_the_pool_says_how_models_are_known(pool):
+    router = fitted(KMeansRouter(6, **COMMON), pool)
+    router.add_model(name="card", cost=1.0, features={"score": 0.5})
+    router.add_model(np.ones(40), name="errors", cost=1.0, features={"log_cost": 0.0})
+    frame = router.pool_frame()
+    assert frame.loc["card", ["n_errors", "n_features"]].tolist() == [0, 2]
+    assert frame.loc["errors", ["n_errors", "n_features"]].tolist() == [40, 1]
+    assert frame.loc[KNOWN[0], ["n_errors", "n_features"]].tolist() == [600, 2]
+    router.remove_model("card")
+    assert router.model_features_.shape == (13, 2)
+
+
+def test_prompts_are_suggested_given_the_card(pool):
+    X, y, *_ = pool
+    router = fitted(KMeansRouter(6, **COMMON), pool)
+    router.add_model(name="new", cost=1.0, features={"score": 0.5})
+    rows = router.suggest_prompts("new", 10, X)
+    assert len(set(rows.tolist())) == 10
+    card_alone = router.predict_error(X, ["new"], return_std=True)[1]
+    router.update_model("new", 1 - y[NEW[0]].to_numpy()[rows], X_val=X[rows])
+    assert router.predict_error(X, ["new"], return_std=True)[1].mean() < card_alone.mean()
+
+
+def test_files_and_copies_keep_cards(pool, tmp_path):
+    X = pool[0]
+    router = fitted(KMeansRouter(6, **COMMON), pool)
+    save_router(router, tmp_path / "router.skops")
+    copies = [pickle.loads(pickle.dumps(router)), load_router(tmp_path / "router.skops")]
+    for one in (router, *copies):
+        one.add_model(name="new", cost=1.0, features={"score": 0.7})
+    for one in copies:
+        np.testing.assert_array_equal(one.predict_error(X), router.predict_error(X))
+    router.routing_table(cost_weight=0.01).save(tmp_path / "table.npz")
+    table = RoutingTable.load(tmp_path / "table.npz")
+    assert table.route_many(X).tolist() == router.predict(X, cost_weight=0.01).tolist()
+
+
+def test_a_pipeline_passes_features_on(pool):
+    X, y, costs, cards = pool
+    pipe = make_pipeline(PCA(4, random_state=0), KMeansRouter(6, **COMMON))
+    pipe.fit(
+        X,
+        y[KNOWN],
+        kmeansrouter__costs=costs,
+        kmeansrouter__model_features=cards.loc[KNOWN],
+    )
+    pipe[-1].add_model(name="new", cost=1.0, features={"score": 0.7})
+    assert pipe.predict(X, pool=["new"]).tolist() == ["new"] * 600
+
+
+def test_battles_know_no_card(pool):
+    X, y, *_ = pool
+    router = fitted(KMeansRouter(6, **COMMON), pool)
+    rng = np.random.default_rng(0)
+    a, b = rng.permuted(np.tile([*KNOWN[:6], "new"], (600, 1)), axis=1)[:, :2].T
+    quality = y.assign(new=y[NEW[0]])
+    margin = [
+        quality.at[row, one] - quality.at[row, two]
+        for row, (one, two) in enumerate(zip(a, b, strict=True))
+    ]
+    winner = np.array(["model_b", "tie", "model_a"])[np.sign(margin).astype(int) + 1]
+    router.add_models_from_preferences(X, a, b, winner, costs={"new": 1.0})
+    assert np.isnan(router.model_features_[-1]).all()
+
+
+def test_cards_with_chunks_and_blocks(pool):
+    dask = pytest.importorskip("dask.array")
+    X, y, costs, cards = pool
+    router = fitted(KMeansRouter(6, **COMMON), pool)
+    blocks = clone(router).fit(
+        dask.from_array(X, chunks=(200, -1)), y[KNOWN], costs=costs, model_features=cards.loc[KNOWN]
+    )
+    for one in (router, blocks):
+        one.add_model(name="new", cost=1.0, features={"score": 0.7})
+    off = blocks.predict_error(X, ["new"]).mean() - router.predict_error(X, ["new"]).mean()
+    assert abs(off) < 0.02
+
+
+CARDS = pd.DataFrame({"score": np.linspace(0, 1, 12)}, index=KNOWN)
+
+
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        (CARDS.iloc[:-1], "must hold the names of the models"),
+        (CARDS.rename({KNOWN[0]: "other"}), "must hold the names of the models"),
+        (pd.concat([CARDS, CARDS.iloc[:1]]), "each once"),
+        (CARDS.reset_index(drop=True), "must hold the names of the models"),
+        (CARDS.assign(score="good"), "must be finite numbers or NaN"),
+        (CARDS.assign(score=np.inf), "must be finite numbers or NaN"),
+        (CARDS.set_axis([0], axis=1), "must be strings"),
+        (pd.concat([CARDS, CARDS], axis=1), "several columns 'score'"),
+        (np.ones((11, 2)), r"has shape \(11, 2\), but there are 12 models"),
+        (np.ones(12), r"has shape \(12,\)"),
+        (np.ones((12, 0)), r"shape=\(12, 0\)"),
+        ("price", "must be numbers or 'log_cost'"),
+    ],
+)
+def test_features_that_fit_refuses(features, message, pool):
+    X, y, costs, _ = pool
+    router = KMeansRouter(6, **COMMON).fit(X, y[KNOWN], costs=costs)
+    before = router.predict_error(X)
+    with pytest.raises(ValueError, match=message):
+        router.fit(X, y[KNOWN], costs=costs, model_features=features)
+    np.testing.assert_array_equal(router.predict_error(X), before)
+
+
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        ({"scores": 0.5}, "name 'scores', which"),
+        ([0.5], r"have shape \(1,\); expected \(2,\)"),
+        ([[0.5, 1.0]], r"have shape \(1, 2\)"),
+        ({"score": "high"}, "must be finite numbers or NaN"),
+        ([np.inf, 0.0], "must be finite numbers or NaN"),
+    ],
+)
+def test_features_that_add_model_refuses(features, message, pool):
+    router = fitted(KMeansRouter(6, **COMMON), pool)
+    with pytest.raises(ValueError, match=message):
+        router.add_model(name="new", cost=1.0, features=features)
+    assert "new" not in router.models_
+
+
+def test_a_number_in_another_unit_draws_a_warning(pool):
+    router = fitted(KMeansRouter(6, **COMMON), pool)
+    with pytest.warns(UserWarning, match="feature 'score' of model 'new' is 85, but those") as met:
+        router.add_model(name="new", cost=1.0, features={"score": 85.0})
+    assert met[0].filename == __file__
+
+
+def test_what_is_not_known_is_refused(pool):
+    X, y, costs, cards = pool
+    router = fitted(KMeansRouter(6, **COMMON), pool, cards[["score"]])
+    with pytest.raises(ValueError, match="nothing is known of model 'new'"):
+        router.add_model(name="new", cost=1.0)
+    plain = KMeansRouter(6, **COMMON).fit(X, y[KNOWN], costs=costs)
+    with pytest.raises(ValueError, match="was fitted without `model_features`"):
+        plain.add_model(np.ones(40), name="new", cost=1.0, features={"score": 0.5})
+    with pytest.raises(ValueError, match="needs a router that was fitted with"):
+        plain.add_model(name="new", cost=1.0)
+    unnamed = KMeansRouter(6, **COMMON)
+    unnamed.fit(X, y[KNOWN], costs=costs, model_features=cards.loc[KNOWN].to_numpy())
+    with pytest.raises(ValueError, match="have names, but `model_features` of fit had none"):
+        unnamed.add_model(name="new", cost=1.0, features={"score": 0.5})
+    mean = KMeansRouter(6, representation="mean", **COMMON)
+    with pytest.raises(ValueError, match="representation='posterior'"):
+        mean.fit(X, y[KNOWN], costs=costs, model_features=cards.loc[KNOWN])
+
+
+def test_members_of_an_ensemble_that_know_no_cards(pool):
+    y = pool[1]
+    mixed = EnsembleRouter([("one", KMeansRouter(6)), ("near", KNeighborsRouter())], **COMMON)
+    mixed = fitted(mixed, pool)
+    with pytest.raises(ValueError, match=r"router\(s\) 'near' of this ensemble"):
+        mixed.add_model(name="new", cost=1.0, features=card(pool, NEW[0]))
+    errors = 1 - y[NEW[0]].to_numpy()[mixed.validation_indices_]
+    mixed.add_model(errors, name="new", cost=1.0, features=card(pool, NEW[0]))
+    assert mixed.model_features_.shape == (13, 2)
+    assert mixed.routers_[0].model_features_.shape == (13, 2)
+    others = EnsembleRouter([("linear", LinearRouter()), ("zero", ZeroRouter())], **COMMON)
+    with pytest.raises(ValueError, match="no router of this ensemble learns from them"):
+        fitted(others, pool)
+    assert not has_fit_parameter(ZeroRouter(), "model_features")
