@@ -61,6 +61,10 @@ class EnsembleRouter(_BaseComposition, ModelFeaturesMixin):
         Fitted routers by name.
     weights_ : ndarray of shape (n_routers,)
         Weights of the routers, which sum to 1.
+    model_features_ : ndarray of shape (n_models, n_model_features) or None
+        Features of each model, NaN where one is not known. None if `fit` was given none.
+    model_feature_names_ : ndarray of shape (n_model_features,) or None
+        Names of these features, if `fit` was given a DataFrame.
     X_val_ : ndarray of shape (n_validation_prompts, n_features)
         Validation prompts.
     validation_indices_ : ndarray of shape (n_validation_prompts,) or None

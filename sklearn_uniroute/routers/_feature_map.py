@@ -64,6 +64,10 @@ class FeatureMapRouter(FewShotRouter):
         Covariance of the representation over models.
     noise_ : ndarray of shape (1 + n_mapped_features,)
         Variance of a single error of a model, then 0 for each feature.
+    model_features_ : ndarray of shape (n_models, n_model_features) or None
+        Features of each model, NaN where one is not known. None if `fit` was given none.
+    model_feature_names_ : ndarray of shape (n_model_features,) or None
+        Names of these features, if `fit` was given a DataFrame.
     X_val_ : ndarray of shape (n_validation_prompts, n_features)
         Validation prompts.
     validation_indices_ : ndarray of shape (n_validation_prompts,) or None

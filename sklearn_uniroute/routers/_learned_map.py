@@ -133,6 +133,10 @@ class LearnedMapRouter(FewShotRouter):
     interaction_scale_ : float
         Factor, between 0.1 and 1, on how the errors of a model differ from cluster to cluster under
         the prior. Low if the training models show no more than noise.
+    model_features_ : ndarray of shape (n_models, n_model_features) or None
+        Features of each model, NaN where one is not known. None if `fit` was given none.
+    model_feature_names_ : ndarray of shape (n_model_features,) or None
+        Names of these features, if `fit` was given a DataFrame.
     X_val_ : ndarray of shape (n_validation_prompts, n_features)
         Validation prompts.
     validation_indices_ : ndarray of shape (n_validation_prompts,) or None
