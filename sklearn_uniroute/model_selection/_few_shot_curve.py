@@ -303,12 +303,13 @@ class FewShotCurveDisplay:
             color=self.line_.get_color(),
             alpha=0.15,
         )
-        if 0 in self.n_validation:
-            # As wide as the step from one number of prompts to the next.
-            ax.set_xscale("symlog", linthresh=min(self.n_validation[self.n_validation > 0]))
+        # Curves that share the axes may have other numbers of prompts.
+        shown = np.unique(np.concatenate([line.get_xdata() for line in ax.lines]).astype(int))
+        if shown[0] == 0:
+            ax.set_xscale("symlog", linthresh=max(shown[:2].max(), 1))
         else:
             ax.set_xscale("log")
-        ax.set_xticks(self.n_validation, [str(number) for number in self.n_validation])
+        ax.set_xticks(shown, [str(number) for number in shown])
         ax.minorticks_off()
         ax.set(xlabel="Validation prompts per new model", ylabel="Area of unseen models")
         if name is not None:

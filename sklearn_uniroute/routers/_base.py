@@ -37,6 +37,7 @@ from sklearn_uniroute.routers._pool import (
     drop_rows,
     find_model,
     frozen,
+    known_by,
     of_one_state,
     pool_columns,
     pool_html,
@@ -652,6 +653,7 @@ class BaseRouter(BaseEstimator):
             operating_point=point,
             feature_names=getattr(self, "feature_names_in_", None),
             clusters=self._clusters_seen(),
+            known={name: counts[order].tolist() for name, counts in known_by(self).items()},
         )
 
     @of_one_state

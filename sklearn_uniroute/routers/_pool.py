@@ -103,12 +103,18 @@ def pool_columns(router: Any) -> dict[str, np.ndarray]:
     weights = router._calibration(index)[-1]
     columns = {} if router.costs_ is None else {"cost": router.costs_}
     columns["error"] = weights @ router._calibration_error(index)
+    return {**columns, **known_by(router)}
+
+
+def known_by(router: Any) -> dict[str, np.ndarray]:
+    """Numbers of errors and of features by which each model is known, if they are counted."""
+    known = {}
     if "error_counts" in router._evidence:
-        columns["n_errors"] = router._evidence["error_counts"].sum(axis=1).astype(np.int64)
+        known["n_errors"] = router._evidence["error_counts"].sum(axis=1).astype(np.int64)
     features = getattr(router, "model_features_", None)
     if features is not None:
-        columns["n_features"] = (~np.isnan(features)).sum(axis=1)
-    return columns
+        known["n_features"] = (~np.isnan(features)).sum(axis=1)
+    return known
 
 
 def pool_html(router: Any) -> str:

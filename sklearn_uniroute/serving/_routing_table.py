@@ -1,7 +1,5 @@
 """Routing tables: routers frozen for the request path."""
 
-import math
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Self
 
@@ -13,6 +11,13 @@ from sklearn_uniroute._numerics._clusters import ClustersSeen
 from sklearn_uniroute._numerics._predictors import FeaturePredictor, OperatingPoint, Predictor
 from sklearn_uniroute._numerics._routing import ROUNDING, choose, interval_of_choice
 from sklearn_uniroute.serving._onnx import table_graph
+from sklearn_uniroute.serving._requests import (
+    check_excluded,
+    check_feature_names,
+    check_prompt,
+    check_prompt_width,
+    warn_of_missing_names,
+)
 from sklearn_uniroute.serving._table_file import pack_table, unpack_table
 from sklearn_uniroute.utils._files import as_json, read_whole, write_whole
 from sklearn_uniroute.utils._typing import Label, StrPath
@@ -20,9 +25,6 @@ from sklearn_uniroute.utils._validation import (
     FLOATS,
     as_numbers,
     check_squares,
-    feature_names,
-    is_hashable,
-    listing,
 )
 
 # No models.
@@ -82,6 +84,7 @@ class RoutingTable:
     fingerprint: str | None
     _has_costs: bool
     _clusters_seen: ClustersSeen | None
+    _known: dict[str, list[int]]
     _predictor: Any
     _point: OperatingPoint
     # Whether all prompts are routed by predicted error and mean cost at a single cost weight.
@@ -108,6 +111,7 @@ class RoutingTable:
         operating_point: OperatingPoint,
         feature_names: Sequence[str] | None = None,
         clusters: ClustersSeen | None = None,
+        known: dict[str, list[int]] | None = None,
         embedder: str | None = None,
         fingerprint: str | None = None,
     ) -> None:
@@ -129,6 +133,7 @@ class RoutingTable:
             embedder=embedder,
             fingerprint=fingerprint,
             _clusters_seen=clusters,
+            _known=known or {},
             _predictor=predictor,
             _point=operating_point,
             _plain=plain,
@@ -263,7 +268,9 @@ class RoutingTable:
               fallback;
             - `models`: list of the names of the models;
             - `error`, `cost`, `score`: lists of the predicted error, the predicted cost (0 without
-              costs), and the error plus weighted cost of each model.
+              costs), and the error plus weighted cost of each model;
+            - `n_errors`, `n_features`: lists of the number of errors, and of features on its card,
+              by which each model is known; None if the router does not count them.
 
         Raises
         ------
@@ -310,7 +317,8 @@ class RoutingTable:
             "cost": costs[0],
             "score": (error + cost_weight * costs)[0],
         }
-        return Bunch(**as_json(explanation), models=list(self.models))
+        known = {name: self._known.get(name) for name in ("n_errors", "n_features")}
+        return Bunch(**as_json(explanation), **known, models=list(self.models))
 
     def save(
         self, path: StrPath, *, embedder: str | None = None, fingerprint: str | None = None
@@ -419,6 +427,7 @@ class RoutingTable:
             has_costs=self.costs is not None,
             feature_names=self.feature_names,
             clusters=self._clusters_seen,
+            known=self._known,
             embedder=embedder,
             fingerprint=fingerprint,
         )
@@ -451,93 +460,6 @@ def check_has_clusters(centers: np.ndarray | None, seen: ClustersSeen | None) ->
             "this table was written by version 0.1, which did not record how the training prompts "
             "lie in the clusters; save the table again, or pass the router."
         )
-
-
-def check_prompt(
-    x: ArrayLike, shape: tuple[int, ...], names: tuple[str, ...] | None = None
-) -> np.ndarray:
-    """Check one embedding."""
-    if type(x) is not np.ndarray:
-        check_feature_names(x, names, "x")
-        x = np.asarray(as_numbers(x))
-    if x.dtype.char not in "fd":
-        if x.dtype.kind not in "biuf":
-            raise ValueError(f"`x` must be real numbers, one per feature; got {x.dtype}.")
-        x = x.astype(np.float64)
-    if x.shape != shape:
-        raise ValueError(
-            f"`x` must be one embedding of shape {shape}; got shape {x.shape}. For many prompts, "
-            "call route_many."
-        )
-    # Much faster than a check of each number.
-    if not math.isfinite(x.dot(x)):
-        raise ValueError(
-            "`x` must be finite, and not so large that its squares overflow; got NaN, infinity "
-            "or huge numbers."
-        )
-    return x
-
-
-def check_feature_names(X: Any, names: tuple[str, ...] | None, argument: str) -> None:
-    """Refuse names of features that are not those of the table, or in another order."""
-    found = feature_names(X)
-    if found is None or names is None or found == list(names):
-        return
-    unknown, missing = sorted(set(found) - set(names)), sorted(set(names) - set(found))
-    if unknown or missing:
-        wrong = (
-            f"unknown: {listing(unknown, 5) or 'none'}; missing: {listing(missing, 5) or 'none'}"
-        )
-    else:
-        wrong = "they are the same in another order"
-    raise ValueError(
-        f"the feature names of `{argument}` should match those that were passed during fit, in the "
-        f"same order; {wrong}. Select the columns by `table.feature_names`."
-    )
-
-
-def warn_of_missing_names(X: Any, names: tuple[str, ...] | None) -> None:
-    """Warn where only the prompts, or only the table, has names of features."""
-    found = feature_names(X)
-    if (found is None) == (names is None):
-        return
-    one, other = ("`X`", "this table") if names is None else ("this table", "`X`")
-    warnings.warn(
-        f"{one} has feature names, but {other} has none; features go by position.",
-        UserWarning,
-        stacklevel=3,
-    )
-
-
-def check_prompt_width(X: np.ndarray, n_features: int) -> None:
-    """Check the number of features of embeddings."""
-    if X.shape[1] != n_features:
-        raise ValueError(
-            f"`X` has {X.shape[1]} features, but this table was made for {n_features}; pass "
-            "embeddings of the same kind as in `fit`."
-        )
-
-
-def check_excluded(exclude: Any, positions: dict[Label, int]) -> list[int]:
-    """Find the positions of excluded models, and check that others are left."""
-    if isinstance(exclude, str) or not np.iterable(exclude):
-        raise TypeError(f"`exclude` must be an iterable of model names; got {exclude!r}.")
-    exclude = list(exclude)
-    # A mask would be read as models 0 and 1.
-    unknown = [
-        name
-        for name in exclude
-        if isinstance(name, bool | np.bool_) or not (is_hashable(name) and name in positions)
-    ]
-    if unknown:
-        raise ValueError(
-            f"`exclude` has models that this table does not know: {listing(unknown)}. Known "
-            f"models: {listing(positions)}."
-        )
-    excluded = {positions[name] for name in exclude}
-    if len(excluded) == len(positions):
-        raise ValueError(f"`exclude` leaves no model of {listing(positions)}; keep at least one.")
-    return list(excluded)
 
 
 def check_recorded(recorded: object, expected: object, argument: str, path: StrPath) -> None:

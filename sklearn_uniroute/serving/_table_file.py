@@ -71,6 +71,7 @@ class TableContent(NamedTuple):
     has_costs: bool
     feature_names: list[str] | None
     clusters: ClustersSeen | None
+    known: dict[str, list[int]]
     embedder: str | None
     fingerprint: str | None
 
@@ -83,6 +84,7 @@ def pack_table(
     has_costs: bool,
     feature_names: Sequence[str] | None,
     clusters: ClustersSeen | None,
+    known: dict[str, list[int]],
     embedder: str | None,
     fingerprint: str | None,
 ) -> bytes:
@@ -102,6 +104,7 @@ def pack_table(
         "has_costs": has_costs,
         "operating_point": operating_point._asdict(),
         "feature_names": feature_names,
+        "known": known,
         "embedder": embedder,
         "fingerprint": fingerprint,
         "kind": kind,
@@ -235,9 +238,20 @@ def _unpack(header: dict[str, Any], arrays: _Arrays) -> TableContent:
         _kind_of(header["has_costs"], bool),
         _names(header.get("feature_names"), header["n_features"]),
         clusters,
+        _counts(header.get("known", {}), len(models)),
         _kind_of(header["embedder"], str | None),
         _kind_of(header["fingerprint"], str | None),
     )
+
+
+def _counts(known: Any, n_models: int) -> dict[str, list[int]]:
+    """Check by how many errors and features the models are known."""
+    if not set(_kind_of(known, dict)) <= {"n_errors", "n_features"}:
+        raise ValueError(f"unexpected counts: {sorted(known)}")
+    for counts in known.values():
+        if len([_whole(count, 0) for count in _kind_of(counts, list)]) != n_models:
+            raise ValueError(f"there are {len(counts)} counts for {n_models} models")
+    return dict(known)
 
 
 def _pack_predictor(

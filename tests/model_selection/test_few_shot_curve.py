@@ -135,8 +135,11 @@ def test_cards_start_the_curve_at_no_prompt(data):
     )
     assert not np.array_equal(plain.area[0], curve.area[1])
     display = FewShotCurveDisplay(curve.n_validation, curve.area).plot()
-    ticks = display.ax_.transData.transform([(size, 0) for size in (0, 40)])[:, 0]
-    assert ticks[1] - ticks[0] > 50
+    # A curve without cards beside it, which starts later.
+    FewShotCurveDisplay(np.array([20, 40]), curve.area).plot(display.ax_)
+    ticks = display.ax_.transData.transform([(size, 0) for size in (0, 20, 40)])[:, 0]
+    assert np.diff(ticks).min() > 50
+    assert [tick.get_text() for tick in display.ax_.get_xticklabels()] == ["0", "20", "40"]
 
 
 def test_no_prompt_needs_a_card(data):

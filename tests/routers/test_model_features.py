@@ -173,7 +173,7 @@ def test_numbers_that_are_not_known_are_left_out(pool):
     assert best < worst - 0.1
 
 
-def test_the_pool_says_how_models_are_known(pool):
+def test_the_pool_says_how_models_are_known(pool, tmp_path):
     router = fitted(KMeansRouter(6, **COMMON), pool)
     router.add_model(name="card", cost=1.0, features={"score": 0.5})
     router.add_model(np.ones(40), name="errors", cost=1.0, features={"log_cost": 0.0})
@@ -181,8 +181,16 @@ def test_the_pool_says_how_models_are_known(pool):
     assert frame.loc["card", ["n_errors", "n_features"]].tolist() == [0, 2]
     assert frame.loc["errors", ["n_errors", "n_features"]].tolist() == [40, 1]
     assert frame.loc[KNOWN[0], ["n_errors", "n_features"]].tolist() == [600, 2]
+    table = router.routing_table(["errors", "card", KNOWN[0]], cost_weight=0.01)
+    table.save(tmp_path / "table.npz")
+    for one in (table, RoutingTable.load(tmp_path / "table.npz")):
+        explanation = one.explain(pool[0][0])
+        known = zip(explanation.models, explanation.n_errors, explanation.n_features, strict=True)
+        assert sorted(known) == [("card", 0, 2), ("errors", 40, 1), (KNOWN[0], 600, 2)]
     router.remove_model("card")
     assert router.model_features_.shape == (13, 2)
+    by_errors = KNeighborsRouter().fit(*pool[:2]).routing_table().explain(pool[0][0])
+    assert (by_errors.n_errors, by_errors.n_features) == (None, None)
 
 
 def test_prompts_are_suggested_given_the_card(pool):

@@ -1,0 +1,98 @@
+"""Checks of prompts and other arguments of a request."""
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from sklearn_uniroute.utils._typing import Label
+from sklearn_uniroute.utils._validation import as_numbers, feature_names, is_hashable, listing
+
+
+def check_prompt(
+    x: ArrayLike, shape: tuple[int, ...], names: tuple[str, ...] | None = None
+) -> np.ndarray:
+    """Check one embedding."""
+    if type(x) is not np.ndarray:
+        check_feature_names(x, names, "x")
+        x = np.asarray(as_numbers(x))
+    if x.dtype.char not in "fd":
+        if x.dtype.kind not in "biuf":
+            raise ValueError(f"`x` must be real numbers, one per feature; got {x.dtype}.")
+        x = x.astype(np.float64)
+    if x.shape != shape:
+        raise ValueError(
+            f"`x` must be one embedding of shape {shape}; got shape {x.shape}. For many prompts, "
+            "call route_many."
+        )
+    # Much faster than a check of each number.
+    if not math.isfinite(x.dot(x)):
+        raise ValueError(
+            "`x` must be finite, and not so large that its squares overflow; got NaN, infinity "
+            "or huge numbers."
+        )
+    return x
+
+
+def check_feature_names(X: Any, names: tuple[str, ...] | None, argument: str) -> None:
+    """Refuse names of features that are not those of the table, or in another order."""
+    found = feature_names(X)
+    if found is None or names is None or found == list(names):
+        return
+    unknown, missing = sorted(set(found) - set(names)), sorted(set(names) - set(found))
+    if unknown or missing:
+        wrong = (
+            f"unknown: {listing(unknown, 5) or 'none'}; missing: {listing(missing, 5) or 'none'}"
+        )
+    else:
+        wrong = "they are the same in another order"
+    raise ValueError(
+        f"the feature names of `{argument}` should match those that were passed during fit, in the "
+        f"same order; {wrong}. Select the columns by `table.feature_names`."
+    )
+
+
+def warn_of_missing_names(X: Any, names: tuple[str, ...] | None) -> None:
+    """Warn where only the prompts, or only the table, has names of features."""
+    found = feature_names(X)
+    if (found is None) == (names is None):
+        return
+    one, other = ("`X`", "this table") if names is None else ("this table", "`X`")
+    warnings.warn(
+        f"{one} has feature names, but {other} has none; features go by position.",
+        UserWarning,
+        stacklevel=3,
+    )
+
+
+def check_prompt_width(X: np.ndarray, n_features: int) -> None:
+    """Check the number of features of embeddings."""
+    if X.shape[1] != n_features:
+        raise ValueError(
+            f"`X` has {X.shape[1]} features, but this table was made for {n_features}; pass "
+            "embeddings of the same kind as in `fit`."
+        )
+
+
+def check_excluded(exclude: Any, positions: dict[Label, int]) -> list[int]:
+    """Find the positions of excluded models, and check that others are left."""
+    if isinstance(exclude, str) or not np.iterable(exclude):
+        raise TypeError(f"`exclude` must be an iterable of model names; got {exclude!r}.")
+    exclude = list(exclude)
+    # A mask would be read as models 0 and 1.
+    unknown = [
+        name
+        for name in exclude
+        if isinstance(name, bool | np.bool_) or not (is_hashable(name) and name in positions)
+    ]
+    if unknown:
+        raise ValueError(
+            f"`exclude` has models that this table does not know: {listing(unknown)}. Known "
+            f"models: {listing(positions)}."
+        )
+    excluded = {positions[name] for name in exclude}
+    if len(excluded) == len(positions):
+        raise ValueError(f"`exclude` leaves no model of {listing(positions)}; keep at least one.")
+    return list(excluded)
