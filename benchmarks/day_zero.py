@@ -1,11 +1,12 @@
 """What the card of a new model is worth, alone and beside a few validation prompts.
 
 Run as ``python -m benchmarks.day_zero [TRIALS]``. Where prompts have categories, a random half of
-the categories gives the public scores of all models, and prompts of the other half are routed. For
-each number of random validation prompts, it prints the area under the deferral curve of unseen
-models without a card, and the paired difference of each card to it with its standard error. Then it
-prints the difference of a card and no prompt to no card and 50 prompts, the coverage of 90 %
-intervals of cluster errors, and the time of ``add_model``.
+the categories gives the public scores of all models, and prompts of the other half are routed. A
+card holds the price, the size, the score of one category, the mean score, the scores by category,
+or all of these; two cards hold noise. For each number of random validation prompts, it prints the
+area under the deferral curve of unseen models without a card, and the paired difference of each
+card to it with its standard error. Then it prints the difference of a card and no prompt to no card
+and 50 prompts, the coverage of 90 % intervals of cluster errors, and the time of ``add_model``.
 """
 
 from functools import partial
@@ -27,8 +28,12 @@ SCORES = ("one score", "scores by category", EVERYTHING)
 LEAST_CATEGORIES = 4
 
 
-def cards(data, routed, costs, rng):
-    """Features of all models by the kind of card, from the prompts that are not routed."""
+def cards(data, routed, costs, known, rng):
+    """Features of all models by the kind of card, from the prompts that are not routed.
+
+    The nearest and the farthest category are those whose scores go most and least with the quality
+    on the routed prompts, over the training models.
+    """
     n_models = len(costs)
     found = {"price": np.log(costs)[:, None]}
     size = data.model_features
@@ -38,6 +43,10 @@ def cards(data, routed, costs, rng):
     if len(public):
         groups = [public[data.source[public] == one] for one in np.unique(data.source[public])]
         scores = np.array([np.nanmean(data.y[rows], axis=0) for rows in groups]).T
+        quality = np.nanmean(data.y[np.ix_(routed, known)], axis=0)
+        near = np.argsort([np.corrcoef(one, quality)[0, 1] for one in scores[known].T])
+        found["farthest category"] = scores[:, near[:1]]
+        found["nearest category"] = scores[:, near[-1:]]
         found["one score"] = scores.mean(axis=1, keepdims=True)
         found["scores by category"] = scores
         found[EVERYTHING] = np.hstack([found["price"], *([] if size is None else [size]), scores])
@@ -70,7 +79,7 @@ def trial(data, model_share, seed):
     def area(error):
         return deferral_area_score(y_test, error, paid, routing_costs=costs[unseen])
 
-    for kind, features in {NONE: None, **cards(data, rows, costs, rng)}.items():
+    for kind, features in {NONE: None, **cards(data, rows, costs, known, rng)}.items():
         router = KMeansRouter(random_state=seed)
         given = None if features is None else features[known]
         router.fit(X, y[:, known], costs=costs[known], model_features=given)
