@@ -32,6 +32,8 @@ class FeatureRegression(NamedTuple):
     ----------
     weights : ndarray of shape (n_terms,)
         Weights of the regressions; they sum to 1.
+    offsets : ndarray of shape (n_terms, n_targets)
+        Mean of the targets over the models of a regression, less that over all models.
     centers : ndarray of shape (n_terms, n_features)
         Mean of each feature over the models of a regression.
     coefficients : ndarray of shape (n_terms, n_features, n_targets)
@@ -43,6 +45,7 @@ class FeatureRegression(NamedTuple):
     """
 
     weights: np.ndarray
+    offsets: np.ndarray
     centers: np.ndarray
     coefficients: np.ndarray
     unexplained: np.ndarray
@@ -65,7 +68,7 @@ class FeatureRegression(NamedTuple):
             Variance between the regressions.
         """
         away = np.where(np.isnan(features), 0.0, features - self.centers)
-        shifts = np.einsum("tf,tfo->to", away, self.coefficients)
+        shifts = self.offsets + np.einsum("tf,tfo->to", away, self.coefficients)
         shift = self.weights @ shifts
         growth = np.einsum("tf,tfg,tg->t", away, self.spread, away)
         factor = self.weights @ (self.unexplained + growth)
@@ -91,27 +94,25 @@ def regress_on_features(features: np.ndarray, targets: np.ndarray) -> FeatureReg
     regression : FeatureRegression or None
         None if the features do not make the targets clearly likelier.
     """
-    useful = [
-        column
-        for column, values in enumerate(features.T)
-        if np.sum(~np.isnan(values)) >= _LEAST_MODELS
-    ]
+    useful = [column for column, values in enumerate(features.T) if _tells(values)]
+    n_sizes = min(len(useful), _LARGEST_SET)
     sets: list[tuple[float, list[_Term]]] = []
     chosen: list[int] = []
-    while useful and len(chosen) < min(len(useful), _LARGEST_SET):
+    while len(chosen) < n_sizes:
         rest = [column for column in useful if column not in chosen]
         candidates = [_terms(features, [*chosen, column], targets) for column in rest]
         best = max(range(len(rest)), key=lambda place: _total(candidates[place]))
         chosen.append(rest[best])
         # A size is worth as much as another, and shares its weight among its sets.
-        share = 0.5 / min(len(useful), _LARGEST_SET) / comb(len(useful), len(chosen))
+        share = 0.5 / n_sizes / comb(len(useful), len(chosen))
         sets.append((share, candidates[best]))
     if useful:
         sets.append((0.5, _terms(features, useful, targets)))
     terms = [(log(share) + term.log_evidence, term) for share, one in sets for term in one]
     if not terms:
         return None
-    prior_weight = sum(share for share, one in sets if one) * len(_EXPLAINED)
+    # Sets that too few models have all features of weigh against the others.
+    prior_weight = sum(share for share, _ in sets) * len(_EXPLAINED)
     values = np.array([value for value, _ in terms])
     if logsumexp(values) - log(prior_weight) < log(_LEAST_LIKELIER):
         return None
@@ -120,6 +121,7 @@ def regress_on_features(features: np.ndarray, targets: np.ndarray) -> FeatureReg
     parts = [terms[place][1] for place in kept]
     return FeatureRegression(
         weights[kept] / weights[kept].sum(),
+        np.array([one.offset for one in parts]),
         np.array([one.centers for one in parts]),
         np.array([one.coefficients for one in parts]),
         np.array([one.unexplained for one in parts]),
@@ -131,10 +133,18 @@ class _Term(NamedTuple):
     """One regression, and how much likelier the targets are with it than without features."""
 
     log_evidence: float
+    offset: np.ndarray
     centers: np.ndarray
     coefficients: np.ndarray
     unexplained: float
     spread: np.ndarray
+
+
+def _tells(values: np.ndarray) -> bool:
+    """Whether a feature is known of some models, and varies among them."""
+    values = values[~np.isnan(values)]
+    varies = len(values) and values.std() > _ROUNDING * np.abs(values).max()
+    return bool(varies and len(values) >= _LEAST_MODELS)
 
 
 def _total(terms: list[_Term]) -> float:
@@ -147,10 +157,13 @@ def _terms(features: np.ndarray, columns: list[int], targets: np.ndarray) -> lis
     if known.sum() < _LEAST_MODELS:
         return []
     values = features[np.ix_(known, columns)]
+    offset = targets[known].mean(axis=0) - targets.mean(axis=0)
     deviation = targets[known] - targets[known].mean(axis=0)
     center, scale = values.mean(axis=0), values.std(axis=0)
     gram = deviation @ deviation.T
     total = np.trace(gram)
+    # Models that have the feature may differ less among themselves than all models do.
+    relative = total / known.sum() / max(targets.var(axis=0).sum(), np.finfo(float).tiny)
     if total == 0 or (scale <= _ROUNDING * np.abs(values).max(axis=0)).any():
         return []
     unit = scale * np.sqrt(len(columns))
@@ -177,8 +190,9 @@ def _terms(features: np.ndarray, columns: list[int], targets: np.ndarray) -> lis
         coefficients = np.zeros((n_features, targets.shape[1]))
         growth = np.zeros((n_features, n_features))
         centers[columns], coefficients[columns] = center, slope
-        growth[np.ix_(columns, columns)] = spread
-        terms.append(_Term(log_evidence, centers, coefficients, 1 - share, growth))
+        growth[np.ix_(columns, columns)] = relative * spread
+        unexplained = relative * (1 - share)
+        terms.append(_Term(log_evidence, offset, centers, coefficients, unexplained, growth))
     return terms
 
 

@@ -3,7 +3,6 @@
 import io
 import json
 import re
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,12 @@ from sklearn.utils import Bunch, check_array
 
 from sklearn_uniroute.datasets._tables import (
     as_frames,
+    check_columns,
     missing_texts,
     naming,
     numbers,
     object_array,
+    read_csv,
     refuse_rows,
     texts,
 )
@@ -49,8 +50,6 @@ _ARRAYS = (
     *("X", "y", "models", "costs", "source", "cost_unit"),
     *("features", "feature_names", "params_b"),
 )
-# Number of columns from which on a table is refused.
-_MOST_COLUMNS = 20_000
 
 
 def load_routing_data(path: StrPath, *, as_frame: bool = False) -> Bunch:
@@ -189,7 +188,7 @@ def _read_prompts(path: Path) -> np.ndarray:
 def _read_table(path: Path) -> dict[str, Any]:
     pandas = import_optional("pandas", "pandas")
     try:
-        table = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path)
+        table = _read_parquet(path) if path.suffix.lower() == ".parquet" else read_csv(path, _TEXTS)
     except (pandas.errors.EmptyDataError, StopIteration):
         raise ValueError("this table is empty") from None
     # Whatever is wrong with a table, its bytes are to blame.
@@ -210,44 +209,6 @@ def _read_table(path: Path) -> dict[str, Any]:
     if set(_LONG) <= set(table.columns):
         return _from_long(table, size_limit(path.stat().st_size))
     return _from_wide(table)
-
-
-def check_columns(names: Any) -> None:
-    """Refuse columns of the same name, and far too many."""
-    if repeated(names):
-        raise ValueError(f"the header repeats column(s) {listing(repeated(names))}")
-    if len(names) > _MOST_COLUMNS:
-        raise ValueError(f"it has {len(names)} columns; at most {_MOST_COLUMNS} are read")
-
-
-def _read_csv(path: Path) -> Any:
-    pandas = import_optional("pandas", "pandas")
-    content = read_gzip(path) if path.suffix.lower() == ".gz" else path.read_bytes()
-    first = content.split(b"\n", 1)[0]
-    check_columns(range(first.count(b",") + 1))
-    header = pandas.read_csv(
-        io.BytesIO(content), header=None, nrows=1, dtype=str, keep_default_na=False
-    )
-    names = [name.strip() for name in header.iloc[0]]
-    check_columns(names)
-    # Names and texts are read as strings: "1.10" is not "1.1", and "NA" is a name.
-    as_text = {name: str for name in names if name in _TEXTS}
-    empty = {name: ["", "NA", "NaN", "nan", "null"] for name in names if name not in as_text}
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", pandas.errors.ParserWarning)
-        try:
-            return pandas.read_csv(
-                io.BytesIO(content),
-                header=0,
-                names=names,
-                index_col=False,
-                dtype=as_text,
-                keep_default_na=False,
-                na_values=empty,
-                skipinitialspace=True,
-            )
-        except pandas.errors.ParserWarning:
-            raise ValueError("rows have more fields than the header has names") from None
 
 
 def _read_parquet(path: Path) -> Any:

@@ -6,7 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_uniroute.datasets._tables import naming, numbers, refuse_rows, texts
+from sklearn_uniroute.datasets._tables import (
+    naming,
+    numbers,
+    read_csv,
+    refuse_rows,
+    texts,
+)
 from sklearn_uniroute.utils._files import check_regular
 from sklearn_uniroute.utils._optional import import_optional
 from sklearn_uniroute.utils._typing import StrPath
@@ -62,22 +68,25 @@ def load_model_features(path: StrPath) -> Any:
     check_regular(path)
     with naming(path):
         if path.suffix.lower() == ".csv":
-            table = pandas.read_csv(path, dtype={"model": object}, keep_default_na=True)
+            table = read_csv(path, ("model",))
         elif path.suffix.lower() == ".json":
             table = pandas.DataFrame(_records(path))
         else:
             raise ValueError("expected a file that ends in .csv or .json")
-        table.columns = [str(name).strip() for name in table.columns]
-        if "model" not in table.columns or len(table.columns) < 2:
+        names = [name for name in table.columns if name != "model"]
+        if "model" not in table.columns or not names or "" in names:
             raise ValueError(
-                f"expected a column `model` and columns of features; got {listing(table.columns)}"
+                "expected a column `model` and columns of features, all with names; got "
+                f"{listing(table.columns)}"
             )
+        if not len(table):
+            raise ValueError("this table has no rows")
+        refuse_rows(table["model"].astype(str).str.strip() == "", "model", "is empty")
         models = [name.strip() for name in texts(table["model"], "model")]
-        twice = repeated(models) or repeated(table.columns.tolist())
-        if twice:
-            raise ValueError(f"{listing(twice)} comes more than once; keep one")
+        if repeated(models):
+            raise ValueError(f"model(s) {listing(repeated(models))} come more than once; keep one")
         check_names_differ(models, "the rows")
-        features = {name: numbers(table, name) for name in table.columns if name != "model"}
+        features = {name: numbers(table, name) for name in names}
         for name, values in features.items():
             refuse_rows(np.isinf(values), name, "is infinite")
     index = pandas.Index(np.array(models, dtype=object), name="model")
@@ -86,9 +95,20 @@ def load_model_features(path: StrPath) -> Any:
 
 def _records(path: Path) -> list[dict[str, Any]]:
     """Read one object for each model."""
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_once)
     if isinstance(content, dict) and all(isinstance(one, dict) for one in content.values()):
-        content = [{"model": name, **one} for name, one in content.items()]
+        other = [name for name, one in content.items() if one.get("model", name) != name]
+        if other:
+            raise ValueError(f"the object of model {other[0]!r} names another model; keep one name")
+        content = [{**one, "model": name} for name, one in content.items()]
     if not isinstance(content, list) or not all(isinstance(one, dict) for one in content):
         raise ValueError("expected an object for each model, in a list or by the model's name")
     return content
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of its entries, and refuse two of the same name."""
+    twice = repeated([name for name, _ in pairs])
+    if twice:
+        raise ValueError(f"{listing(twice)} comes more than once; keep one")
+    return dict(pairs)

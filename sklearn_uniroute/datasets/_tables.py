@@ -1,6 +1,8 @@
 """Checks of tables read from files. Messages name the file, the column and the row."""
 
-from collections.abc import Iterable, Iterator
+import io
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -8,8 +10,12 @@ from typing import Any
 import numpy as np
 from sklearn.utils import Bunch
 
+from sklearn_uniroute.utils._files import read_gzip
 from sklearn_uniroute.utils._optional import import_optional
-from sklearn_uniroute.utils._validation import listing
+from sklearn_uniroute.utils._validation import listing, repeated
+
+# Number of columns from which on a table is refused.
+_MOST_COLUMNS = 20_000
 
 
 @contextmanager
@@ -42,6 +48,45 @@ def refuse_missing(found: Iterable[str], expected: Iterable[str]) -> None:
             f"it has no column(s) {listing(missing)}; it has {listing(found)}. The data set has "
             "changed: pass an earlier `revision`."
         )
+
+
+def check_columns(names: Any) -> None:
+    """Refuse columns of the same name, and far too many."""
+    if repeated(names):
+        raise ValueError(f"the header repeats column(s) {listing(repeated(names))}")
+    if len(names) > _MOST_COLUMNS:
+        raise ValueError(f"it has {len(names)} columns; at most {_MOST_COLUMNS} are read")
+
+
+def read_csv(path: Path, text_columns: Sequence[str]) -> Any:
+    """Read a CSV file, with some columns as texts."""
+    pandas = import_optional("pandas", "pandas")
+    content = read_gzip(path) if path.suffix.lower() == ".gz" else path.read_bytes()
+    first = content.split(b"\n", 1)[0]
+    check_columns(range(first.count(b",") + 1))
+    header = pandas.read_csv(
+        io.BytesIO(content), header=None, nrows=1, dtype=str, keep_default_na=False
+    )
+    names = [name.strip() for name in header.iloc[0]]
+    check_columns(names)
+    # Names and texts are read as strings: "1.10" is not "1.1", and "NA" is a name.
+    as_text = {name: str for name in names if name in text_columns}
+    empty = {name: ["", "NA", "NaN", "nan", "null"] for name in names if name not in as_text}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pandas.errors.ParserWarning)
+        try:
+            return pandas.read_csv(
+                io.BytesIO(content),
+                header=0,
+                names=names,
+                index_col=False,
+                dtype=as_text,
+                keep_default_na=False,
+                na_values=empty,
+                skipinitialspace=True,
+            )
+        except pandas.errors.ParserWarning:
+            raise ValueError("rows have more fields than the header has names") from None
 
 
 def numbers(table: Any, column: str) -> np.ndarray:

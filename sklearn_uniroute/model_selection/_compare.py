@@ -382,7 +382,7 @@ def _run_trial(
 ) -> tuple[list[list[float]], list[np.ndarray]]:
     unseen = fold.unseen_models
     validation = fold.training[:0] if fold.validation is None else fold.validation
-    # Without validation prompts, no baseline needs their answers, only the prices.
+    # Without validation prompts, baselines need prices alone.
     priced = validation if len(validation) else fold.training
     y_val, validation_costs = cells(y, costs, priced, unseen)
     y_test, test_costs = cells(y, costs, fold.test, unseen)
@@ -393,7 +393,8 @@ def _run_trial(
             estimator = clone(estimator)
             set_router_params(estimator, random_state=seed % 2**31)
             fit_on_models(estimator, X, y, costs, fold.training, fold.training_models, cards)
-            pool = add_unseen(estimator, X, y, costs, validation, unseen, cards=cards)
+            known = {"cards": cards, "priced": fold.training}
+            pool = add_unseen(estimator, X, y, costs, validation, unseen, **known)
             router, X_test = last_router(estimator, _safe_indexing(X, fold.test))
             inputs.append(router.curve_inputs(X_test, y_test, test_costs, pool))
     known_costs = model_means(validation_costs, np.ones(len(validation_costs)))

@@ -7,7 +7,6 @@ import numpy as np
 from sklearn import get_config
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing, indexable
-from sklearn.utils.validation import has_fit_parameter
 
 from sklearn_uniroute.metrics._curve import model_means
 from sklearn_uniroute.model_selection._split import PoolFold
@@ -73,7 +72,7 @@ def checked_cards(model_features: Any, y: Any, costs: np.ndarray, n_models: int)
 
 def uses_cards(estimator: Any) -> bool:
     """Whether the router at the end of an estimator learns from features of models."""
-    return bool(has_fit_parameter(final_router(estimator), "model_features"))
+    return bool(final_router(estimator)._uses_features)
 
 
 def fit_on_models(
@@ -117,17 +116,20 @@ def add_unseen(
     *,
     chosen_by_router: bool = False,
     cards: np.ndarray | None = None,
+    priced: Any = (),
 ) -> np.ndarray:
     """Add models to a fitted estimator from their labels on some prompts, and from their cards.
 
-    Returns the numbers by which the router knows them.
+    If there are no prompts, calls on the prompts `priced` say what the models cost. Returns the
+    numbers by which the router knows them.
     """
     # The transformers of a pipeline take no empty set of prompts.
     router, X_val = last_router(estimator, _safe_indexing(X, prompts if len(prompts) else [0]))
     pool: np.ndarray = len(router.models_) + np.arange(len(models))
-    prices = model_means(costs, np.ones(len(costs)))
+    if not len(prompts):
+        costs = model_means(costs if costs.ndim == 1 else costs[priced], np.ones(len(priced)))
     for name, model in zip(pool, models, strict=True):
-        known: dict[str, Any] = {"val_errors": None, "cost": prices[model]}
+        known: dict[str, Any] = {"val_errors": None, "cost": costs[model]}
         if len(prompts):
             known = {
                 "val_errors": 1 - y[prompts, model],
@@ -155,7 +157,8 @@ def add_unseen_by_choice(
     """
     models = fold.unseen_models
     if n_validation == 0:
-        return add_unseen(estimator, X, y, costs, fold.training[:0], models, cards=cards)
+        none, priced = fold.training[:0], fold.training
+        return add_unseen(estimator, X, y, costs, none, models, cards=cards, priced=priced)
     if fold.validation is not None:
         return add_unseen(estimator, X, y, costs, fold.validation, models, cards=cards)
     router, _ = last_router(estimator, _safe_indexing(X, fold.training[:1]))

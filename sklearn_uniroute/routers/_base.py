@@ -171,6 +171,8 @@ class BaseRouter(BaseEstimator):
     _error_range: tuple[float, float] = (0.0, 0.0)
     # Whether calls that were made must have a cost, where costs are of calls.
     _needs_recorded_costs = False
+    # Whether it learns from features of models, and whether it knows models by errors alone.
+    _uses_features, _needs_errors = False, True
     # Whether models were added or removed since the router was fitted.
     _pool_changed = False
     # Whether a budget is met by mixing cost weights where a call does not say so.
@@ -819,7 +821,7 @@ class BaseRouter(BaseEstimator):
             check_not_known(name, self.models_)
         labels = validation_rows(self, X_val)
         has_errors = val_errors is not None
-        if has_errors:
+        if has_errors or X_val is not None:
             val_errors, X_val = check_evidence(self, val_errors, X_val)
         cost = check_cost(
             cost,
@@ -829,7 +831,8 @@ class BaseRouter(BaseEstimator):
             rows=labels,
             recorded=self._needs_recorded_costs,
         )
-        card = self._checked_card(features, name, cost, has_errors)
+        price = None if cost is None else self._cost_rows(cost, X_val)["costs_"]
+        card = self._checked_card(features, name, price, has_errors)
         if has_errors:
             warn_of_error_scale(val_errors, name, *self._error_range, stacklevel=4)
         else:
@@ -1015,21 +1018,12 @@ class BaseRouter(BaseEstimator):
 
     # Changes of the pool, once their arguments are checked.
 
-    def _checked_card(
-        self, features: Any, name: Label, cost: Any, has_errors: bool
-    ) -> np.ndarray | None:
+    def _checked_card(self, features: Any, name: Label, cost: Any, has_errors: bool) -> Any:
         """Check what the card of a new model says; None if the router uses no cards."""
         check_no_card(features, name, has_errors)
         return None
 
-    def _add(
-        self,
-        name: Label,
-        val_errors: np.ndarray,
-        X_val: np.ndarray | None,
-        cost: Any,
-        card: np.ndarray | None = None,
-    ) -> None:
+    def _add(self, name: Label, val_errors: Any, X_val: Any, cost: Any, card: Any = None) -> None:
         of_card = {} if card is None else {"card": card}
         rows = self._model_rows(val_errors, X_val, position=None, **of_card)
         known: Any = self.models_.tolist()

@@ -113,6 +113,9 @@ class EnsembleRouter(_BaseComposition, ModelFeaturesMixin):
     __module__ = "sklearn_uniroute"
 
     routers_: list[BaseRouter]
+    _why_no_features = (
+        "no router of this ensemble learns from them; add a router over clusters, or leave them out"
+    )
     _row_attributes = ("model_features_",)
     # Errors and costs of the training models, and the router that chose the validation prompts;
     # only while the router is fitted.
@@ -193,12 +196,13 @@ class EnsembleRouter(_BaseComposition, ModelFeaturesMixin):
         self._validate_names(check_members(self.routers))
         check_weights(self.weights, len(self.routers))
 
-    def _check_uses_features(self) -> None:
-        if not any(isinstance(router, ModelFeaturesMixin) for _, router in self.routers):
-            raise ValueError(
-                "`model_features` were given, but no router of this ensemble learns from them; add "
-                "a router over clusters, or leave them out."
-            )
+    @property
+    def _uses_features(self) -> bool:  # type: ignore[override]
+        return any(router._uses_features for _, router in self.routers)
+
+    @property
+    def _needs_errors(self) -> bool:  # type: ignore[override]
+        return any(member._needs_errors for member in self.routers_)
 
     def _check_data(self, costs: np.ndarray | None) -> None:
         super()._check_data(costs)
@@ -254,7 +258,7 @@ class EnsembleRouter(_BaseComposition, ModelFeaturesMixin):
         if costs is not None:
             costs = costs[models] if costs.ndim == 1 else costs[rows][:, models]
         cards = {}
-        if self.model_features_ is not None and isinstance(member, ModelFeaturesMixin):
+        if self.model_features_ is not None and member._uses_features:
             cards = {"model_features": self.model_features_[models]}
         member.fit(X[rows], 1 - errors[rows][:, models], costs=costs, X_val=X_val, **cards)
 
@@ -307,7 +311,7 @@ class EnsembleRouter(_BaseComposition, ModelFeaturesMixin):
         needing = [
             label
             for label, member in zip(self.named_routers_, self.routers_, strict=True)
-            if not isinstance(member, ModelFeaturesMixin)
+            if member._needs_errors
         ]
         if needing and not has_errors:
             raise ValueError(
@@ -340,8 +344,8 @@ class EnsembleRouter(_BaseComposition, ModelFeaturesMixin):
         with replaced_at_once(self) as changed:
             changed.routers_ = [frozen(member) for member in self.routers_]
             for member in changed.routers_:
-                takes_card = change != "_add" or isinstance(member, ModelFeaturesMixin)
-                getattr(member, change)(*(args if takes_card else args[:-1]))
+                no_card = change == "_add" and getattr(member, "model_features_", None) is None
+                getattr(member, change)(*(args[:-1] if no_card else args))
             getattr(super(EnsembleRouter, changed), change)(*args)
 
     def _model_rows(

@@ -46,6 +46,7 @@ from sklearn_uniroute.routers._model_features import (
     learned_cards,
     typical_card,
     with_card,
+    with_pattern,
 )
 from sklearn_uniroute.routers._partial_fit import PartialFitMixin, number_of_clusters
 from sklearn_uniroute.routers._pool import find_model
@@ -105,6 +106,9 @@ class FewShotRouter(
         "cost_representation_",
         "model_features_",
     )
+    _why_no_features = (
+        "means of errors have no prior that a card could change; set representation='posterior'"
+    )
     # Features and errors of the training models, and what was learned from them.
     _cards: Any = None
     # Number of models that the prior was estimated from; unknown in files of version 0.1.
@@ -131,12 +135,13 @@ class FewShotRouter(
     def _needs_recorded_costs(self) -> bool:  # type: ignore[override]
         return self.cost_model == "cluster"
 
-    def _check_uses_features(self) -> None:
-        if self.representation == "mean":
-            raise ValueError(
-                "`model_features` need representation='posterior', since means of errors have no "
-                "prior that a card could change."
-            )
+    @property
+    def _uses_features(self) -> bool:  # type: ignore[override]
+        return self.representation == "posterior"
+
+    @property
+    def _needs_errors(self) -> bool:  # type: ignore[override]
+        return self.model_features_ is None
 
     def _check_data(self, costs: np.ndarray | None) -> None:
         super()._check_data(costs)
@@ -289,6 +294,8 @@ class FewShotRouter(
         if "information" not in self._evidence:
             return rows
         if position is None:
+            if card is not None and self._cards is not None:
+                self._cards = with_pattern(self._cards, card, self.cluster_shares_)
             prior = self._with_card(self._prior(), card)
             rows |= self._card_rows(card)
         else:

@@ -24,6 +24,7 @@ class ModelFeaturesMixin(BaseRouter):
 
     __metadata_request__fit: ClassVar = {"model_features": True}
 
+    _why_no_features: str
     # What `fit` was given, while it runs.
     _given_features: Any = None
     # Files of earlier versions have neither.
@@ -68,7 +69,7 @@ class ModelFeaturesMixin(BaseRouter):
             features, and :meth:`add_model` then takes in a model from its card. Features that do
             not tell errors change nothing. The router fills in missing values of a column
             "log_cost" with the logarithm of the costs, and takes the string "log_cost" for this
-            column alone.
+            column alone; :meth:`set_cost` does not change it.
 
         Returns
         -------
@@ -102,13 +103,11 @@ class ModelFeaturesMixin(BaseRouter):
         super()._check_data(costs)
         self.model_features_ = self.model_feature_names_ = None
         if self._given_features is not None:
-            self._check_uses_features()
+            if not self._uses_features:
+                raise ValueError(f"`model_features` were given, but {self._why_no_features}.")
             self.model_features_, self.model_feature_names_ = check_model_features(
                 self._given_features, self.models_, self.costs_
             )
-
-    def _check_uses_features(self) -> None:
-        raise NotImplementedError
 
     def add_model(
         self,
@@ -191,20 +190,36 @@ class ModelFeaturesMixin(BaseRouter):
 
 def learned_cards(features: np.ndarray, errors: np.ndarray, shares: np.ndarray) -> dict[str, Any]:
     """Learn from the cards of the training models, in arrays that can be saved."""
-    found = learn_from_cards(features, errors, shares)
+    cards = {"features": features, "errors": errors, "learned": {}}
+    for card in (np.zeros(features.shape[1]), *features):
+        cards = with_pattern(cards, card, shares)
+    return cards
+
+
+def with_pattern(cards: dict[str, Any], card: np.ndarray, shares: np.ndarray) -> dict[str, Any]:
+    """Learn from the features that a card has, if that was not done yet."""
+    known = ~np.isnan(card)
+    pattern = _pattern(known)
+    if pattern in cards["learned"] or not known.any():
+        return cards
+    # The others are left out, as if no model had them.
+    found = learn_from_cards(cards["features"][:, known], cards["errors"], shares)
     learned = {name: one and one._asdict() for name, one in found._asdict().items()}
-    return {"features": features, "errors": errors, **learned}
+    return {**cards, "learned": {**cards["learned"], pattern: learned}}
+
+
+def _pattern(known: np.ndarray) -> str:
+    return "".join("1" if one else "0" for one in known)
 
 
 def with_card(prior: Prior, cards: dict[str, Any], card: np.ndarray, shares: np.ndarray) -> Prior:
     """Condition a prior on the features of a model that are known."""
     known = ~np.isnan(card)
-    if known.all():
-        learned = (cards[name] for name in CardRegressions._fields)
-        regressions = CardRegressions(*(one and FeatureRegression(**one) for one in learned))
-    else:
-        # The others are left out, as if no model had them.
-        regressions = learn_from_cards(cards["features"][:, known], cards["errors"], shares)
+    if not known.any():
+        return prior
+    learned = with_pattern(cards, card, shares)["learned"][_pattern(known)]
+    parts = (learned[name] for name in CardRegressions._fields)
+    regressions = CardRegressions(*(one and FeatureRegression(**one) for one in parts))
     return prior_from_card(prior, regressions, card[known], shares)
 
 

@@ -4,14 +4,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from sklearn.utils import check_array
 
 from sklearn_uniroute.utils._scales import warn_of_feature_scale
 from sklearn_uniroute.utils._typing import Label
-from sklearn_uniroute.utils._validation import as_numbers, listing
+from sklearn_uniroute.utils._validation import as_numbers, listing, repeated
 
 # Name of the feature that is filled in from the costs.
 LOG_COST = "log_cost"
+# Largest number whose square is far from overflow.
+_LARGEST = 1e150
 
 
 def check_model_features(
@@ -37,7 +38,7 @@ def check_model_features(
         values = _numbers(features.loc[_by_model(features.index, models)], "model_features")
     else:
         names, values = None, _numbers(features, "model_features")
-    if values.ndim != 2 or len(values) != len(models):
+    if values.ndim != 2 or len(values) != len(models) or values.shape[1] == 0:
         raise ValueError(
             f"`model_features` has shape {values.shape}, but there are {len(models)} models; pass "
             "an array of shape (n_models, n_model_features)."
@@ -54,13 +55,18 @@ def check_card(
     names: np.ndarray | None,
     *,
     name: Label,
-    cost: Any,
+    cost: float | None,
 ) -> np.ndarray:
     """Check the features of a new model, and return them in the order of the known ones."""
     n_features = known.shape[1]
     argument = f"features of model {name!r}"
     if features is None:
         card = np.full(n_features, np.nan)
+    elif hasattr(features, "columns"):
+        raise ValueError(
+            f"`features` of model {name!r} are a table; pass one row of it, such as "
+            "cards.loc[name]."
+        )
     elif isinstance(features, Mapping) or hasattr(features, "items"):
         given = dict(features.items())
         if names is None:
@@ -74,6 +80,11 @@ def check_card(
                 f"`features` of model {name!r} name {listing(unknown)}, which `model_features` of "
                 f"fit did not have; it had {listing(names)}."
             )
+        twice = repeated(list(features.keys()))
+        if twice:
+            raise ValueError(
+                f"`features` of model {name!r} name {listing(twice)} more than once; keep one."
+            )
         card = _numbers([given.get(label, np.nan) for label in names.tolist()], argument)
     else:
         card = _numbers(features, argument)
@@ -82,8 +93,7 @@ def check_card(
             f"`features` of model {name!r} have shape {card.shape}; expected ({n_features},), as "
             "`model_features` of fit had. Put NaN where a number is not known."
         )
-    price = None if cost is None else float(np.nanmean(cost))
-    card = _with_log_cost(card, names, price, name)
+    card = _with_log_cost(card, names, cost, name)
     labels = np.arange(n_features) if names is None else names
     warn_of_feature_scale(card, known, name, labels)
     return card
@@ -103,36 +113,52 @@ def _by_model(index: Any, models: np.ndarray) -> list[Any]:
 
 
 def _numbers(values: Any, argument: str) -> np.ndarray:
-    """Convert to double precision; refuse texts and infinite numbers."""
-    values = as_numbers(values)
+    """Convert to double precision; refuse texts, and numbers whose squares overflow."""
+    cells = np.array(as_numbers(values), dtype=object)
+    if any(isinstance(cell, str | bytes) for cell in cells.flat):
+        raise ValueError(f"`{argument}` must be finite numbers or NaN; got texts.")
+    missing = [cell is None or cell is np.ma.masked or _is_na(cell) for cell in cells.flat]
+    cells[np.array(missing, dtype=bool).reshape(cells.shape)] = np.nan
     try:
-        checked: np.ndarray = check_array(
-            values,
-            dtype=np.float64,
-            ensure_2d=False,
-            ensure_all_finite="allow-nan",
-            ensure_min_samples=0,
-            input_name=argument,
-            copy=True,
-        )
+        checked = np.array(cells, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"`{argument}` must be finite numbers or NaN: {error}") from error
+    if np.any(np.abs(checked) > _LARGEST):
+        raise ValueError(
+            f"`{argument}` must be finite numbers or NaN, and not so large that their squares "
+            "overflow."
+        )
     return checked
+
+
+def _is_na(cell: Any) -> bool:
+    """Whether a cell is the missing value of pandas."""
+    return type(cell).__name__ == "NAType"
 
 
 def _with_log_cost(
     card: np.ndarray, names: np.ndarray | None, cost: float | None, label: Label
 ) -> np.ndarray:
     """Fill in the logarithm of the cost, if there is such a feature and it is not known."""
-    place = None if names is None else np.flatnonzero(names == LOG_COST)
-    if place is None or not len(place) or not np.isnan(card[place[0]]):
+    if names is None or LOG_COST not in names:
         return card
+    place = names.tolist().index(LOG_COST)
+    given = card[place]
     if cost is None:
+        if np.isnan(given):
+            raise ValueError(
+                f"the feature {LOG_COST!r} of model {label!r} is not known, and the router has no "
+                "costs; pass `costs`, or the feature."
+            )
+        return card
+    # A model without a price is unlike one with a low price.
+    log_cost = np.log(cost) if cost > 0 else np.nan
+    if not (np.isnan(given) or np.isclose(given, log_cost, rtol=1e-3, atol=1e-3)):
         raise ValueError(
-            f"the feature {LOG_COST!r} of model {label!r} is not known, and the router has no "
-            "costs; pass `costs`, or the feature."
+            f"the feature {LOG_COST!r} of model {label!r} is {given:g}, but the logarithm of its "
+            f"cost is {log_cost:g}; leave it at NaN to have it filled in, or give the feature "
+            "another name."
         )
     filled = card.copy()
-    # A model without a price is unlike one with a low price.
-    filled[place[0]] = np.log(cost) if cost > 0 else np.nan
+    filled[place] = log_cost
     return filled

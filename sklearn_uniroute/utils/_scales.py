@@ -14,7 +14,7 @@ _BEYOND, _NARROW = 2, 0.12
 # Share of the width of a range by which another may exceed it and still fits.
 _FITS = 0.1
 # Widths of a range, and multiples of it, by which the number on a card may exceed it.
-_WIDTHS_BEYOND, _MULTIPLE_BEYOND = 10, 20
+_WIDTHS_BEYOND, _MULTIPLE_BEYOND, _LEAST_MODELS = 10, 20, 3
 # Width of a range, beside its values, up to which these are as good as constant.
 _CONSTANT = 1e-3
 
@@ -115,7 +115,8 @@ def warn_of_feature_scale(
     """Warn if a number on the card of a model is far from those of the other models."""
     for value, values, name in zip(card, known.T, names.tolist(), strict=True):
         values = values[~np.isnan(values)]
-        if np.isnan(value) or not len(values):
+        # Few values say little of the range of others.
+        if np.isnan(value) or len(values) < _LEAST_MODELS:
             continue
         low, high = values.min(), values.max()
         beyond = max(low - value, value - high)

@@ -79,15 +79,16 @@ def test_a_signal_is_found_among_noise():
 def test_an_average_of_regressions_by_hand():
     two = FeatureRegression(
         weights=np.array([0.25, 0.75]),
+        offsets=np.array([[1.0], [0.0]]),
         centers=np.array([[1.0, 0.0], [0.0, 2.0]]),
         coefficients=np.array([[[4.0], [0.0]], [[0.0], [2.0]]]),
         unexplained=np.array([0.5, 0.1]),
         spread=np.array([np.diag([0.1, 0.0]), np.diag([0.0, 0.2])]),
     )
     shift, factor, disagreement = two.predict(np.array([2.0, 3.0]))
-    assert shift == pytest.approx([0.25 * 4 + 0.75 * 2])
+    assert shift == pytest.approx([0.25 * 5 + 0.75 * 2])
     assert factor == pytest.approx(0.25 * 0.6 + 0.75 * 0.3)
-    assert disagreement == pytest.approx([0.25 * 1.5**2 + 0.75 * 0.5**2])
+    assert disagreement == pytest.approx([0.25 * 2.25**2 + 0.75 * 0.75**2])
 
 
 @settings(max_examples=30, deadline=None)
@@ -118,8 +119,45 @@ def test_models_without_a_feature_are_left_out_where_it_counts():
     alone = _terms(features[15:], [1], targets[15:])
     for one, other in zip(terms, alone, strict=True):
         np.testing.assert_allclose(one.coefficients, other.coefficients)
+        np.testing.assert_allclose(one.offset, targets[15:].mean(axis=0) - targets.mean(axis=0))
         assert one.log_evidence == pytest.approx(other.log_evidence)
     assert regress_on_features(gaps, targets) is not None
+
+
+def test_a_feature_that_only_strong_models_have():
+    """As a score on a benchmark that weak models were never run on."""
+    rng = np.random.RandomState(0)
+    level = np.linspace(0.8, 0.05, 30)
+    score = 1 - level + 0.01 * rng.normal(size=30)
+    known = np.where(score > 0.65, score, np.nan)
+    regression = regress_on_features(known[:, None], level[:, None])
+    for value in (0.7, 0.8, 0.9):
+        shift, factor, _ = regression.predict(np.array([value]))
+        assert level.mean() + shift[0] == pytest.approx(1 - value, abs=0.03)
+        assert np.sqrt(factor) * level.std() < 0.06
+
+
+def test_what_features_cannot_tell_does_not_count_for_the_others():
+    features, targets = models(n_features=6)
+    plain = regress_on_features(features, targets).predict(features[0])
+    constant = np.column_stack([features, np.ones(12), np.full(12, np.nan)])
+    more = regress_on_features(constant, targets).predict(np.append(features[0], [1.0, np.nan]))
+    np.testing.assert_allclose(more[0], plain[0])
+    assert more[1] == pytest.approx(plain[1])
+
+
+@pytest.mark.parametrize("kind", ["constant", "gaps"])
+def test_noise_with_columns_that_say_nothing(kind):
+    found = 0
+    for seed in range(60):
+        rng = np.random.RandomState(seed)
+        features = rng.normal(size=(15, 20))
+        if kind == "constant":
+            features[:, 0] = 1
+        else:
+            features[rng.uniform(size=features.shape) < 0.15] = np.nan
+        found += regress_on_features(features, rng.normal(size=(15, 1))) is not None
+    assert found <= 5
 
 
 @pytest.mark.parametrize(

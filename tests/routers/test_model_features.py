@@ -6,8 +6,8 @@ import pytest
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.pipeline import make_pipeline
-from sklearn.utils.validation import has_fit_parameter
 
+import sklearn_uniroute.routers._model_features as module
 from sklearn_uniroute import (
     EnsembleRouter,
     FeatureMapRouter,
@@ -22,6 +22,7 @@ from sklearn_uniroute import (
     save_router,
 )
 from sklearn_uniroute.datasets import make_routing_data
+from sklearn_uniroute.model_selection import compare_routers
 
 COMMON = {"n_validation": 40, "random_state": 0}
 ROUTERS = [
@@ -149,6 +150,27 @@ def test_the_price_needs_no_copy(pool):
         clone(plain).fit(X, y[KNOWN], model_features="log_cost")
     free = clone(plain).fit(X, y[KNOWN], costs=costs | {KNOWN[0]: 0.0}, model_features="log_cost")
     assert np.isnan(free.model_features_[0, 0])
+    # Logarithms to another base, with which those of new models would be mixed.
+    with pytest.raises(ValueError, match="but the logarithm of its cost is"):
+        clone(plain).fit(X, y[KNOWN], costs=costs, model_features=prices / np.log(10))
+    with pytest.raises(ValueError, match="but the logarithm of its cost is"):
+        routers[0].add_model(name=NEW[1], cost=2.0, features={"log_cost": 2.0})
+
+
+def test_the_price_is_that_of_the_router(pool):
+    X, y, costs, _ = pool
+    rng = np.random.RandomState(0)
+    calls = pd.DataFrame(rng.lognormal(size=(600, 16)), columns=NAMES) * pd.Series(costs)
+    router = KMeansRouter(6, **COMMON)
+    router.fit(X, y[KNOWN], costs=calls[KNOWN], model_features="log_cost")
+    rows = router.validation_indices_
+    errors, paid = 1 - y[NEW[0]].to_numpy()[rows], calls[NEW[0]].to_numpy()[rows]
+    router.add_model(errors, name=NEW[0], cost=paid)
+    np.testing.assert_allclose(router.model_features_[:, 0], np.log(router.costs_))
+    # A discount does not change what a model can do.
+    before = router.predict_error(X)
+    router.set_cost(NEW[0], 0.01)
+    np.testing.assert_array_equal(router.predict_error(X), before)
 
 
 def test_numbers_that_are_not_known_are_left_out(pool):
@@ -275,7 +297,7 @@ CARDS = pd.DataFrame({"score": np.linspace(0, 1, 12)}, index=KNOWN)
         (pd.concat([CARDS, CARDS], axis=1), "several columns 'score'"),
         (np.ones((11, 2)), r"has shape \(11, 2\), but there are 12 models"),
         (np.ones(12), r"has shape \(12,\)"),
-        (np.ones((12, 0)), r"shape=\(12, 0\)"),
+        (np.ones((12, 0)), r"shape \(12, 0\)"),
         ("price", "must be numbers or 'log_cost'"),
     ],
 )
@@ -295,6 +317,10 @@ def test_features_that_fit_refuses(features, message, pool):
         ([0.5], r"have shape \(1,\); expected \(2,\)"),
         ([[0.5, 1.0]], r"have shape \(1, 2\)"),
         ({"score": "high"}, "must be finite numbers or NaN"),
+        ({"score": "0.5"}, "got texts"),
+        ({"score": 1e200}, "squares overflow"),
+        (pd.Series([0.1, 0.9], index=["score", "score"]), "'score' more than once"),
+        (pd.DataFrame({"score": [0.5]}), "are a table; pass one row"),
         ([np.inf, 0.0], "must be finite numbers or NaN"),
     ],
 )
@@ -312,6 +338,51 @@ def test_a_number_in_another_unit_draws_a_warning(pool):
     assert met[0].filename == __file__
 
 
+@pytest.mark.parametrize("missing", [None, pd.NA, np.nan, np.ma.masked], ids=str)
+def test_missing_numbers_of_any_kind(missing, pool):
+    X, y, costs, cards = pool
+    gaps = cards.loc[KNOWN].astype(object)
+    gaps.iloc[0, 0] = missing if missing is not np.ma.masked else np.nan
+    router = KMeansRouter(6, **COMMON).fit(X, y[KNOWN], costs=costs, model_features=gaps)
+    assert np.isnan(router.model_features_[0, 0])
+    router.add_model(name="new", cost=1.0, features={"score": missing})
+    assert np.isnan(router.model_features_[-1, 0])
+    nullable = KMeansRouter(6, **COMMON)
+    nullable.fit(X, y[KNOWN], costs=costs, model_features=cards.loc[KNOWN].astype("Float64"))
+    nullable.add_model(
+        name="new", cost=1.0, features=cards.astype("Float64").loc[NEW[0], ["score"]]
+    )
+
+
+def test_nested_ensembles_know_what_their_members_need(pool):
+    inner = EnsembleRouter([("clusters", KMeansRouter(6)), ("zero", ZeroRouter())])
+    outer = EnsembleRouter([("one", KMeansRouter(6)), ("inner", inner)], **COMMON)
+    router = fitted(outer, pool)
+    with pytest.raises(ValueError, match=r"router\(s\) 'inner' of this ensemble"):
+        router.add_model(name="new", cost=pool[2][NEW[0]], features=card(pool, NEW[0]))
+    zeros = EnsembleRouter([("zero", ZeroRouter())])
+    router = fitted(EnsembleRouter([("one", KMeansRouter(6)), ("zeros", zeros)], **COMMON), pool)
+    errors = 1 - pool[1][NEW[0]].to_numpy()[router.validation_indices_]
+    router.add_model(errors, name="new", cost=pool[2][NEW[0]], features=card(pool, NEW[0]))
+    assert router.model_features_.shape == (13, 2)
+
+
+def test_patterns_of_missing_numbers_are_learned_once(pool, monkeypatch):
+    """Each took seconds, and standard errors learned them again for every model."""
+    cards = pool[3].assign(**{f"other{k}": np.linspace(0, k, 16) for k in range(4)})
+    cards = cards.mask(np.random.RandomState(0).uniform(size=cards.shape) < 0.2)
+    cards["log_cost"] = np.nan
+    router = fitted(KMeansRouter(6, **COMMON), pool, cards)
+    router.add_model(name="new", cost=1.0, features=cards.loc[NEW[0]])
+
+    def refused(*args):
+        raise AssertionError
+
+    monkeypatch.setattr(module, "learn_from_cards", refused)
+    router.predict_error(pool[0], return_std=True)
+    router.update_model("new", np.ones(40))
+
+
 def test_what_is_not_known_is_refused(pool):
     X, y, costs, cards = pool
     router = fitted(KMeansRouter(6, **COMMON), pool, cards[["score"]])
@@ -326,6 +397,8 @@ def test_what_is_not_known_is_refused(pool):
     unnamed.fit(X, y[KNOWN], costs=costs, model_features=cards.loc[KNOWN].to_numpy())
     with pytest.raises(ValueError, match="have names, but `model_features` of fit had none"):
         unnamed.add_model(name="new", cost=1.0, features={"score": 0.5})
+    with pytest.raises(ValueError, match="`val_errors` must be one error per row of `X_val`"):
+        router.add_model(name="new", cost=1.0, features={"score": 0.5}, X_val=X[:5])
     mean = KMeansRouter(6, representation="mean", **COMMON)
     with pytest.raises(ValueError, match="representation='posterior'"):
         mean.fit(X, y[KNOWN], costs=costs, model_features=cards.loc[KNOWN])
@@ -336,12 +409,26 @@ def test_members_of_an_ensemble_that_know_no_cards(pool):
     mixed = EnsembleRouter([("one", KMeansRouter(6)), ("near", KNeighborsRouter())], **COMMON)
     mixed = fitted(mixed, pool)
     with pytest.raises(ValueError, match=r"router\(s\) 'near' of this ensemble"):
-        mixed.add_model(name="new", cost=1.0, features=card(pool, NEW[0]))
+        mixed.add_model(name="new", cost=pool[2][NEW[0]], features=card(pool, NEW[0]))
     errors = 1 - y[NEW[0]].to_numpy()[mixed.validation_indices_]
-    mixed.add_model(errors, name="new", cost=1.0, features=card(pool, NEW[0]))
+    mixed.add_model(errors, name="new", cost=pool[2][NEW[0]], features=card(pool, NEW[0]))
     assert mixed.model_features_.shape == (13, 2)
     assert mixed.routers_[0].model_features_.shape == (13, 2)
     others = EnsembleRouter([("linear", LinearRouter()), ("zero", ZeroRouter())], **COMMON)
     with pytest.raises(ValueError, match="no router of this ensemble learns from them"):
         fitted(others, pool)
-    assert not has_fit_parameter(ZeroRouter(), "model_features")
+
+
+def test_comparisons_leave_cards_out_where_they_are_of_no_use(pool):
+    X, y, costs, cards = pool
+    routers = {
+        "clusters": KMeansRouter(6),
+        "mean": KMeansRouter(6, representation="mean"),
+        "none": EnsembleRouter([("zero", ZeroRouter()), ("near", KNeighborsRouter())]),
+    }
+    with_cards, without = (
+        compare_routers(routers, X, y, costs, model_features=given, n_trials=2)
+        for given in (cards, None)
+    )
+    np.testing.assert_array_equal(with_cards.area[:, 1:], without.area[:, 1:])
+    assert not np.array_equal(with_cards.area[:, 0], without.area[:, 0])
