@@ -393,8 +393,8 @@ def _run_trial(
             estimator = clone(estimator)
             set_router_params(estimator, random_state=seed % 2**31)
             fit_on_models(estimator, X, y, costs, fold.training, fold.training_models, cards)
-            known = {"cards": cards, "priced": fold.training}
-            pool = add_unseen(estimator, X, y, costs, validation, unseen, **known)
+            prompts = validation, unseen
+            pool = add_unseen(estimator, X, y, costs, *prompts, cards=cards, priced=fold.training)
             router, X_test = last_router(estimator, _safe_indexing(X, fold.test))
             inputs.append(router.curve_inputs(X_test, y_test, test_costs, pool))
     known_costs = model_means(validation_costs, np.ones(len(validation_costs)))
