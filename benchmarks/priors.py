@@ -41,8 +41,11 @@ def scaled(prior, scale, shares):
 def unscaled_noise(means, squares, counts, shares):
     """The prior in units of error, as if the noise were the same in all clusters."""
     freedom = (counts - 1).clip(0)
-    prior = fit_prior(means, squares.sum() / freedom.sum() * freedom, counts, shares)
-    return prior._replace(noise=squares.sum(axis=0) / freedom.sum(axis=0).clip(1))
+    common = squares.sum() / freedom.sum()
+    prior = fit_prior(means, common * freedom, counts, shares)
+    # Models that are always right in a cluster show no noise there.
+    noise = (squares.sum(axis=0) / freedom.sum(axis=0).clip(1)).clip(1e-3 * common)
+    return prior._replace(noise=noise)
 
 
 def variants_of_prior(router, errors):
