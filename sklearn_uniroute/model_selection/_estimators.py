@@ -72,7 +72,7 @@ def checked_cards(model_features: Any, y: Any, costs: np.ndarray, n_models: int)
 
 def uses_cards(estimator: Any) -> bool:
     """Whether the router at the end of an estimator learns from features of models."""
-    return bool(final_router(estimator)._uses_features)
+    return bool(getattr(final_router(estimator), "_uses_features", False))
 
 
 def fit_on_models(

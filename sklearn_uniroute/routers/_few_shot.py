@@ -124,7 +124,7 @@ class FewShotRouter(
 
     def _check_params(self) -> None:
         super()._check_params()
-        if not is_auto(self.n_clusters):
+        if not is_auto(self.n_clusters, "n_clusters"):
             check_count(self.n_clusters, "n_clusters")
         check_choice(self.representation, "representation", ("posterior", "mean"))
         check_choice(self.validation, "validation", ("greedy", "random"))

@@ -127,7 +127,7 @@ class LinearRouter(BaseRouter):
     ) -> tuple[list[np.ndarray], np.ndarray, float]:
         """Sum up the evidence on coefficients of the embedding, and choose the penalty."""
         affine = Affine(self.center_).block
-        if not is_auto(self.alpha):
+        if not is_auto(self.alpha, "alpha"):
             return *gram_sums(X, errors, affine), float(self.alpha)
         n_models = errors.shape[1]
         targets = contrasts(errors - np.nanmean(errors, axis=0))
@@ -146,7 +146,7 @@ class LinearRouter(BaseRouter):
 
     def _check_params(self) -> None:
         super()._check_params()
-        if not is_auto(self.alpha):
+        if not is_auto(self.alpha, "alpha"):
             check_positive(self.alpha, "alpha")
 
     def _fit_evidence(self, X: np.ndarray, errors: np.ndarray) -> None:

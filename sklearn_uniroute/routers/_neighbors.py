@@ -117,12 +117,12 @@ class KNeighborsRouter(BaseRouter):
 
     def _check_params(self) -> None:
         super()._check_params()
-        if not is_auto(self.n_neighbors):
+        if not is_auto(self.n_neighbors, "n_neighbors"):
             check_count(self.n_neighbors, "n_neighbors")
         check_choice(self.weights, "weights", ("uniform", "distance"))
 
     def _fit_features(self, X: np.ndarray, errors: np.ndarray, rng: np.random.RandomState) -> None:
-        if not is_auto(self.n_neighbors):
+        if not is_auto(self.n_neighbors, "n_neighbors"):
             # Nothing is learned; an unknown metric fails here.
             probe = NearestNeighbors(n_neighbors=1, metric=self.metric, algorithm="brute")
             probe.fit(X[:2]).kneighbors(X[:1])

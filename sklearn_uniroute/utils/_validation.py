@@ -385,9 +385,11 @@ def check_count(value: Any, name: str, *, least: int = 1) -> None:
     check_scalar(value, name, numbers.Integral, min_val=least)
 
 
-def is_auto(value: Any) -> bool:
-    """Whether a constructor parameter leaves the choice to `fit`."""
-    return isinstance(value, str) and value == "auto"
+def is_auto(value: Any, name: str) -> bool:
+    """Whether a constructor parameter leaves the choice to `fit`; no other string is allowed."""
+    if isinstance(value, str) and value != "auto":
+        raise ValueError(f"`{name}` must be 'auto' or a number; got {value!r}.")
+    return isinstance(value, str)
 
 
 def check_nonnegative(value: Any, name: str) -> None:
