@@ -27,6 +27,11 @@ def check_model_features(
             raise ValueError(f"`model_features` must be numbers or {LOG_COST!r}; got {features!r}.")
         values, names = np.full((len(models), 1), np.nan), np.array([LOG_COST], dtype=object)
     elif hasattr(features, "columns"):
+        if not hasattr(features, "loc"):
+            raise ValueError(
+                "`model_features` is a table without an index, which would name the models; pass a "
+                "pandas DataFrame indexed by model, or an array in the order of the models."
+            )
         names = np.array(list(features.columns), dtype=object)
         if not all(isinstance(name, str) for name in names):
             raise ValueError(

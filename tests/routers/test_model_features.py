@@ -1,5 +1,7 @@
 import pickle
+from types import SimpleNamespace
 
+import dask.array
 import numpy as np
 import pandas as pd
 import pytest
@@ -269,11 +271,13 @@ def test_battles_know_no_card(pool):
 
 
 def test_cards_with_chunks_and_blocks(pool):
-    dask = pytest.importorskip("dask.array")
     X, y, costs, cards = pool
     router = fitted(KMeansRouter(6, **COMMON), pool)
     blocks = clone(router).fit(
-        dask.from_array(X, chunks=(200, -1)), y[KNOWN], costs=costs, model_features=cards.loc[KNOWN]
+        dask.array.from_array(X, chunks=(200, -1)),
+        y[KNOWN],
+        costs=costs,
+        model_features=cards.loc[KNOWN],
     )
     for one in (router, blocks):
         one.add_model(name="new", cost=1.0, features={"score": 0.7})
@@ -299,6 +303,7 @@ CARDS = pd.DataFrame({"score": np.linspace(0, 1, 12)}, index=KNOWN)
         (np.ones(12), r"has shape \(12,\)"),
         (np.ones((12, 0)), r"shape \(12, 0\)"),
         ("price", "must be numbers or 'log_cost'"),
+        (SimpleNamespace(columns=["score"]), "a table without an index"),
     ],
 )
 def test_features_that_fit_refuses(features, message, pool):
