@@ -11,8 +11,8 @@ from sklearn_uniroute._numerics._posterior import Prior
 
 # Shares of the variance between models that features may explain.
 _EXPLAINED = np.array([0.1, 0.3, 0.5, 0.7, 0.85, 0.95, 0.99])
-# Features count if the targets are so many times likelier with them than without.
-_LEAST_LIKELIER = 5
+# Odds, before the targets are seen, that features are of no use.
+_DOUBT = 10
 # Number of features that sets of features are built up to, one by one.
 _LARGEST_SET = 10
 # Terms of a lower weight than this are left out.
@@ -82,6 +82,7 @@ def regress_on_features(features: np.ndarray, targets: np.ndarray) -> FeatureReg
     and a remainder of the same covariance. A regression has one set of features and one share of
     the variance that they explain. The sets are built up greedily, and all features together stand
     for half of the prior weight. A regression leaves out the models of which it lacks a feature.
+    One more regression, which knows no feature, has ten times the prior weight of all others.
 
     Parameters
     ----------
@@ -92,7 +93,7 @@ def regress_on_features(features: np.ndarray, targets: np.ndarray) -> FeatureReg
     Returns
     -------
     regression : FeatureRegression or None
-        None if the features do not make the targets clearly likelier.
+        None if the features are more likely of no use.
     """
     useful = [column for column, values in enumerate(features.T) if _tells(values)]
     n_sizes = min(len(useful), _LARGEST_SET)
@@ -112,11 +113,12 @@ def regress_on_features(features: np.ndarray, targets: np.ndarray) -> FeatureReg
     if not terms:
         return None
     # Sets that too few models have all features of weigh against the others.
-    prior_weight = sum(share for share, _ in sets) * len(_EXPLAINED)
+    doubt = log(_DOUBT * len(_EXPLAINED) * sum(share for share, _ in sets))
+    terms.append((doubt, _useless(features.shape[1], targets.shape[1])))
     values = np.array([value for value, _ in terms])
-    if logsumexp(values) - log(prior_weight) < log(_LEAST_LIKELIER):
-        return None
     weights = np.exp(values - logsumexp(values))
+    if weights[-1] > 0.5:
+        return None
     kept = np.flatnonzero(weights >= _LEAST_WEIGHT)
     parts = [terms[place][1] for place in kept]
     return FeatureRegression(
@@ -145,6 +147,18 @@ def _tells(values: np.ndarray) -> bool:
     values = values[~np.isnan(values)]
     varies = len(values) and values.std() > _ROUNDING * np.abs(values).max()
     return bool(varies and len(values) >= _LEAST_MODELS)
+
+
+def _useless(n_features: int, n_targets: int) -> _Term:
+    """Regression that knows no feature."""
+    return _Term(
+        log_evidence=0.0,
+        offset=np.zeros(n_targets),
+        centers=np.zeros(n_features),
+        coefficients=np.zeros((n_features, n_targets)),
+        unexplained=1.0,
+        spread=np.zeros((n_features, n_features)),
+    )
 
 
 def _total(terms: list[_Term]) -> float:
