@@ -187,7 +187,8 @@ def mean_errors(sums: np.ndarray, counts: np.ndarray, shares: np.ndarray) -> np.
     -------
     means : ndarray of shape (..., n_clusters)
     """
-    means = sums / np.maximum(counts, 1)
+    # Counts that faded may be below 1.
+    means = sums / np.where(counts > 0, counts, 1)
     weights = np.where(counts > 0, np.maximum(shares, np.finfo(float).tiny), 0.0)
     total = np.maximum(weights.sum(axis=-1), np.finfo(float).tiny)
     overall = (weights * means).sum(axis=-1) / total

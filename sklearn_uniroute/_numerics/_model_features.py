@@ -12,7 +12,7 @@ from sklearn_uniroute._numerics._posterior import Prior
 # Shares of the variance between models that features may explain.
 _EXPLAINED = np.array([0.1, 0.3, 0.5, 0.7, 0.85, 0.95, 0.99])
 # Odds, before the targets are seen, that features are of no use.
-_DOUBT = 10
+_DOUBT = 5
 # Number of features that sets of features are built up to, one by one.
 _LARGEST_SET = 10
 # Terms of a lower weight than this are left out.
@@ -82,7 +82,7 @@ def regress_on_features(features: np.ndarray, targets: np.ndarray) -> FeatureReg
     and a remainder of the same covariance. A regression has one set of features and one share of
     the variance that they explain. The sets are built up greedily, and all features together stand
     for half of the prior weight. A regression leaves out the models of which it lacks a feature.
-    One more regression, which knows no feature, has ten times the prior weight of all others.
+    One more regression, which knows no feature, has five times the prior weight of all others.
 
     Parameters
     ----------

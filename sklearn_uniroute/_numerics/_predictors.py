@@ -368,6 +368,11 @@ class OperatingPoint(NamedTuple):
                 chosen[moved] = predictor.choose(X[moved], self.beyond, among)
         return chosen
 
+    def cost_weight_at(self, x: np.ndarray) -> float:
+        """Cost weight at which one prompt is routed."""
+        beyond = self.goes_beyond(x[None])
+        return self.cost_weight if beyond is None or not beyond[0] else self.beyond
+
     def goes_beyond(self, X: np.ndarray) -> np.ndarray | None:
         """Mark the prompts that are routed at `beyond`; None if `share` is 0."""
         return row_uniform(X, self.seed) < self.share if self.share > 0 else None

@@ -4,6 +4,7 @@ The functions take arrays and need no router: the quality of the models, the err
 predicts for them, and their costs.
 """
 
+from sklearn_uniroute.metrics._off_policy import off_policy_value
 from sklearn_uniroute.metrics._plot import DeferralCurveDisplay
 from sklearn_uniroute.metrics._scores import (
     aiq_score,
@@ -24,6 +25,7 @@ __all__ = [
     "cpt_score",
     "deferral_area_score",
     "deferral_curve",
+    "off_policy_value",
     "peak_quality_score",
     "quality_neutral_cost",
 ]

@@ -5,20 +5,28 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.stats import norm
 from sklearn.utils import _safe_indexing
 
 from sklearn_uniroute.metrics._curve import check_curve_inputs, curve_points, is_wide, model_means
+from sklearn_uniroute.metrics._off_policy import (
+    check_known,
+    check_propensity,
+    doubly_robust_outcomes,
+)
 from sklearn_uniroute.utils._estimators import last_router
+from sklearn_uniroute.utils._logs import check_call_costs, check_chosen, check_feedback
 from sklearn_uniroute.utils._optional import import_optional
 from sklearn_uniroute.utils._statistics import pointwise_interval
 from sklearn_uniroute.utils._typing import Costs, Pool
-from sklearn_uniroute.utils._validation import check_share
+from sklearn_uniroute.utils._validation import check_pool, check_same_order, check_share
 
 
 class DeferralCurveDisplay:
     """Plot of average quality against average cost.
 
-    Use :meth:`from_estimator`, :meth:`from_predictions` or :meth:`from_cv_results` to create one.
+    Use :meth:`from_estimator`, :meth:`from_predictions`, :meth:`from_cv_results` or
+    :meth:`from_log` to create one.
     All parameters are stored as attributes.
 
     Parameters
@@ -282,6 +290,99 @@ class DeferralCurveDisplay:
         band = {} if confidence == 0 else {"quality_low": low, "quality_high": high}
         models = {"model_cost": cost, "model_quality": quality}
         display = cls(grid, mean, **models, **band, name=name)
+        return display.plot(ax, curve_kwargs=curve_kwargs)
+
+    @classmethod
+    def from_log(
+        cls,
+        estimator: Any,
+        X: ArrayLike,
+        chosen: ArrayLike,
+        quality: ArrayLike,
+        propensity: ArrayLike,
+        costs: ArrayLike | None = None,
+        pool: Pool | None = None,
+        *,
+        confidence: float = 0.95,
+        ax: Any = None,
+        name: str | None = None,
+        curve_kwargs: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Draw the curve that a router would have had on the traffic of a log.
+
+        All points are doubly robust estimates, as of
+        :func:`sklearn_uniroute.metrics.off_policy_value`, with the errors and costs that the router
+        predicts. They can be trusted where the logged router explores the same models.
+
+        Parameters
+        ----------
+        estimator : router or Pipeline
+            Fitted router, which has not learned from this log.
+        X : array-like of shape (n_calls, n_features)
+            Embedding of the prompt of each call, or input of the pipeline.
+        chosen : array-like of shape (n_calls,)
+            Name of the model that answered; the router must know it.
+        quality : array-like of shape (n_calls,)
+            Quality of the answer. NaN where no feedback came back; these calls are left out.
+        propensity : array-like of shape (n_calls,)
+            Probability with which the model was chosen.
+        costs : array-like of shape (n_calls,), default=None
+            Cost of each call. By default, the mean costs of the router are paid.
+        pool : sequence of model names, default=None
+            Models to choose among. By default, all models of the router.
+        confidence : float, default=0.95
+            Coverage of the pointwise intervals.
+        ax : matplotlib Axes, default=None
+            Axes to draw on. By default, new axes.
+        name : str, default=None
+            Name of the curve in the legend. By default, the class name of the router.
+        curve_kwargs : dict, default=None
+            Keyword arguments for matplotlib's `plot`.
+
+        Returns
+        -------
+        display : DeferralCurveDisplay
+            Plot, with its axes in `ax_`.
+
+        Raises
+        ------
+        ValueError
+            If lengths disagree, if a model is unknown, if a propensity is not above 0 and at most
+            1, if no call has a quality, or if the router has no costs.
+        """
+        check_share(confidence, "confidence")
+        check_same_order(X=X, chosen=chosen, quality=quality, propensity=propensity, costs=costs)
+        router, X = last_router(estimator, X)
+        check_drawable(router.costs_ is not None)
+        n_calls = len(np.asarray(quality))
+        logged = check_chosen(chosen, router.models_, n_calls, "chosen")
+        outcome = check_feedback(quality, n_calls, "quality")
+        probability = check_propensity(propensity, n_calls)
+        paid = None if costs is None else check_call_costs(costs, n_calls)
+        known = ~np.isnan(outcome) & (True if paid is None else ~np.isnan(paid))
+        check_known(int(known.sum()), True, "doubly_robust")
+        X, log = _safe_indexing(X, known), (logged[known], probability[known])
+        expected = 1 - router.predict_error(X)
+        qualities = doubly_robust_outcomes(outcome[known], *log, expected)
+        prices = np.broadcast_to(router.costs_, expected.shape)
+        if paid is not None:
+            prices = doubly_robust_outcomes(paid[known], *log, router.predict_cost(X))
+        # In the order in which the router knows the models, as `curve_inputs` returns them.
+        index = np.sort(check_pool(pool, router.models_))
+        labels = router.models_[index].tolist()
+        _, error, _, routing_costs = router.curve_inputs(X, expected[:, index], pool=labels)
+        qualities, prices, weight = qualities[:, index], prices[:, index], np.ones(len(error))
+        cost, mean, _ = curve_points(qualities, error, prices, routing_costs, weight)
+        _, square, _ = curve_points(qualities**2, error, prices, routing_costs, weight)
+        std = np.sqrt(np.maximum(square - mean**2, 0) / len(error))
+        half = norm.ppf((1 + confidence) / 2) * std
+        display = cls(
+            cost,
+            mean,
+            quality_low=mean - half,
+            quality_high=mean + half,
+            name=type(router).__name__ if name is None else name,
+        )
         return display.plot(ax, curve_kwargs=curve_kwargs)
 
     def plot(

@@ -2,7 +2,7 @@
 
 import warnings
 from copy import deepcopy
-from typing import Any, ClassVar, NoReturn, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -27,7 +27,7 @@ from sklearn_uniroute.routers._budget import (
     terms_to_keep,
     weight_for_quality,
 )
-from sklearn_uniroute.routers._dask import map_rows, predict_error_blocks
+from sklearn_uniroute.routers._dask import map_rows, predict_error_blocks, refuse_blocks
 from sklearn_uniroute.routers._pool import (
     check_cost,
     check_evidence,
@@ -45,6 +45,7 @@ from sklearn_uniroute.routers._pool import (
     replaced_at_once,
     validation_rows,
 )
+from sklearn_uniroute.routers._traffic import TrafficMixin, check_exploration
 from sklearn_uniroute.serving._routing_table import RoutingTable
 from sklearn_uniroute.utils._optional import import_optional
 from sklearn_uniroute.utils._scales import typical_range, warn_of_error_scale, warn_of_scales
@@ -68,7 +69,7 @@ from sklearn_uniroute.utils._validation import (
 )
 
 
-class BaseRouter(BaseEstimator):
+class BaseRouter(TrafficMixin, BaseEstimator):
     """Base class of all routers.
 
     Subclass it to build a router of your own. The router implements
@@ -615,6 +616,8 @@ class BaseRouter(BaseEstimator):
         cost_weight: float | None = None,
         budget: float | None = None,
         randomize: bool | None = None,
+        exploration: float = 0.0,
+        n_draws: int = 64,
     ) -> RoutingTable:
         """Freeze the router and a pool for the request path.
 
@@ -628,6 +631,12 @@ class BaseRouter(BaseEstimator):
             Mean cost per prompt to keep to instead, as in :meth:`predict`.
         randomize : bool, default=None
             Whether to meet the budget exactly in expectation, as in :meth:`predict`.
+        exploration : float, default=0.0
+            Share of the prompts that is routed by draws from the posterior of the models, so that
+            their feedback also tells of models that are rarely chosen. Only for routers over
+            clusters with ``representation="posterior"``.
+        n_draws : int, default=64
+            Number of draws. A hash of the prompt picks one.
 
         Returns
         -------
@@ -638,9 +647,11 @@ class BaseRouter(BaseEstimator):
         Raises
         ------
         ValueError
-            For the same reasons as :meth:`predict`.
+            For the same reasons as :meth:`predict`, if `exploration` is not between 0 and 1, or if
+            the router has no posterior to draw from.
         """
         check_is_fitted(self)
+        check_exploration(exploration, n_draws, self._can_draw)
         index = np.sort(check_pool(pool, self.models_))
         point = operating_point(self, index, cost_weight, budget, randomize)
         # By rising cost, ties go to the first; not where costs differ from prompt to prompt.
@@ -656,6 +667,7 @@ class BaseRouter(BaseEstimator):
             feature_names=getattr(self, "feature_names_in_", None),
             clusters=self._clusters_seen(),
             known={name: counts[order].tolist() for name, counts in known_by(self).items()},
+            exploration=self._exploration(order, exploration, n_draws) if exploration else None,
         )
 
     @of_one_state
@@ -1184,11 +1196,3 @@ def as_columns(y: Any) -> Any:
 def have_classes(y: np.ndarray) -> bool:
     """Whether scikit-learn's class numbers of these qualities are the qualities themselves."""
     return bool(((y == 0) | (y == 1)).all() and (y == 1).any(axis=0).all())
-
-
-def refuse_blocks(router: BaseRouter) -> NoReturn:
-    """Refuse blocks where all prompts are needed at once."""
-    raise TypeError(
-        f"a {type(router).__name__} needs all prompts at once, and `X` is a dask array; pass "
-        "X.compute(), or use a KMeansRouter, a LearnedMapRouter or a HybridRouter."
-    )

@@ -25,11 +25,14 @@ from sklearn_uniroute._numerics._features import (
 )
 from sklearn_uniroute._numerics._predictors import Fallback, FeaturePredictor
 from sklearn_uniroute.routers._base import BaseRouter
+from sklearn_uniroute.routers._pool import put_rows
 from sklearn_uniroute.utils._typing import Label
 from sklearn_uniroute.utils._validation import FLOATS, check_share, listing
 
 # Maximum number of training prompts whose features are kept to calibrate budgets.
 _CALIBRATION_PROMPTS = 10_000
+# Number of calls in each cluster that a price counts as.
+_CALLS_OF_PRICE = 10
 
 
 class ClusterRouter(BaseRouter):
@@ -39,8 +42,11 @@ class ClusterRouter(BaseRouter):
     which an error on the prompt counts; and ``_phi()``, the :class:`Phi` that predicts errors. A
     model is represented by its mean error in each cluster.
 
-    The evidence holds `error_sums` and `error_counts` of shape (n_models, n_clusters).
+    The evidence holds `error_sums` and `error_counts` of shape (n_models, n_clusters), and also
+    `cost_sums` and `cost_counts` if costs are learned by cluster.
     """
+
+    _fades = True
 
     representation_: np.ndarray
     clusterer: Any
@@ -163,6 +169,14 @@ class ClusterRouter(BaseRouter):
             "representation_": mean_errors(sums, counts, self.cluster_shares_),
         }
 
+    def _fade(self, position: int, factor: float) -> None:
+        put_rows(self, self._faded_rows(position, factor), position)
+
+    def _faded_rows(self, position: int, factor: float) -> dict[str, Any]:
+        """Rows of one model whose errors count `factor` times as much."""
+        names = ("error_sums", "error_counts")
+        return {name: factor * self._evidence[name][position] for name in names}
+
     def _predictor(self, index: np.ndarray) -> FeaturePredictor:
         by_cluster = self.cost_representation_
         return FeaturePredictor(
@@ -182,11 +196,15 @@ class ClusterRouter(BaseRouter):
             sums, counts = cluster_sums(self._assign(X), costs, self._n_clusters)
             self._cost_sums = {"cost_sums": sums, "cost_counts": counts}
 
+    @property
+    def _learns_costs(self) -> bool:  # type: ignore[override]
+        # Files of version 0.1 do not count calls.
+        return "cost_sums" in self._evidence
+
     def _mean_costs(self) -> np.ndarray:
         """Mean costs in each cluster."""
-        return mean_errors(
-            self._cost_sums["cost_sums"], self._cost_sums["cost_counts"], self.cluster_shares_
-        )
+        known = {**self._cost_sums, **self._evidence}
+        return mean_errors(known["cost_sums"], known["cost_counts"], self.cluster_shares_)
 
     def _costs_of_sums(self) -> Any:
         """Mean costs of the models by the sums of their calls; None without."""
@@ -211,20 +229,37 @@ class ClusterRouter(BaseRouter):
         if isinstance(cost, np.ndarray):
             prompts = self.X_val_ if X_val is None else X_val
             sums, counts = cluster_sums(self._assign(prompts), cost[:, None], self._n_clusters)
-            (means,) = mean_errors(sums, counts, self.cluster_shares_)
-            cost = means @ self.cluster_shares_
-        else:
-            charged = self.costs_ > 0
-            profiles = self.cost_representation_[charged] / self.costs_[charged, None]
-            means = profiles.sum(axis=0)
-        return {"costs_": cost, "cost_representation_": self._in_proportion(cost, means)}
+            return self._charged_rows(sums[0], counts[0])
+        charged = self.costs_ > 0
+        profiles = self.cost_representation_[charged] / self.costs_[charged, None]
+        return self._priced_rows(cost, self._in_proportion(cost, profiles.sum(axis=0)))
+
+    def _charged_rows(self, sums: np.ndarray, counts: np.ndarray) -> dict[str, Any]:
+        """Rows for a model by sums and numbers of its calls in each cluster."""
+        means = mean_errors(sums, counts, self.cluster_shares_)
+        cost = float(means @ self.cluster_shares_)
+        rows = {"costs_": cost, "cost_representation_": self._in_proportion(cost, means)}
+        return rows | ({"cost_sums": sums, "cost_counts": counts} if self._learns_costs else {})
+
+    def _priced_rows(self, cost: float, by_cluster: np.ndarray) -> dict[str, Any]:
+        """Rows for a model by its price."""
+        rows = {"costs_": cost, "cost_representation_": by_cluster}
+        if self._learns_costs:
+            counts = np.full(len(by_cluster), float(_CALLS_OF_PRICE))
+            rows |= {"cost_sums": counts * by_cluster, "cost_counts": counts}
+        return rows
+
+    def _charge(self, position: int, costs: np.ndarray, X: np.ndarray) -> None:
+        sums, counts = cluster_sums(self._assign(X), costs[:, None], self._n_clusters)
+        sums = sums[0] + self._evidence["cost_sums"][position]
+        counts = counts[0] + self._evidence["cost_counts"][position]
+        put_rows(self, self._charged_rows(sums, counts), position)
 
     def _repriced_rows(self, cost: Any, position: int) -> dict[str, Any]:
-        rows = super()._repriced_rows(cost, position)
-        if self.cost_representation_ is not None:
-            own = self.cost_representation_[position]
-            rows["cost_representation_"] = self._in_proportion(cost, own)
-        return rows
+        if self.cost_representation_ is None:
+            return super()._repriced_rows(cost, position)
+        own = self.cost_representation_[position]
+        return self._priced_rows(cost, self._in_proportion(cost, own))
 
     def _in_proportion(self, cost: float, means: np.ndarray) -> np.ndarray:
         kept = self._calibration_prompts

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from copy import copy
 from functools import partial, reduce
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -208,3 +208,11 @@ def _block_sums(
 
 def _total(parts: Sequence[ClusterSums]) -> ClusterSums:
     return reduce(added, parts)
+
+
+def refuse_blocks(router: Any) -> NoReturn:
+    """Refuse blocks where all prompts are needed at once."""
+    raise TypeError(
+        f"a {type(router).__name__} needs all prompts at once, and `X` is a dask array; pass "
+        "X.compute(), or use a KMeansRouter, a LearnedMapRouter or a HybridRouter."
+    )

@@ -15,7 +15,7 @@ from sklearn_uniroute._numerics._ridge import stacked_weights
 from sklearn_uniroute._numerics._routing import HullWalk
 from sklearn_uniroute.routers._base import BaseRouter
 from sklearn_uniroute.routers._model_features import ModelFeaturesMixin
-from sklearn_uniroute.routers._pool import frozen, replaced_at_once
+from sklearn_uniroute.routers._pool import frozen, put_rows, replaced_at_once
 from sklearn_uniroute.utils._typing import Label, RandomState
 from sklearn_uniroute.utils._validation import listing
 
@@ -183,6 +183,14 @@ class EnsembleRouter(_BaseComposition, ModelFeaturesMixin):
         return any(router._needs_recorded_costs for _, router in self.routers)
 
     @property
+    def _learns_costs(self) -> bool:  # type: ignore[override]
+        return any(member._learns_costs for member in self.routers_)
+
+    @property
+    def _fades(self) -> bool:  # type: ignore[override]
+        return all(router._fades for _, router in self.routers)
+
+    @property
     def _has_std(self) -> bool:
         return any(member._has_std for member in self.routers_)
 
@@ -336,6 +344,21 @@ class EnsembleRouter(_BaseComposition, ModelFeaturesMixin):
 
     def _reprice(self, position: int, price: Any) -> None:
         self._change("_reprice", position, price)
+
+    def _charge(self, position: int, costs: np.ndarray, X: np.ndarray) -> None:
+        with replaced_at_once(self) as changed:
+            changed.routers_ = [frozen(member) for member in self.routers_]
+            for member in changed.routers_:
+                if member._learns_costs:
+                    member._charge(position, costs, X)
+            prices = [member.costs_[position] for member in changed.routers_]
+            put_rows(changed, {"costs_": self.weights_ @ prices}, position)
+
+    def _fade(self, position: int, factor: float) -> None:
+        with replaced_at_once(self) as changed:
+            changed.routers_ = [frozen(member) for member in self.routers_]
+            for member in changed.routers_:
+                member._fade(position, factor)
 
     def _remove(self, position: int) -> None:
         self._change("_remove", position)

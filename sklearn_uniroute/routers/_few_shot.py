@@ -13,6 +13,7 @@ from sklearn_uniroute._numerics._clusters import (
     squared_deviations,
     squared_distances,
 )
+from sklearn_uniroute._numerics._exploration import Exploration, draw_representations
 from sklearn_uniroute._numerics._features import NearestCluster
 from sklearn_uniroute._numerics._posterior import (
     ClusterSums,
@@ -20,7 +21,6 @@ from sklearn_uniroute._numerics._posterior import (
     condition,
     condition_each,
     condition_on_few,
-    evidence,
     mean_error_std,
     standard_errors,
     sum_evidence,
@@ -197,6 +197,7 @@ class FewShotRouter(
         super()._fit_costs(X, costs)
         self.cost_representation_ = None
         if self.cost_model == "cluster":
+            self._evidence |= self._cost_sums
             self._set_costs_by_cluster()
 
     def _fit_posteriors(self, prior: Prior) -> None:
@@ -251,7 +252,7 @@ class FewShotRouter(
     # Sums over prompts, to which those of further prompts can be added.
 
     def _get_sums(self) -> ClusterSums:
-        sums: dict[str, Any] = {**self._evidence, **self._cost_sums}
+        sums: dict[str, Any] = {**self._cost_sums, **self._evidence}
         return ClusterSums(self.cluster_sizes_, **sums)
 
     def _set_sums(self, sums: ClusterSums) -> None:
@@ -300,16 +301,20 @@ class FewShotRouter(
             rows |= self._card_rows(card)
         else:
             prior = self._prior_of(position)
-        features = self._features(self.X_val_ if X_val is None else X_val)
-        (information,), (moment,) = evidence(features, val_errors[:, None], self.noise_)
+        prompts = self.X_val_ if X_val is None else X_val
+        (information,), (moment,) = sum_evidence(
+            prompts, val_errors[:, None], self._phi(), self.noise_
+        )
         if position is not None:
-            information += self._evidence["information"][position]
-            moment += self._evidence["moments"][position]
-        run = ~np.isnan(val_errors)
-        few = 0 < run.sum() < self.noise_.size
-        if position is not None or features.ndim == 1 or not few:
+            information = information + self._evidence["information"][position]
+            moment = moment + self._evidence["moments"][position]
             return rows | self._posterior_rows(prior, information, moment)
-        mean, std = condition_on_few(prior, features[run], val_errors[run])
+        run = np.flatnonzero(~np.isnan(val_errors))
+        few = 0 < len(run) < self.noise_.size
+        features = self._features(prompts[run]) if few else None
+        if features is None or features.ndim == 1:
+            return rows | self._posterior_rows(prior, information, moment)
+        mean, std = condition_on_few(prior, features, val_errors[run])
         return rows | {
             "information": information,
             "moments": moment,
@@ -334,10 +339,28 @@ class FewShotRouter(
             "representation_std_": standard_errors(covariance),
         }
 
+    def _faded_rows(self, position: int, factor: float) -> dict[str, Any]:
+        rows = super()._faded_rows(position, factor)
+        if "information" not in self._evidence:
+            return rows
+        information = factor * self._evidence["information"][position]
+        moment = factor * self._evidence["moments"][position]
+        return rows | self._posterior_rows(self._prior_of(position), information, moment)
+
     def _posterior_covariance(self, position: int) -> np.ndarray:
         information = self._evidence["information"][position]
         prior = self._prior_of(position)
         return condition(prior, information, self._evidence["moments"][position])[1]
+
+    @property
+    def _can_draw(self) -> bool:  # type: ignore[override]
+        return "information" in self._evidence
+
+    def _exploration(self, index: np.ndarray, share: float, n_draws: int) -> Exploration:
+        covariances = [self._posterior_covariance(position) for position in index]
+        rng = np.random.RandomState(self._selection_seed)
+        draws = draw_representations(self.representation_[index], covariances, n_draws, rng)
+        return Exploration(float(share), draws, self._selection_seed)
 
     def _predict_std(self, X: np.ndarray, index: np.ndarray) -> np.ndarray:
         features = self._features(X)

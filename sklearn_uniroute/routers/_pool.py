@@ -110,7 +110,8 @@ def known_by(router: Any) -> dict[str, np.ndarray]:
     """Numbers of errors and of features by which each model is known, if they are counted."""
     known = {}
     if "error_counts" in router._evidence:
-        known["n_errors"] = router._evidence["error_counts"].sum(axis=1).astype(np.int64)
+        n_errors = router._evidence["error_counts"].sum(axis=1)
+        known["n_errors"] = np.rint(n_errors).astype(np.int64)
     features = getattr(router, "model_features_", None)
     if features is not None:
         known["n_features"] = (~np.isnan(features)).sum(axis=1)

@@ -29,10 +29,11 @@ def table_graph(
     operating_point: OperatingPoint,
     models: Sequence[Label],
     feature_names: Sequence[str] | None,
+    exploration: float,
 ) -> Any:
     """Convert a routing table to a graph; see `RoutingTable.to_onnx`."""
     onnx = import_optional("onnx", "onnx")
-    _check_exportable(predictor, operating_point)
+    _check_exportable(predictor, operating_point, exploration)
     graph = _Graph(onnx)
     phi, representation = predictor.phi, predictor.representation
     if isinstance(phi, NearestCluster):
@@ -56,7 +57,7 @@ def table_graph(
     return graph.model(predictor.n_features, len(models), metadata)
 
 
-def _check_exportable(predictor: Any, operating_point: OperatingPoint) -> None:
+def _check_exportable(predictor: Any, operating_point: OperatingPoint, exploration: float) -> None:
     if not isinstance(predictor, FeaturePredictor):
         raise NotImplementedError(
             "only routers over clusters and linear routers can be converted to graphs; use a "
@@ -77,6 +78,11 @@ def _check_exportable(predictor: Any, operating_point: OperatingPoint) -> None:
         raise NotImplementedError(
             "graphs support one cost weight, but this table mixes two to meet a budget; make the "
             "table with randomize=False."
+        )
+    if exploration > 0:
+        raise NotImplementedError(
+            f"graphs do not explore, but this table does (exploration={exploration:g}); make the "
+            "table with exploration=0."
         )
 
 

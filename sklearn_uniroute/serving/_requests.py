@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sklearn_uniroute._numerics._clusters import ClustersSeen
 from sklearn_uniroute.utils._typing import Label
 from sklearn_uniroute.utils._validation import as_numbers, feature_names, is_hashable, listing
 
@@ -96,3 +97,20 @@ def check_excluded(exclude: Any, positions: dict[Label, int]) -> list[int]:
     if len(excluded) == len(positions):
         raise ValueError(f"`exclude` leaves no model of {listing(positions)}; keep at least one.")
     return list(excluded)
+
+
+def check_request_id(request_id: Any) -> None:
+    """Check the id of a request."""
+    if not (request_id is None or isinstance(request_id, str)):
+        raise TypeError(f"`request_id` must be a string; got {request_id!r}.")
+
+
+def check_has_clusters(centers: np.ndarray | None, seen: ClustersSeen | None) -> None:
+    """Refuse a table that does not know how the training prompts lie in clusters."""
+    if centers is None:
+        raise TypeError("the router of this table has no clusters.")
+    if seen is None:
+        raise ValueError(
+            "this table was written by version 0.1, which did not record how the training prompts "
+            "lie in the clusters; save the table again, or pass the router."
+        )

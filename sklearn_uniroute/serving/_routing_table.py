@@ -1,6 +1,8 @@
 """Routing tables: routers frozen for the request path."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from hashlib import sha256
 from typing import Any, Self
 
 import numpy as np
@@ -8,17 +10,27 @@ from numpy.typing import ArrayLike
 from sklearn.utils import Bunch, check_array
 
 from sklearn_uniroute._numerics._clusters import ClustersSeen
+from sklearn_uniroute._numerics._exploration import Exploration, Explorer, content_of
+from sklearn_uniroute._numerics._features import estimate_row
 from sklearn_uniroute._numerics._predictors import FeaturePredictor, OperatingPoint, Predictor
-from sklearn_uniroute._numerics._routing import ROUNDING, choose, interval_of_choice
+from sklearn_uniroute._numerics._routing import ROUNDING
+from sklearn_uniroute.serving._decisions import Decision, explain_choice
 from sklearn_uniroute.serving._onnx import table_graph
 from sklearn_uniroute.serving._requests import (
     check_excluded,
     check_feature_names,
+    check_has_clusters,
     check_prompt,
     check_prompt_width,
+    check_request_id,
     warn_of_missing_names,
 )
-from sklearn_uniroute.serving._table_file import pack_table, unpack_table
+from sklearn_uniroute.serving._table_file import (
+    can_be_packed,
+    check_recorded,
+    pack_table,
+    unpack_table,
+)
 from sklearn_uniroute.utils._files import as_json, read_whole, write_whole
 from sklearn_uniroute.utils._typing import Label, StrPath
 from sklearn_uniroute.utils._validation import (
@@ -54,6 +66,10 @@ class RoutingTable:
         have these, in this order.
     embedder, fingerprint : str or None
         Name and fingerprint of the embedder, as recorded by :meth:`save`.
+    exploration : float
+        Share of the prompts that is routed by draws from the posterior.
+    version : str or None
+        Hash of all that decides choices. None for tables that cannot be saved.
 
     See Also
     --------
@@ -82,6 +98,7 @@ class RoutingTable:
     feature_names: tuple[str, ...] | None
     embedder: str | None
     fingerprint: str | None
+    exploration: float
     _has_costs: bool
     _clusters_seen: ClustersSeen | None
     _known: dict[str, list[int]]
@@ -101,6 +118,11 @@ class RoutingTable:
     # Twice the highest weighted price, which bounds the rounding of scores.
     _largest: float
     _may_tie: bool
+    # Routes the prompts that are explored; None if none is.
+    _explorer: Explorer | None
+    # For each cluster, model and probability by each draw, then greedily; None if the cluster alone
+    # does not decide.
+    _logged_by_cluster: list[list[tuple[Label, float]]] | None
 
     def __init__(
         self,
@@ -112,16 +134,21 @@ class RoutingTable:
         feature_names: Sequence[str] | None = None,
         clusters: ClustersSeen | None = None,
         known: dict[str, list[int]] | None = None,
+        exploration: Exploration | None = None,
         embedder: str | None = None,
         fingerprint: str | None = None,
     ) -> None:
         plain = operating_point.share == 0
-        nearest = by_cluster = folded = None
+        nearest = by_cluster = folded = explorer = logged = None
         if isinstance(predictor, FeaturePredictor):
+            if exploration is not None:
+                explorer = Explorer(predictor, operating_point, exploration)
             plain &= predictor.shares_costs and predictor.fallback is None
             choices = predictor.choices_by_cluster(operating_point.cost_weight)
             if choices is not None and operating_point.share == 0:
                 nearest, by_cluster = predictor.phi.block, [models[place] for place in choices]
+                if explorer is not None:
+                    logged = explorer.logged_by_cluster(choices, models)
             if plain:
                 folded = predictor.folded(operating_point.cost_weight * predictor.prices)
         vars(self).update(
@@ -132,6 +159,7 @@ class RoutingTable:
             feature_names=None if feature_names is None else tuple(feature_names),
             embedder=embedder,
             fingerprint=fingerprint,
+            exploration=0.0 if exploration is None else exploration.share,
             _clusters_seen=clusters,
             _known=known or {},
             _predictor=predictor,
@@ -145,7 +173,13 @@ class RoutingTable:
             _weighted=operating_point.cost_weight * predictor.prices,
             _largest=2 * operating_point.cost_weight * float(predictor.prices.max()),
             _may_tie=len(models) > 1,
+            _explorer=explorer,
+            _logged_by_cluster=logged,
         )
+
+    @cached_property
+    def version(self) -> str | None:
+        return sha256(self._packed()).hexdigest()[:16] if can_be_packed(self._predictor) else None
 
     @property
     def costs(self) -> np.ndarray | None:
@@ -192,13 +226,96 @@ class RoutingTable:
             If `exclude` is a single name or is not iterable.
         """
         x = check_prompt(x, self._shape, self.feature_names)
+        if self._explorer is not None:
+            draw = self._explorer.draw_of(content_of(x))
+            if draw is not None:
+                return self._explore(x, exclude, draw)[0]
+        return self._greedy(x, exclude)
+
+    def route_logged(
+        self, x: ArrayLike, *, exclude: Iterable[Label] = _NONE, request_id: str | None = None
+    ) -> Decision:
+        """Choose a model for one prompt, and return what to log.
+
+        A log of decisions, embeddings and feedback goes into `update_from_log` of the router and
+        into :func:`sklearn_uniroute.metrics.off_policy_value`.
+
+        Parameters
+        ----------
+        x : array-like or Series of shape (n_features,)
+            Embedding of the prompt.
+        exclude : iterable of model names, default=()
+            Models not to choose.
+        request_id : str, default=None
+            Whether to explore, and by which draw, is decided by a hash of this id. By default, by a
+            hash of the prompt, so that the same prompt always goes the same way.
+
+        Returns
+        -------
+        decision : Decision
+            Named tuple with the attributes:
+
+            - `model`: name of the chosen model. Without `request_id`, that of :meth:`route`;
+            - `propensity`: probability with which the table chooses this model for this prompt,
+              over the hashes: 1 if the table does not explore;
+            - `explored`: whether a draw chose the model;
+            - `cost_weight` and `table_version`: those of the table;
+            - `request_id`: the id that was passed.
+
+        Raises
+        ------
+        ValueError
+            For the same reasons as :meth:`route`.
+        TypeError
+            If `request_id` is not a string.
+
+        Examples
+        --------
+        >>> from sklearn_uniroute import KMeansRouter
+        >>> from sklearn_uniroute.datasets import make_routing_data
+        >>> data = make_routing_data(n_prompts=300, n_models=5, random_state=0)
+        >>> router = KMeansRouter(4, random_state=0).fit(data.X, data.y, costs=data.costs)
+        >>> table = router.routing_table(cost_weight=0.001, exploration=0.2)
+        >>> decision = table.route_logged(data.X[0])
+        >>> decision.model == table.route(data.X[0]), decision.explored
+        (True, False)
+        """
+        x = check_prompt(x, self._shape, self.feature_names)
+        check_request_id(request_id)
+        if self._explorer is None:
+            model, propensity, draw = self._greedy(x, exclude), 1.0, None
+        else:
+            content = content_of(x) if request_id is None else request_id.encode()
+            model, propensity, draw = self._explore(x, exclude, self._explorer.draw_of(content))
+        return Decision(
+            model, propensity, draw is not None, self.cost_weight, self.version, request_id
+        )
+
+    def _explore(
+        self, x: np.ndarray, exclude: Iterable[Label], draw: int | None
+    ) -> tuple[Label, float, int | None]:
+        """Choose greedily or by a draw, and compute with which probability."""
+        explorer: Any = self._explorer
+        excluded = None if exclude is _NONE else check_excluded(exclude, self._positions)
+        if self._logged_by_cluster is not None and not excluded:
+            by_draw = self._logged_by_cluster[self._nearest(x)]
+            return *by_draw[-1 if draw is None else draw], draw
+        phi, folds = self._predictor.phi, self._folded is not None and not excluded
+        features = phi.weights(x) if folds else phi.block(x)
+        greedy = self._positions[self._greedy(x, exclude, features)]
+        scores = explorer.scores(x, features, excluded, folds)
+        place = greedy if draw is None else int(scores[:, draw].argmin())
+        return self.models[place], explorer.probability(place, greedy, scores), draw
+
+    def _greedy(self, x: np.ndarray, exclude: Iterable[Label], features: Any = None) -> Label:
         if exclude is _NONE:
             excluded = None
             if self._by_cluster is not None:
                 return self._by_cluster[self._nearest(x)]
             if self._folded is not None:
                 folded, places, slack = self._folded
-                scores = folded.dot(self._predictor.phi.weights(x))
+                weights = self._predictor.phi.weights(x) if features is None else features
+                scores = folded.dot(weights)
                 best = scores.argmin()
                 least = scores.item(best)
                 scores[best] = np.inf
@@ -209,7 +326,10 @@ class RoutingTable:
         if not self._plain:
             place: int = self._choose(x[None], excluded)[0]
             return self.models[place]
-        scores = self._predictor.row(x) + self._weighted
+        if features is None:
+            scores = self._predictor.row(x) + self._weighted
+        else:
+            scores = estimate_row(features, self._predictor.representation) + self._weighted
         if excluded:
             scores[excluded] = np.inf
         place = scores.argmin()
@@ -242,10 +362,13 @@ class RoutingTable:
         prompts = self._check_prompts(X)
         names = np.array(self.models)
         excluded = None if exclude is _NONE else check_excluded(exclude, self._positions)
-        return names[self._choose(prompts, excluded)]
+        chosen = self._choose(prompts, excluded)
+        if self._explorer is not None:
+            chosen = self._explorer.choose(prompts, self._among(excluded), chosen)
+        return names[chosen]
 
     def explain(self, x: ArrayLike) -> Bunch:
-        """Explain the choice for one prompt.
+        """Explain the choice for one prompt, as it is without exploration.
 
         Parameters
         ----------
@@ -287,36 +410,7 @@ class RoutingTable:
         (0, 1, 0.125)
         """
         x = check_prompt(x, self._shape, self.feature_names)
-        X = x[None]
-        predictor, point = self._predictor, self._point
-        error, costs = predictor.errors(X), predictor.costs(X)
-        beyond = point.goes_beyond(X)
-        cost_weight = point.cost_weight if beyond is None or not beyond[0] else point.beyond
-        fallback = getattr(predictor, "fallback", None)
-        far = fallback is not None and bool(fallback.is_far(X)[0])
-        by_error, by_cost = predictor.terms(X)
-        place = int(choose(by_error, by_cost, cost_weight)[0])
-        others = np.delete(np.arange(len(self.models)), place)
-        runner_up = None
-        if len(others):
-            second = choose(error[:, others], costs[..., others], cost_weight)[0]
-            runner_up = self.models[others[second]]
-        by_cost = np.broadcast_to(by_cost, by_error.shape)
-        low, high = interval_of_choice(by_error[0], by_cost[0], place, cost_weight)
-        costs = np.broadcast_to(costs, error.shape)
-        phi = getattr(predictor, "phi", None)
-        explanation = {
-            "model": self.models[place],
-            "runner_up": runner_up,
-            "cost_weight": cost_weight,
-            "low": low,
-            "high": high,
-            "cluster": None if phi is None else phi.cluster(x),
-            "far": far,
-            "error": error[0],
-            "cost": costs[0],
-            "score": (error + cost_weight * costs)[0],
-        }
+        explanation = explain_choice(self._predictor, self._point, self.models, x)
         known = {name: self._known.get(name) for name in ("n_errors", "n_features")}
         return Bunch(**as_json(explanation), **known, models=list(self.models))
 
@@ -371,14 +465,16 @@ class RoutingTable:
             If onnx is not installed.
         NotImplementedError
             If the router is neither linear nor over clusters, if it has costs by cluster or a
-            fallback, or if the table mixes two cost weights to meet a budget.
+            fallback, or if the table explores or mixes two cost weights to meet a budget.
 
         Notes
         -----
         Features are computed in single precision. If the cost weight is so high that differences in
         error are lost to rounding, the first of several models with the same cost is chosen.
         """
-        return table_graph(self._predictor, self._point, self.models, self.feature_names)
+        return table_graph(
+            self._predictor, self._point, self.models, self.feature_names, self.exploration
+        )
 
     @classmethod
     def load(
@@ -428,6 +524,7 @@ class RoutingTable:
             feature_names=self.feature_names,
             clusters=self._clusters_seen,
             known=self._known,
+            exploration=None if self._explorer is None else self._explorer.exploration,
             embedder=embedder,
             fingerprint=fingerprint,
         )
@@ -447,26 +544,8 @@ class RoutingTable:
         return centers, self._clusters_seen  # type: ignore[return-value]
 
     def _choose(self, X: np.ndarray, excluded: list[int] | None) -> np.ndarray:
-        among = np.delete(np.arange(len(self.models)), excluded) if excluded else None
-        return self._point.choose(self._predictor, X, among)
+        return self._point.choose(self._predictor, X, self._among(excluded))
 
-
-def check_has_clusters(centers: np.ndarray | None, seen: ClustersSeen | None) -> None:
-    """Refuse a table that does not know how the training prompts lie in clusters."""
-    if centers is None:
-        raise TypeError("the router of this table has no clusters.")
-    if seen is None:
-        raise ValueError(
-            "this table was written by version 0.1, which did not record how the training prompts "
-            "lie in the clusters; save the table again, or pass the router."
-        )
-
-
-def check_recorded(recorded: object, expected: object, argument: str, path: StrPath) -> None:
-    """Check that a file records what its reader expects."""
-    if expected is not None and recorded != expected:
-        said = "does not record it" if recorded is None else f"records {recorded!r}"
-        raise ValueError(
-            f"`{argument}` should be {expected!r}, but {path} {said}; load the table that was made "
-            "for these embeddings."
-        )
+    def _among(self, excluded: list[int] | None) -> np.ndarray | None:
+        """Positions of the models that are not excluded; None for all."""
+        return np.delete(np.arange(len(self.models)), excluded) if excluded else None

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sklearn_uniroute._numerics._clusters import ClustersSeen
+from sklearn_uniroute._numerics._exploration import Exploration
 from sklearn_uniroute._numerics._features import (
     Affine,
     AffineProjection,
@@ -38,8 +39,9 @@ from sklearn_uniroute.utils._files import read_array, read_members
 from sklearn_uniroute.utils._typing import Label, StrPath
 
 # Incremented with every change that older versions cannot read. Since 2, tables of routers over
-# clusters record how the training prompts lie in the clusters. Since 3, there are ensembles.
-FORMAT = 3
+# clusters record how the training prompts lie in the clusters. Since 3, there are ensembles. Since
+# 4, tables may explore.
+FORMAT = 4
 _HEADER, _CHECKSUM = "header.json", "sha256"
 # Arrays and numbers of each Phi, by the names of its constructor's arguments. Arrays have shapes:
 # the same letter means the same size (D features, K clusters, M models, F outputs of Phi). Numbers
@@ -72,6 +74,7 @@ class TableContent(NamedTuple):
     feature_names: list[str] | None
     clusters: ClustersSeen | None
     known: dict[str, list[int]]
+    exploration: Exploration | None
     embedder: str | None
     fingerprint: str | None
 
@@ -85,6 +88,7 @@ def pack_table(
     feature_names: Sequence[str] | None,
     clusters: ClustersSeen | None,
     known: dict[str, list[int]],
+    exploration: Exploration | None,
     embedder: str | None,
     fingerprint: str | None,
 ) -> bytes:
@@ -95,6 +99,8 @@ def pack_table(
     arrays = {"prices": predictor.prices}
     if clusters is not None:
         arrays |= {"seen_sizes": clusters.sizes, "seen_quantiles": clusters.distance_quantiles}
+    if exploration is not None:
+        arrays["draws"] = exploration.draws
     kind, settings = _pack_predictor(predictor, arrays)
     header = {
         "format": FORMAT,
@@ -105,6 +111,9 @@ def pack_table(
         "operating_point": operating_point._asdict(),
         "feature_names": feature_names,
         "known": known,
+        "exploration": None
+        if exploration is None
+        else {"share": exploration.share, "seed": exploration.seed},
         "embedder": embedder,
         "fingerprint": fingerprint,
         "kind": kind,
@@ -221,6 +230,7 @@ def _unpack(header: dict[str, Any], arrays: _Arrays) -> TableContent:
         sizes = arrays.take("seen_sizes", "K", dtypes=["int64"])
         clusters = ClustersSeen(sizes, arrays.take("seen_quantiles", "Q", dtypes=["float64"]))
         check_seen(clusters)
+    exploration = _exploration(header.get("exploration"), arrays)
     if arrays.arrays:
         raise ValueError(f"unexpected arrays: {sorted(arrays.arrays)}")
     if np.any(prices < 0) or (predictor.shares_costs and np.any(np.diff(prices) < 0)):
@@ -239,6 +249,7 @@ def _unpack(header: dict[str, Any], arrays: _Arrays) -> TableContent:
         _names(header.get("feature_names"), header["n_features"]),
         clusters,
         _counts(header.get("known", {}), len(models)),
+        exploration,
         _kind_of(header["embedder"], str | None),
         _kind_of(header["fingerprint"], str | None),
     )
@@ -252,6 +263,17 @@ def _counts(known: Any, n_models: int) -> dict[str, list[int]]:
         if len([_whole(count, 0) for count in _kind_of(counts, list)]) != n_models:
             raise ValueError(f"there are {len(counts)} counts for {n_models} models")
     return dict(known)
+
+
+def _exploration(settings: Any, arrays: _Arrays) -> Exploration | None:
+    """Take the draws of a table that explores; files of earlier formats have none."""
+    if settings is None:
+        return None
+    share = _number(settings["share"], 0, 1)
+    if share == 0 or "F" not in arrays.sizes:
+        raise ValueError("only tables of routers with a posterior explore")
+    draws = arrays.take("draws", ["draws", "M", "F"], dtypes=["float64"])
+    return Exploration(share, draws, _whole(settings["seed"], 0, 2**64 - 1))
 
 
 def _pack_predictor(
@@ -507,3 +529,13 @@ def _kind_of(value: Any, kind: Any) -> Any:
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise ValueError(f"{value!r} is not of type {kind}")
     return value
+
+
+def check_recorded(recorded: object, expected: object, argument: str, path: StrPath) -> None:
+    """Check that a file records what its reader expects."""
+    if expected is not None and recorded != expected:
+        said = "does not record it" if recorded is None else f"records {recorded!r}"
+        raise ValueError(
+            f"`{argument}` should be {expected!r}, but {path} {said}; load the table that was made "
+            "for these embeddings."
+        )

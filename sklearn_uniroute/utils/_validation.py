@@ -51,13 +51,14 @@ def row_labels(table: Any) -> np.ndarray | None:
 def check_same_order(**tables: Any) -> None:
     """Refuse tables whose rows have the same labels in another order, because rows go by position.
 
-    Tables are passed by the names of their arguments. Costs per model have no rows of prompts. Rows
-    that are numbered from 0 may have been numbered anew, and other labels say nothing of them.
+    Tables are passed by the names of their arguments. Costs per model have no rows of prompts; in a
+    log, which says what was `chosen`, costs have. Rows that are numbered from 0 may have been
+    numbered anew, and other labels say nothing of them.
     """
     labelled: list[tuple[str, Any]] = []
     for name, table in tables.items():
         if hasattr(getattr(table, "index", None), "equals") and not (
-            name.endswith("costs") and np.ndim(table) != 2
+            name.endswith("costs") and np.ndim(table) != 2 and "chosen" not in tables
         ):
             labelled.append((name, table.index))
     for (first, rows), (second, others) in itertools.combinations(labelled, 2):

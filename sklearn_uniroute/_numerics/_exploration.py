@@ -1,0 +1,160 @@
+"""Exploration: a share of the prompts is routed by draws from the posterior of the models."""
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.linalg import cholesky
+
+from sklearn_uniroute._numerics._predictors import FeaturePredictor, OperatingPoint
+from sklearn_uniroute.utils._typing import Label
+
+# Share of the variance that keeps a covariance positive definite.
+_JITTER = 1e-12
+
+
+class Exploration(NamedTuple):
+    """Share of the prompts that is routed by draws, and the draws.
+
+    `draws` has shape (n_draws, n_models, n_outputs): representations of the models. `seed` picks
+    the prompts.
+    """
+
+    share: float
+    draws: np.ndarray
+    seed: int = 0
+
+
+def draw_representations(
+    means: np.ndarray, covariances: list[np.ndarray], n_draws: int, rng: np.random.RandomState
+) -> np.ndarray:
+    """Draw representations of models from their posteriors.
+
+    Parameters
+    ----------
+    means : ndarray of shape (n_models, n_outputs)
+    covariances : list of ndarray of shape (n_outputs, n_outputs)
+    n_draws : int
+    rng : RandomState
+
+    Returns
+    -------
+    draws : ndarray of shape (n_draws, n_models, n_outputs)
+    """
+    draws = rng.normal(size=(n_draws, *means.shape))
+    for model, covariance in enumerate(covariances):
+        jitter = _JITTER * np.trace(covariance) * np.eye(len(covariance))
+        draws[:, model] = means[model] + draws[:, model] @ cholesky(covariance + jitter)
+    return draws
+
+
+class Explorer:
+    """Scores of models by draws, for a predictor at an operating point."""
+
+    def __init__(
+        self, predictor: FeaturePredictor, point: OperatingPoint, exploration: Exploration
+    ) -> None:
+        self.predictor, self.point, self.exploration = predictor, point, exploration
+        # With the draws last, the best model of each draw is found fastest.
+        by_output = np.ascontiguousarray(exploration.draws.transpose(2, 1, 0))
+        self._by_output = by_output
+        self._flat = by_output.reshape(len(by_output), -1)
+        self._weighted = (point.cost_weight * predictor.prices)[:, None]
+        # For responsibilities, which sum to 1, prices are folded into the draws.
+        self._folded = (by_output + self._weighted).reshape(self._flat.shape)
+        self._plain = predictor.shares_costs and predictor.fallback is None and point.share == 0
+        self._seed = exploration.seed.to_bytes(8)
+        # Hashes of 64 bits below this are explored.
+        self._bound = int(exploration.share * 2**64)
+
+    def draw_of(self, content: bytes) -> int | None:
+        """Pick the draw that routes a prompt by a hash of its content; None if none does."""
+        number = int.from_bytes(blake2b(content, digest_size=8, key=self._seed).digest())
+        n_draws = self._by_output.shape[2]
+        return number * n_draws // self._bound if number < self._bound else None
+
+    def scores(
+        self, x: np.ndarray, features: Any, excluded: list[int] | None, folds: bool = False
+    ) -> np.ndarray:
+        """Score the models for one prompt by each draw; the lowest is chosen.
+
+        Parameters
+        ----------
+        x : ndarray of shape (n_features,)
+        features : int or ndarray of shape (n_outputs,)
+            Cluster of the prompt, or its features.
+        excluded : list of int or None
+            Positions of models not to choose.
+        folds : bool
+            Whether responsibilities alone decide; `features` may then be any multiple of them.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_models, n_draws)
+        """
+        _, *shape = self._by_output.shape
+        if folds:
+            folded: np.ndarray = features.dot(self._folded).reshape(shape)
+            return folded
+        if features.ndim == 0:
+            errors = self._by_output[features]
+        else:
+            errors = features.dot(self._flat).reshape(shape)
+        if self._plain:
+            scores: np.ndarray = errors + self._weighted
+        else:
+            costs = np.broadcast_to(self.predictor.costs(x[None]), (1, len(errors)))
+            scores = errors + self.point.cost_weight_at(x) * costs.T
+            fallback = self.predictor.fallback
+            # A prompt that falls back is not explored.
+            if fallback is not None and fallback.is_far(x[None])[0]:
+                scores[fallback.position] = -np.inf
+        if excluded:
+            scores[excluded] = np.inf
+        return scores
+
+    def probability(self, place: int, greedy: int, scores: np.ndarray) -> float:
+        """Compute with which probability a model is chosen, given scores by each draw."""
+        share = self.exploration.share
+        found = np.count_nonzero(scores[place] <= scores.min(axis=0))
+        return (1 - share) * (place == greedy) + share * found / scores.shape[1]
+
+    def logged_by_cluster(
+        self, greedy: np.ndarray, models: Sequence[Label]
+    ) -> list[list[tuple[Label, float]]]:
+        """Model and probability by each draw, then greedily, for each cluster."""
+        logged = []
+        for place, errors in zip(greedy, self._by_output, strict=True):
+            scores = errors + self._weighted
+            chosen = [*scores.argmin(axis=0), place]
+            logged.append([(models[one], self.probability(one, place, scores)) for one in chosen])
+        return logged
+
+    def choose(self, X: np.ndarray, among: np.ndarray | None, chosen: np.ndarray) -> np.ndarray:
+        """Replace the greedy choices of the prompts that draws route."""
+        chosen = chosen.copy()
+        picked: dict[int, list[int]] = {}
+        for row, x in enumerate(X):
+            draw = self.draw_of(content_of(x))
+            if draw is not None:
+                picked.setdefault(draw, []).append(row)
+        for draw, rows in picked.items():
+            chosen[rows] = self.point.choose(self._predictor_of(draw), X[rows], among)
+        return chosen
+
+    def _predictor_of(self, draw: int) -> FeaturePredictor:
+        one = self.predictor
+        return FeaturePredictor(
+            one.phi,
+            self.exploration.draws[draw],
+            one.prices,
+            one.cost_representation,
+            one.fallback,
+        )
+
+
+def content_of(x: np.ndarray) -> bytes:
+    """Bytes of a prompt, the same in single and double precision."""
+    # Adding zero turns a negative zero into a positive one.
+    return np.add(x, 0, dtype=np.float32, casting="same_kind").tobytes()

@@ -1,0 +1,70 @@
+"""Decisions of routing tables: what to log of them, and what explains them."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sklearn_uniroute._numerics._predictors import OperatingPoint, Predictor
+from sklearn_uniroute._numerics._routing import choose, interval_of_choice
+from sklearn_uniroute.utils._typing import Label
+
+
+class Decision(NamedTuple):
+    """What a table chose for one prompt, and what must be logged to learn from it later.
+
+    Attributes
+    ----------
+    model : str or int
+        Name of the chosen model.
+    propensity : float
+        Probability with which the table chooses this model for this prompt.
+    explored : bool
+        Whether a draw chose the model.
+    cost_weight : float
+        Cost weight of the table.
+    table_version : str or None
+        Version of the table.
+    request_id : str or None
+        Id by which the table decided whether to explore; None if it was the prompt.
+    """
+
+    model: Label
+    propensity: float
+    explored: bool
+    cost_weight: float
+    table_version: str | None
+    request_id: str | None
+
+
+def explain_choice(
+    predictor: Predictor, point: OperatingPoint, models: tuple[Label, ...], x: np.ndarray
+) -> dict[str, Any]:
+    """Explain the choice for one prompt; see `RoutingTable.explain`."""
+    X = x[None]
+    error, costs = predictor.errors(X), predictor.costs(X)
+    cost_weight = point.cost_weight_at(x)
+    fallback = getattr(predictor, "fallback", None)
+    far = fallback is not None and bool(fallback.is_far(X)[0])
+    by_error, by_cost = predictor.terms(X)
+    place = int(choose(by_error, by_cost, cost_weight)[0])
+    others = np.delete(np.arange(len(models)), place)
+    runner_up = None
+    if len(others):
+        second = choose(error[:, others], costs[..., others], cost_weight)[0]
+        runner_up = models[others[second]]
+    by_cost = np.broadcast_to(by_cost, by_error.shape)
+    low, high = interval_of_choice(by_error[0], by_cost[0], place, cost_weight)
+    costs = np.broadcast_to(costs, error.shape)
+    phi = getattr(predictor, "phi", None)
+    return {
+        "model": models[place],
+        "runner_up": runner_up,
+        "cost_weight": cost_weight,
+        "low": low,
+        "high": high,
+        "cluster": None if phi is None else phi.cluster(x),
+        "far": far,
+        "error": error[0],
+        "cost": costs[0],
+        "score": (error + cost_weight * costs)[0],
+    }
