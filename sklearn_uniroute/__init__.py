@@ -19,10 +19,12 @@ from sklearn_uniroute.routers import (
     MLPRouter,
     ZeroRouter,
 )
+from sklearn_uniroute.serving._pacer import BudgetPacer
 from sklearn_uniroute.serving._routing_table import RoutingTable
 
 __all__ = [
     "AttributeEncoder",
+    "BudgetPacer",
     "DeferralCurveDisplay",
     "EnsembleRouter",
     "FeatureMapRouter",

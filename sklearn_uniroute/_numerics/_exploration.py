@@ -65,14 +65,14 @@ class Explorer:
         self._folded = (by_output + self._weighted).reshape(self._flat.shape)
         self._plain = predictor.shares_costs and predictor.fallback is None and point.share == 0
         self._seed = exploration.seed.to_bytes(8)
+        self._share, self._n_draws = exploration.share, by_output.shape[2]
         # Hashes of 64 bits below this are explored.
         self._bound = int(exploration.share * 2**64)
 
     def draw_of(self, content: bytes) -> int | None:
         """Pick the draw that routes a prompt by a hash of its content; None if none does."""
-        number = int.from_bytes(blake2b(content, digest_size=8, key=self._seed).digest())
-        n_draws = self._by_output.shape[2]
-        return number * n_draws // self._bound if number < self._bound else None
+        number = int.from_bytes(blake2b(content, digest_size=8, salt=self._seed).digest())
+        return number * self._n_draws // self._bound if number < self._bound else None
 
     def scores(
         self, x: np.ndarray, features: Any, excluded: list[int] | None, folds: bool = False
@@ -116,9 +116,9 @@ class Explorer:
 
     def probability(self, place: int, greedy: int, scores: np.ndarray) -> float:
         """Compute with which probability a model is chosen, given scores by each draw."""
-        share = self.exploration.share
-        found = np.count_nonzero(scores[place] <= scores.min(axis=0))
-        return (1 - share) * (place == greedy) + share * found / scores.shape[1]
+        found = int(np.count_nonzero(scores[place] <= np.minimum.reduce(scores)))
+        by_draws = self._share * (found / self._n_draws)
+        return by_draws + 1 - self._share if place == greedy else by_draws
 
     def logged_by_cluster(
         self, greedy: np.ndarray, models: Sequence[Label]
@@ -157,4 +157,4 @@ class Explorer:
 def content_of(x: np.ndarray) -> bytes:
     """Bytes of a prompt, the same in single and double precision."""
     # Adding zero turns a negative zero into a positive one.
-    return np.add(x, 0, dtype=np.float32, casting="same_kind").tobytes()
+    return (x.astype(np.float32) + np.float32(0)).tobytes()

@@ -22,6 +22,8 @@ class Decision(NamedTuple):
         Whether a draw chose the model.
     cost_weight : float
         Cost weight of the table.
+    cost : float or None
+        Predicted cost of the call; None without costs.
     table_version : str or None
         Version of the table.
     request_id : str or None
@@ -32,6 +34,7 @@ class Decision(NamedTuple):
     propensity: float
     explored: bool
     cost_weight: float
+    cost: float | None
     table_version: str | None
     request_id: str | None
 
@@ -68,3 +71,34 @@ def explain_choice(
         "cost": costs[0],
         "score": (error + cost_weight * costs)[0],
     }
+
+
+def explore(
+    table: Any, x: np.ndarray, excluded: list[int] | None, draw: int | None
+) -> tuple[Label, float]:
+    """Choose greedily or by a draw for a table that explores, and compute with what probability.
+
+    Parameters
+    ----------
+    table : RoutingTable
+    x : ndarray of shape (n_features,)
+    excluded : list of int or None
+        Positions of models not to choose.
+    draw : int or None
+        Draw that chooses; None to choose greedily.
+
+    Returns
+    -------
+    model : str or int
+    propensity : float
+    """
+    explorer, phi = table._explorer, table._predictor.phi
+    if table._logged_by_cluster is not None and not excluded:
+        by_draw: list[tuple[Label, float]] = table._logged_by_cluster[phi.block(x)]
+        return by_draw[-1 if draw is None else draw]
+    folds = table._folded is not None and not excluded
+    features = phi.weights(x) if folds else phi.block(x)
+    greedy = table._positions[table._greedy(x, excluded, features)]
+    scores = explorer.scores(x, features, excluded, folds)
+    place = greedy if draw is None else int(scores[:, draw].argmin())
+    return table.models[place], explorer.probability(place, greedy, scores)

@@ -14,7 +14,7 @@ from sklearn_uniroute._numerics._exploration import Exploration, Explorer, conte
 from sklearn_uniroute._numerics._features import estimate_row
 from sklearn_uniroute._numerics._predictors import FeaturePredictor, OperatingPoint, Predictor
 from sklearn_uniroute._numerics._routing import ROUNDING
-from sklearn_uniroute.serving._decisions import Decision, explain_choice
+from sklearn_uniroute.serving._decisions import Decision, explain_choice, explore
 from sklearn_uniroute.serving._onnx import table_graph
 from sklearn_uniroute.serving._requests import (
     check_excluded,
@@ -229,8 +229,8 @@ class RoutingTable:
         if self._explorer is not None:
             draw = self._explorer.draw_of(content_of(x))
             if draw is not None:
-                return self._explore(x, exclude, draw)[0]
-        return self._greedy(x, exclude)
+                return explore(self, x, self._excluded(exclude), draw)[0]
+        return self._greedy(x, self._excluded(exclude))
 
     def route_logged(
         self, x: ArrayLike, *, exclude: Iterable[Label] = _NONE, request_id: str | None = None
@@ -260,6 +260,7 @@ class RoutingTable:
               over the hashes: 1 if the table does not explore;
             - `explored`: whether a draw chose the model;
             - `cost_weight` and `table_version`: those of the table;
+            - `cost`: predicted cost of the call, or None without costs;
             - `request_id`: the id that was passed.
 
         Raises
@@ -282,34 +283,28 @@ class RoutingTable:
         """
         x = check_prompt(x, self._shape, self.feature_names)
         check_request_id(request_id)
+        draw, excluded = None, self._excluded(exclude)
         if self._explorer is None:
-            model, propensity, draw = self._greedy(x, exclude), 1.0, None
+            model, propensity = self._greedy(x, excluded), 1.0
         else:
             content = content_of(x) if request_id is None else request_id.encode()
-            model, propensity, draw = self._explore(x, exclude, self._explorer.draw_of(content))
+            draw = self._explorer.draw_of(content)
+            model, propensity = explore(self, x, excluded, draw)
+        cost = self._cost_of(model, x) if self._has_costs else None
         return Decision(
-            model, propensity, draw is not None, self.cost_weight, self.version, request_id
+            model, propensity, draw is not None, self.cost_weight, cost, self.version, request_id
         )
 
-    def _explore(
-        self, x: np.ndarray, exclude: Iterable[Label], draw: int | None
-    ) -> tuple[Label, float, int | None]:
-        """Choose greedily or by a draw, and compute with which probability."""
-        explorer: Any = self._explorer
-        excluded = None if exclude is _NONE else check_excluded(exclude, self._positions)
-        if self._logged_by_cluster is not None and not excluded:
-            by_draw = self._logged_by_cluster[self._nearest(x)]
-            return *by_draw[-1 if draw is None else draw], draw
-        phi, folds = self._predictor.phi, self._folded is not None and not excluded
-        features = phi.weights(x) if folds else phi.block(x)
-        greedy = self._positions[self._greedy(x, exclude, features)]
-        scores = explorer.scores(x, features, excluded, folds)
-        place = greedy if draw is None else int(scores[:, draw].argmin())
-        return self.models[place], explorer.probability(place, greedy, scores), draw
+    def _cost_of(self, model: Label, x: np.ndarray) -> float:
+        place, predictor = self._positions[model], self._predictor
+        costs = predictor.prices if predictor.shares_costs else predictor.costs(x[None])[0]
+        return float(costs[place])
 
-    def _greedy(self, x: np.ndarray, exclude: Iterable[Label], features: Any = None) -> Label:
-        if exclude is _NONE:
-            excluded = None
+    def _excluded(self, exclude: Iterable[Label]) -> list[int] | None:
+        return None if exclude is _NONE else check_excluded(exclude, self._positions)
+
+    def _greedy(self, x: np.ndarray, excluded: list[int] | None, features: Any = None) -> Label:
+        if excluded is None:
             if self._by_cluster is not None:
                 return self._by_cluster[self._nearest(x)]
             if self._folded is not None:
@@ -321,8 +316,6 @@ class RoutingTable:
                 scores[best] = np.inf
                 if scores.min() - least > slack:
                     return self.models[places[best]]
-        else:
-            excluded = check_excluded(exclude, self._positions)
         if not self._plain:
             place: int = self._choose(x[None], excluded)[0]
             return self.models[place]
@@ -361,7 +354,7 @@ class RoutingTable:
         """
         prompts = self._check_prompts(X)
         names = np.array(self.models)
-        excluded = None if exclude is _NONE else check_excluded(exclude, self._positions)
+        excluded = self._excluded(exclude)
         chosen = self._choose(prompts, excluded)
         if self._explorer is not None:
             chosen = self._explorer.choose(prompts, self._among(excluded), chosen)
