@@ -14,7 +14,12 @@ from sklearn_uniroute._numerics._features import NearestCluster
 from sklearn_uniroute.inspection._clusters import check_has_clusters
 from sklearn_uniroute.serving._routing_table import RoutingTable
 from sklearn_uniroute.utils._logs import check_chosen, check_feedback
-from sklearn_uniroute.utils._validation import check_prompts, check_same_order, check_share
+from sklearn_uniroute.utils._validation import (
+    check_prompts,
+    check_same_order,
+    check_share,
+    is_price,
+)
 
 
 def drift_report(router: Any, X: ArrayLike, *, far_share: float = 0.01) -> Bunch:
@@ -160,7 +165,7 @@ def model_drift(
     >>> model_drift(router, X, chosen, errors).drifted
     [False, False, True]
     """
-    check_share(alpha, "alpha")
+    check_alpha(alpha)
     check_is_fitted(router)
     check_has_posterior(router)
     check_same_order(X=X, chosen=chosen, errors=errors)
@@ -203,6 +208,12 @@ def check_has_posterior(router: Any) -> None:
             "a posterior is needed here; pass a router over clusters with "
             "representation='posterior', such as KMeansRouter."
         )
+
+
+def check_alpha(alpha: Any) -> None:
+    """Check the probability of a false alarm."""
+    if not is_price(alpha) or not 0 < alpha < 1:
+        raise ValueError(f"`alpha` must be above 0 and below 1; got {alpha!r}.")
 
 
 def check_between(errors: np.ndarray) -> None:

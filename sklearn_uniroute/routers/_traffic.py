@@ -111,7 +111,7 @@ class TrafficMixin:
                 rows = np.flatnonzero(positions == position)
                 graded = rows[~np.isnan(errors[rows])]
                 if len(graded):
-                    name = self.models_[position]
+                    name = self.models_[position].item()
                     warn_of_error_scale(errors[graded], name, *self._error_range)
                     updated._update(position, errors[graded], X[graded])
                 if costs is not None:

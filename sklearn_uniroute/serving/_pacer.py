@@ -189,7 +189,9 @@ class BudgetPacer:
             state = json.loads(read_whole(path))
             if state.pop("format") != _FORMAT:
                 raise ValueError("its format is unknown")
-            values = {name: float(state[name]) for name in _STATE}
+            values = {name: state[name] for name in _STATE}
+            if any(type(value) not in (int, float) for value in values.values()):
+                raise ValueError("it holds other things than numbers")
             if not np.isfinite(list(values.values())).all() or values["n_calls"] < 0:
                 raise ValueError("its numbers are out of range")
         except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -256,6 +256,26 @@ def check_evidence_adds_up(router: Any, data: Bunch) -> None:
     assert not np.allclose(twice.predict_error(data.X, [15]), error[:, :1])
 
 
+def check_logs_are_updates(router: Any, data: Bunch) -> None:
+    """A log tells what `update_model` tells for each model; calls without feedback tell nothing."""
+    router = grown(router, data)
+    X, rng = data.X[N_TRAINING:], np.random.RandomState(0)
+    chosen = rng.randint(8, size=len(X))
+    errors = 1 - data.y[N_TRAINING:][np.arange(len(X)), chosen]
+    errors[::7] = np.nan
+    other = copy.deepcopy(router)
+    snapshot = copy.copy(router)
+    router.update_from_log(X, chosen, errors)
+    for model in range(8):
+        run = (chosen == model) & ~np.isnan(errors)
+        other.update_model(model, errors[run], X_val=X[run])
+    error = other.predict_error(data.X)
+    np.testing.assert_allclose(router.predict_error(data.X), error, atol=1e-12)
+    assert not np.allclose(snapshot.predict_error(data.X), error)
+    router.update_from_log(X, chosen, np.full(len(X), np.nan))
+    np.testing.assert_allclose(router.predict_error(data.X), error, atol=1e-12)
+
+
 def check_missing_training_labels_are_left_out(router: Any, data: Bunch) -> None:
     # A training model is known by the prompts that it was run on, as an added one would be.
     y = data.y[:N_TRAINING, :6].copy()
