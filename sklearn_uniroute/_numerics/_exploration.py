@@ -1,8 +1,8 @@
 """Exploration: a share of the prompts is routed by draws from the posterior of the models."""
 
 from collections.abc import Sequence
-from hashlib import blake2b
 from typing import Any, NamedTuple
+from zlib import crc32
 
 import numpy as np
 from scipy.linalg import cholesky
@@ -12,6 +12,8 @@ from sklearn_uniroute.utils._typing import Label
 
 # Share of the variance that keeps a covariance positive definite.
 _JITTER = 1e-12
+# Odd numbers that mix the bits of a hash.
+_FIRST_MIXER, _SECOND_MIXER, _ALL_BITS = 0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93, 2**64 - 1
 
 
 class Exploration(NamedTuple):
@@ -64,14 +66,15 @@ class Explorer:
         # For responsibilities, which sum to 1, prices are folded into the draws.
         self._folded = (by_output + self._weighted).reshape(self._flat.shape)
         self._plain = predictor.shares_costs and predictor.fallback is None and point.share == 0
-        self._seed = exploration.seed.to_bytes(8)
         self._share, self._n_draws = exploration.share, by_output.shape[2]
         # Hashes of 64 bits below this are explored.
         self._bound = int(exploration.share * 2**64)
 
     def draw_of(self, content: bytes) -> int | None:
         """Pick the draw that routes a prompt by a hash of its content; None if none does."""
-        number = int.from_bytes(blake2b(content, digest_size=8, salt=self._seed).digest())
+        number = (crc32(content) ^ self.exploration.seed) * _FIRST_MIXER & _ALL_BITS
+        number = (number ^ number >> 32) * _SECOND_MIXER & _ALL_BITS
+        number ^= number >> 29
         return number * self._n_draws // self._bound if number < self._bound else None
 
     def scores(
@@ -156,5 +159,4 @@ class Explorer:
 
 def content_of(x: np.ndarray) -> bytes:
     """Bytes of a prompt, the same in single and double precision."""
-    # Adding zero turns a negative zero into a positive one.
-    return (x.astype(np.float32) + np.float32(0)).tobytes()
+    return x.astype(np.float32, copy=False).tobytes()

@@ -257,7 +257,7 @@ def check_evidence_adds_up(router: Any, data: Bunch) -> None:
 
 
 def check_logs_are_updates(router: Any, data: Bunch) -> None:
-    """A log tells what `update_model` tells for each model; calls without feedback tell nothing."""
+    """Compare a log with updates of each model; calls without feedback tell nothing."""
     router = grown(router, data)
     X, rng = data.X[N_TRAINING:], np.random.RandomState(0)
     chosen = rng.randint(8, size=len(X))
