@@ -305,3 +305,55 @@ def test_litellm(gateway, router, embed, path, monkeypatch):
     router.add_model(np.zeros(len(router.X_val_)), name="new", cost=0.1)
     gateway.publish(router, {}, path, cost_weight=0.05, embedder="tfidf")
     assert ask(TOPICS["poem"]) == ["poet says"] * 2
+
+
+@pytest.fixture(scope="module")
+def learning():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path(__file__).parents[1] / "docs" / "recipes")
+        import gateway_learning
+
+        yield gateway_learning
+    del sys.modules["gateway_learning"]
+
+
+def test_a_job_learns_from_what_came_back(learning, router, texts, embed, tmp_path):
+    table = router.routing_table(cost_weight=0.05, exploration=0.2)
+    calls, feedback = tmp_path / "calls.jsonl", tmp_path / "feedback.jsonl"
+    decisions = {}
+    with calls.open("a") as file:
+        for number, text in enumerate(texts):
+            x = embed(text)
+            decisions[str(number)] = x, table.route_logged(x, request_id=str(number))
+            learning.log_call(file, *decisions[str(number)])
+    assert learning.learn(router, calls, feedback) == 0
+    expected = router.pool_frame()["n_errors"].to_dict()
+    for part in (range(50), range(50, 120)):
+        with feedback.open("a") as file:
+            for number in part:
+                learning.log_feedback(file, str(number), 0.5)
+        assert learning.learn(router, calls, feedback) == len(part)
+        for number in part:
+            expected[decisions[str(number)][1].model] += 1
+        assert router.pool_frame()["n_errors"].to_dict() == expected
+        assert not feedback.exists()
+
+
+def test_a_job_that_fails_loses_nothing(learning, router, embed, tmp_path):
+    calls, feedback = tmp_path / "calls.jsonl", tmp_path / "feedback.jsonl"
+    x = embed(TOPICS["sum"])
+    decision = router.routing_table(cost_weight=0.05).route_logged(x, request_id="0")
+    with feedback.open("a") as file:
+        learning.log_feedback(file, "0", 1.0)
+    with pytest.raises(FileNotFoundError):
+        learning.learn(router, calls, feedback)
+    with calls.open("a") as file:
+        learning.log_call(file, x, decision)
+    before = router.predict_error([x], [decision.model])
+    assert learning.learn(router, calls, feedback, fading=0.9) == 1
+    assert router.predict_error([x], [decision.model]) > before
+    other = router.remove_model(decision.model).predict_error([x])
+    with feedback.open("a") as file:
+        learning.log_feedback(file, "0", 1.0)
+    assert learning.learn(router, calls, feedback) == 0
+    np.testing.assert_array_equal(router.predict_error([x]), other)
