@@ -6,16 +6,18 @@ scenario, it prints the mean utility of the table that never learns, then paired
 over the whole stream and over its last quarter: of routers that learn greedily, that explore, whose
 evidence fades, and of bandits that start from the same labels. The environment is this file's own.
 
-Then it prints how often intervals of values from logs cover, what a pacer spends, and times. The
+Then it prints what a pacer spends, how often intervals of values from logs cover, and times. The
 bandits need ``pip install mabwiser paretobandit``; those that are not installed are left out.
 """
 
+from collections import Counter
 from copy import deepcopy
 from functools import partial
 from importlib.util import find_spec
 from time import perf_counter
 
 import numpy as np
+from scipy.stats import chisquare
 from sklearn.decomposition import PCA
 from threadpoolctl import threadpool_limits
 
@@ -303,6 +305,22 @@ def coverage(n_logs=500, n_calls=2000):
             )
 
 
+def propensities(n_prompts=5, n_calls=100_000):
+    """How often models are chosen, against the probabilities that tables log."""
+    data = make_routing_data(n_prompts=500, n_models=8, random_state=0)
+    router = KMeansRouter(random_state=0).fit(data.X[:50], data.y[:50], costs=data.costs)
+    table = router.routing_table(cost_weight=1e-3, exploration=0.2)
+    for x in data.X[50 : 50 + n_prompts]:
+        log = [table.route_logged(x, request_id=str(number)) for number in range(n_calls)]
+        logged = {decision.model: decision.propensity for decision in log}
+        counts = Counter(decision.model for decision in log)
+        expected = n_calls * np.array([logged[model] for model in counts])
+        # Models that were never chosen have the rest of the probability.
+        total = expected.sum() / n_calls
+        test = chisquare(list(counts.values()), expected / total)
+        print(f"  {len(counts)} models, probabilities add up to {total:.6f}, p = {test.pvalue:.2f}")
+
+
 def drifts(X, rng):
     """Orders of prompts whose spending drifts in five ways; `X` goes by rising spending."""
     n, even = N_SERVED, rng.randint(len(X), size=N_SERVED)
@@ -392,6 +410,8 @@ def main():
             )
     print("\n95 % intervals of values from 500 logs of 2,000 calls")
     coverage()
+    print("\nModels that 100,000 requests of a prompt go to, against logged probabilities")
+    propensities()
     print("\nTimes")
     with threadpool_limits(1):
         print_times()

@@ -44,6 +44,8 @@ _SHAPES_OF_PACKAGE = {
     "reference_prompts_": "FD",
     "error_sums": "MK",
     "error_counts": "MK",
+    "cost_sums": "MK",
+    "cost_counts": "MK",
     "moments": "MF",
     "weights_": "R",
 }
@@ -60,6 +62,8 @@ _NOT_NEGATIVE = {
     "representation_std_",
     "cost_representation_",
     "error_counts",
+    "cost_sums",
+    "cost_counts",
 }
 
 

@@ -320,40 +320,57 @@ def learning():
 def test_a_job_learns_from_what_came_back(learning, router, texts, embed, tmp_path):
     table = router.routing_table(cost_weight=0.05, exploration=0.2)
     calls, feedback = tmp_path / "calls.jsonl", tmp_path / "feedback.jsonl"
-    decisions = {}
-    with calls.open("a") as file:
-        for number, text in enumerate(texts):
-            x = embed(text)
-            decisions[str(number)] = x, table.route_logged(x, request_id=str(number))
-            learning.log_call(file, *decisions[str(number)])
-    assert learning.learn(router, calls, feedback) == 0
+    models = []
+    for number, text in enumerate(texts):
+        decision = table.route_logged(embed(text), request_id=str(number))
+        learning.log_call(calls, embed(text), decision)
+        models.append(decision.model)
+    assert learning.learn(router, calls, feedback) is router
     expected = router.pool_frame()["n_errors"].to_dict()
     for part in (range(50), range(50, 120)):
-        with feedback.open("a") as file:
-            for number in part:
-                learning.log_feedback(file, str(number), 0.5)
-        assert learning.learn(router, calls, feedback) == len(part)
         for number in part:
-            expected[decisions[str(number)][1].model] += 1
+            learning.log_feedback(feedback, str(number), 0.5)
+            expected[models[number]] += 1
+        router = learning.learn(router, calls, feedback)
         assert router.pool_frame()["n_errors"].to_dict() == expected
         assert not feedback.exists()
+    feedback.touch()
+    router = learning.learn(router, calls, feedback)
+    assert router.pool_frame()["n_errors"].to_dict() == expected
+
+
+def test_a_call_that_was_retried_counts_for_the_model_that_answered(
+    learning, router, embed, tmp_path
+):
+    calls, feedback = tmp_path / "calls.jsonl", tmp_path / "feedback.jsonl"
+    x, table = embed(TOPICS["sum"]), router.routing_table(cost_weight=0.05)
+    failed = table.route_logged(x, request_id="0")
+    answered = table.route_logged(x, request_id="0", exclude=[failed.model])
+    for decision in (failed, answered):
+        learning.log_call(calls, x, decision)
+    learning.log_feedback(feedback, "0", 1.0)
+    learning.log_feedback(feedback, "0", 0.0)
+    learned = learning.learn(router, calls, feedback).pool_frame()["n_errors"]
+    added = learned - router.pool_frame()["n_errors"]
+    assert added[added > 0].to_dict() == {answered.model: 1}
+    with pytest.raises(ValueError, match="pass request_id"):
+        learning.log_call(calls, x, table.route_logged(x))
 
 
 def test_a_job_that_fails_loses_nothing(learning, router, embed, tmp_path):
     calls, feedback = tmp_path / "calls.jsonl", tmp_path / "feedback.jsonl"
     x = embed(TOPICS["sum"])
     decision = router.routing_table(cost_weight=0.05).route_logged(x, request_id="0")
-    with feedback.open("a") as file:
-        learning.log_feedback(file, "0", 1.0)
+    learning.log_feedback(feedback, "0", 1.0)
     with pytest.raises(FileNotFoundError):
         learning.learn(router, calls, feedback)
-    with calls.open("a") as file:
-        learning.log_call(file, x, decision)
-    before = router.predict_error([x], [decision.model])
-    assert learning.learn(router, calls, feedback, fading=0.9) == 1
-    assert router.predict_error([x], [decision.model]) > before
-    other = router.remove_model(decision.model).predict_error([x])
-    with feedback.open("a") as file:
-        learning.log_feedback(file, "0", 1.0)
-    assert learning.learn(router, calls, feedback) == 0
-    np.testing.assert_array_equal(router.predict_error([x]), other)
+    learning.log_call(calls, x, decision)
+    before = router.pool_frame()
+    learned = learning.learn(router, calls, feedback, fading=0.9)
+    assert learned.predict_error([x], [decision.model]) > router.predict_error(
+        [x], [decision.model]
+    )
+    assert router.pool_frame().equals(before)
+    learning.log_feedback(feedback, "0", 1.0)
+    learned = learning.learn(router.remove_model(decision.model), calls, feedback)
+    assert learned.pool_frame().equals(router.pool_frame())

@@ -2,45 +2,57 @@
 
 import json
 import os
+from copy import copy
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 
-def log_call(file, x, decision):
-    """Append one decision and the embedding of its prompt to an open file of JSON lines."""
-    row = {**decision._asdict(), "x": np.asarray(x, dtype=np.float64).tolist()}
-    file.write(json.dumps(row) + "\n")
+def append(path, row):
+    """Append a row to a file of JSON lines."""
+    # Opened each time, because the job takes files away.
+    with open(path, "a") as file:
+        file.write(json.dumps(row) + "\n")
 
 
-def log_feedback(file, request_id, error):
-    """Append the error of an answer, which may come back much later."""
-    file.write(json.dumps({"request_id": request_id, "error": error}) + "\n")
+def log_call(path, x, decision):
+    """Log one decision and the embedding of its prompt."""
+    if decision.request_id is None:
+        raise ValueError("feedback needs the id of its call; pass request_id to route_logged.")
+    append(path, {**decision._asdict(), "x": np.asarray(x, dtype=np.float64).tolist()})
+
+
+def log_feedback(path, request_id, error):
+    """Log the error of an answer, which may come back much later."""
+    append(path, {"request_id": request_id, "error": error})
 
 
 def learn(router, calls, feedback, *, fading=1.0):
     """Learn from the feedback that came back since the last time; run it every few minutes.
 
-    Calls without feedback stay in the file `calls`, and `feedback` is emptied. Nothing is lost if
-    the job fails, as both files change only at the end. Returns the number of calls learned from.
+    If it fails, the router is as before, and the next run finds the same feedback. Of several calls
+    with one id, the last one was answered. The file `calls` keeps growing: begin a new one when no
+    more feedback is expected for the old one. Returns a router that has learned.
     """
-    calls, feedback = Path(calls), Path(feedback)
+    feedback = Path(feedback)
     taken = feedback.with_suffix(".taken")
     if not taken.exists():
         if not feedback.exists():
-            return 0
-        # The gateway opens a new file for the next feedback.
+            return router
         os.replace(feedback, taken)
-    # Names stay as they are, also those that look like numbers.
-    grades = pd.read_json(taken, lines=True, dtype=False)
-    made = pd.read_json(calls, lines=True, dtype=False)
-    log = made.merge(grades, on="request_id")
-    # Models that left the pool since have nothing to learn.
-    log = log[log["model"].isin(router.models_)]
-    if len(log):
-        if fading < 1:
-            router.decay(fading ** len(log))
-        router.update_from_log(np.stack(log["x"]), log["model"], log["error"])
+    learned = copy(router)
+    if taken.stat().st_size:
+        # Names stay as they are, also those that look like numbers.
+        made = pd.read_json(calls, lines=True, dtype=False)
+        grades = pd.read_json(taken, lines=True, dtype=False)
+        made, grades = (one.drop_duplicates("request_id", keep="last") for one in (made, grades))
+        log = made.merge(grades, on="request_id")
+        # Models that left the pool since have nothing to learn.
+        log = log[log["model"].isin(router.models_)]
+        if len(log):
+            if fading < 1:
+                learned.decay(fading ** len(log))
+            learned.update_from_log(np.stack(log["x"]), log["model"], log["error"])
     taken.unlink()
-    return len(log)
+    return learned

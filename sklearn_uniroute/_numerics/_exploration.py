@@ -12,6 +12,7 @@ from sklearn_uniroute.utils._typing import Label
 
 # Share of the variance that keeps a covariance positive definite.
 _JITTER = 1e-12
+_ZERO = np.float32(0)
 # Odd numbers that mix the bits of a hash.
 _FIRST_MIXER, _SECOND_MIXER, _ALL_BITS = 0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93, 2**64 - 1
 
@@ -159,4 +160,5 @@ class Explorer:
 
 def content_of(x: np.ndarray) -> bytes:
     """Bytes of a prompt, the same in single and double precision."""
-    return x.astype(np.float32, copy=False).tobytes()
+    # Adding zero turns a negative zero into a positive one.
+    return (x.astype(np.float32, copy=False) + _ZERO).tobytes()

@@ -115,7 +115,7 @@ def model_drift(
     errors : array-like of shape (n_calls,)
         Error of the answer, between 0 and 1. NaN where no feedback came back.
     alpha : float, default=0.05
-        Probability of any false alarm, at any time.
+        Probability of any false alarm, at any time, until the router learns next.
 
     Returns
     -------
@@ -129,7 +129,7 @@ def model_drift(
           is worse than it was;
         - `std`: standard error of the difference, with how well the router knows the model;
         - `p_value`: of the sequential test that nothing changed;
-        - `drifted`: whether the p-value is at most `alpha` over the number of these models;
+        - `drifted`: whether the p-value is at most `alpha` over the number of models of the router;
         - `alarm`: row of `X` from which on this is so; None without a drift.
 
     Raises
@@ -175,8 +175,7 @@ def model_drift(
     graded = np.flatnonzero(~np.isnan(errors))
     check_between(errors[graded])
     found = []
-    index = np.unique(positions[graded])
-    for position in index:
+    for position in np.unique(positions[graded]):
         rows = graded[positions[graded] == position]
         mean, covariance = router.representation_[position], router._posterior_covariance(position)
         features = router._dense_features(X[rows]).astype(np.float64)
@@ -186,7 +185,7 @@ def model_drift(
         variance = (features @ router.noise_).sum() + total @ covariance @ total
         predicted = predict_in_turn(mean, covariance, router.noise_, features, observed)
         evidence = log_evidence_of_change(observed, predicted)
-        alarm = np.flatnonzero(evidence >= np.log(len(index) / alpha))
+        alarm = np.flatnonzero(evidence >= np.log(len(router.models_) / alpha))
         found.append(
             {
                 "models": router.models_[position].item(),

@@ -11,6 +11,7 @@ from sklearn.utils import Bunch
 from sklearn_uniroute.utils._logs import check_calls, check_chosen, check_feedback
 from sklearn_uniroute.utils._typing import Pool
 from sklearn_uniroute.utils._validation import (
+    as_numbers,
     check_choice,
     check_names,
     check_same_order,
@@ -38,7 +39,9 @@ def off_policy_value(
     """Estimate what another router would have earned on the traffic of a log.
 
     Pass qualities to estimate the mean quality, and costs to estimate the mean cost. The log must
-    come from tables that explore, see `route_logged` of :class:`sklearn_uniroute.RoutingTable`.
+    come from tables that explore, see `route_logged` of :class:`sklearn_uniroute.RoutingTable`. If
+    the same prompts came again and again, it must have been given a `request_id` for each call.
+    Otherwise they all went the same way, and the interval is too narrow.
 
     Parameters
     ----------
@@ -137,7 +140,10 @@ def off_policy_value(
         expected = prediction[known, aim] if estimator == "doubly_robust" else 0.0
         terms = expected + weight * (reward - expected)
         value = terms.mean()
-    std = terms.std(ddof=1) / np.sqrt(len(known)) if len(known) > 1 else np.nan
+    n_shared = int((weight > 0).sum())
+    # One call does not say how much calls differ.
+    spread = estimator == "doubly_robust" or n_shared > 1
+    std = terms.std(ddof=1) / np.sqrt(len(known)) if spread and len(known) > 1 else np.nan
     half = norm.ppf((1 + confidence) / 2) * std
     total = (weight**2).sum()
     return Bunch(
@@ -145,7 +151,7 @@ def off_policy_value(
         low=float(value - half),
         high=float(value + half),
         std=float(std),
-        n_shared=int((weight > 0).sum()),
+        n_shared=n_shared,
         effective_sample_size=float(weight.sum() ** 2 / total) if total else 0.0,
     )
 
@@ -199,7 +205,8 @@ def check_predicted(
     if models is None:
         models = getattr(predicted, "columns", range(np.shape(predicted)[-1]))
     names = np.array(check_names(list(models), "`models`"))
-    predicted = np.asarray(select_columns(predicted, names, name="predicted"), dtype=np.float64)
+    predicted = select_columns(as_numbers(predicted), names, name="predicted")
+    predicted = np.asarray(predicted, dtype=np.float64)
     if predicted.shape != (n_calls, len(names)) or not np.isfinite(predicted).all():
         raise ValueError(
             f"`predicted` must be finite and of shape {(n_calls, len(names))}, one row per call "
@@ -228,7 +235,14 @@ def check_shared(weight: np.ndarray, estimator: str) -> None:
         )
     mean = weight.mean()
     std = weight.std() / np.sqrt(len(weight))
-    if mean < 1 - _UNUSUAL * std - 1e-9:
+    if mean > 1 + _UNUSUAL * std + 1e-9:
+        warnings.warn(
+            f"the weights have a mean of {mean:.2f} instead of 1, so the propensities are too low; "
+            "log `decision.propensity` of the call that was made.",
+            UserWarning,
+            stacklevel=3,
+        )
+    elif mean < 1 - _UNUSUAL * std - 1e-9:
         warnings.warn(
             f"the weights have a mean of {mean:.2f} instead of 1: for about {1 - mean:.0%} of the "
             "calls, the logged router never chooses the model of the other one, and the estimate "

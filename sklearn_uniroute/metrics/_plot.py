@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import norm
 from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import _num_samples
 
 from sklearn_uniroute.metrics._curve import check_curve_inputs, curve_points, is_wide, model_means
 from sklearn_uniroute.metrics._off_policy import (
@@ -15,7 +16,12 @@ from sklearn_uniroute.metrics._off_policy import (
     doubly_robust_outcomes,
 )
 from sklearn_uniroute.utils._estimators import last_router
-from sklearn_uniroute.utils._logs import check_call_costs, check_chosen, check_feedback
+from sklearn_uniroute.utils._logs import (
+    check_call_costs,
+    check_calls,
+    check_chosen,
+    check_feedback,
+)
 from sklearn_uniroute.utils._optional import import_optional
 from sklearn_uniroute.utils._statistics import pointwise_interval
 from sklearn_uniroute.utils._typing import Costs, Pool
@@ -361,6 +367,7 @@ class DeferralCurveDisplay:
         paid = None if costs is None else check_call_costs(costs, n_calls)
         known = ~np.isnan(outcome) & (True if paid is None else ~np.isnan(paid))
         check_known(int(known.sum()), True, "doubly_robust")
+        check_calls(quality, _num_samples(X), "quality")
         X, log = _safe_indexing(X, known), (logged[known], probability[known])
         expected = 1 - router.predict_error(X)
         qualities = doubly_robust_outcomes(outcome[known], *log, expected)

@@ -348,11 +348,14 @@ class EnsembleRouter(_BaseComposition, ModelFeaturesMixin):
     def _charge(self, position: int, costs: np.ndarray, X: np.ndarray) -> None:
         with replaced_at_once(self) as changed:
             changed.routers_ = [frozen(member) for member in self.routers_]
+            learning = [member for member in changed.routers_ if member._learns_costs]
+            for member in learning:
+                member._charge(position, costs, X)
+            price = np.mean([member.costs_[position] for member in learning])
             for member in changed.routers_:
-                if member._learns_costs:
-                    member._charge(position, costs, X)
-            prices = [member.costs_[position] for member in changed.routers_]
-            put_rows(changed, {"costs_": self.weights_ @ prices}, position)
+                if not member._learns_costs:
+                    member._reprice(position, price)
+            put_rows(changed, {"costs_": price}, position)
 
     def _fade(self, position: int, factor: float) -> None:
         with replaced_at_once(self) as changed:

@@ -116,7 +116,8 @@ class TrafficMixin:
                     updated._update(position, errors[graded], X[graded])
                 if costs is not None:
                     paid = rows[~np.isnan(costs[rows])]
-                    updated._charge(position, costs[paid], X[paid])
+                    if len(paid):
+                        updated._charge(position, costs[paid], X[paid])
         return self
 
     @available_if(fades)  # type: ignore[untyped-decorator]
@@ -126,7 +127,8 @@ class TrafficMixin:
         All errors that are known of a model, also those of `fit`, count `factor` times as much as
         before. What was learned from the training models about others stays. After many calls, a
         router with ``representation="posterior"`` expects of the model what it expects of a new
-        one, and one with means keeps its estimates until new errors outweigh them.
+        one, and one with means keeps its estimates until new errors outweigh them. `pool_frame`
+        shows for how many errors the known ones count.
 
         Parameters
         ----------

@@ -21,10 +21,13 @@ from sklearn_uniroute.utils._validation import is_price
 _GAIN, _LASTING = 0.1, 0.002
 # Largest change of the logarithm of the cost weight from one call to the next.
 _LARGEST_STEP = 0.5
+# Budgets of so many prompts are remembered as debt or savings.
+_REMEMBERED = 1000
 # Steps by which the logarithm of the cost weight is rounded, and tables that are kept.
 _STEP, _KEPT = 0.05, 64
-# Least cost weight, in errors per range of prices.
-_LEAST_WEIGHT = 1e-4
+# Least cost weight, in errors per range of prices, and largest one, in errors per gap between the
+# cheapest price and the next. Prices that differ by less than a share of their range are the same.
+_LEAST_WEIGHT, _MOST_WEIGHT, _SAME = 1e-4, 2, 1e-3
 _FORMAT = 1
 _STATE = ("budget", "log_weight", "last", "debt", "spent", "n_calls")
 
@@ -63,8 +66,8 @@ class BudgetPacer:
     -----
     The logarithm of the cost weight rises by 0.1 for each budget of one prompt that is overspent,
     and 0.002 of that stays for good with each call. It changes by at most 0.5 from one call to the
-    next. Savings and debts count only as far as the cost weight can go, so a cheap night does not
-    pay for all of the next day.
+    next. Debts and savings are remembered up to the budget of 1000 prompts, so a cheap month does
+    not pay for a dear one.
 
     Examples
     --------
@@ -86,10 +89,12 @@ class BudgetPacer:
         self.budget = check_budget(budget, table)
         self.table = table
         prices = table._predictor.prices
-        gaps = np.diff(np.unique(prices))
+        dearer = prices - prices.min()
+        # Prices that hardly differ count as one.
+        gap = dearer[dearer > _SAME * dearer.max()].min()
         self._ends = (
-            float(np.log(_LEAST_WEIGHT / np.ptp(prices))),
-            float(np.log(2 / gaps.min())),
+            float(np.log(_LEAST_WEIGHT / dearer.max())),
+            float(np.log(_MOST_WEIGHT / gap)),
         )
         start = max(table.cost_weight, np.finfo(float).tiny)
         self._log_weight = self._last = float(np.clip(np.log(start), *self._ends))
@@ -222,6 +227,8 @@ class BudgetPacer:
             clusters=one._clusters_seen,
             known=one._known,
             exploration=None if explorer is None else explorer.exploration,
+            embedder=one.embedder,
+            fingerprint=one.fingerprint,
         )
 
     def _spend(self, cost: Any, n_calls: int) -> None:
@@ -231,16 +238,15 @@ class BudgetPacer:
             self.spent += cost
             self.n_calls += n_calls
             debt = self._debt + cost / self.budget - n_calls
-            if n_calls:
-                moved = self._log_weight + _GAIN * _LASTING * debt
-                self._log_weight = float(np.clip(moved, low, high))
-            # Beyond the ends of the cost weight, debts and savings are forgotten.
-            reach = (low - self._log_weight) / _GAIN, (high - self._log_weight) / _GAIN
-            self._debt = float(np.clip(debt, *reach))
+            self._debt = float(np.clip(debt, -_REMEMBERED, _REMEMBERED))
+            if not n_calls:
+                return
             aim = self._log_weight + _GAIN * self._debt
-            if n_calls:
-                aim = np.clip(aim, self._last - _LARGEST_STEP, self._last + _LARGEST_STEP)
-                self._last = float(aim)
+            # At the ends of the cost weight, more debt or savings change nothing that lasts.
+            if low < aim < high:
+                self._log_weight += _GAIN * _LASTING * self._debt
+            aim = np.clip(aim, self._last - _LARGEST_STEP, self._last + _LARGEST_STEP)
+            self._last = float(np.clip(aim, low, high))
 
 
 def check_paced(table: Any) -> None:

@@ -147,7 +147,7 @@ class RoutingTable:
             choices = predictor.choices_by_cluster(operating_point.cost_weight)
             if choices is not None and operating_point.share == 0:
                 nearest, by_cluster = predictor.phi.block, [models[place] for place in choices]
-                if explorer is not None:
+                if explorer is not None and plain:
                     logged = explorer.logged_by_cluster(choices, models)
             if plain:
                 folded = predictor.folded(operating_point.cost_weight * predictor.prices)
@@ -316,6 +316,8 @@ class RoutingTable:
                 scores[best] = np.inf
                 if scores.min() - least > slack:
                     return self.models[places[best]]
+                # These weights are responsibilities up to a factor only.
+                features = None
         if not self._plain:
             place: int = self._choose(x[None], excluded)[0]
             return self.models[place]

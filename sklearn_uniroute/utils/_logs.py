@@ -59,7 +59,7 @@ def check_feedback(values: Any, n_calls: int, name: str) -> np.ndarray:
     ValueError
         If lengths disagree, or if a number is infinite.
     """
-    values = as_numbers(values)
+    values = as_numbers(np.asarray(values) if isinstance(values, list | tuple) else values)
     check_calls(values, n_calls, name)
     checked: np.ndarray = check_array(
         values,

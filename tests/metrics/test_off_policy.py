@@ -137,9 +137,25 @@ def test_a_log_that_lacks_models_is_noticed(world):
         )
 
 
+def test_propensities_that_are_too_low_are_noticed(world):
+    quality, chosen, _, target, predicted = drawn(world, 4)
+    with pytest.warns(UserWarning, match="the propensities are too low"):
+        off_policy_value(quality, chosen, np.full(1500, 0.1), target, predicted=predicted)
+
+
+@pytest.mark.filterwarnings("ignore:this log counts")
+def test_one_shared_call_has_no_spread():
+    found = off_policy_value(
+        [1.0, 0.5], [0, 0], [0.5, 0.5], [0, 1], models=[0, 1], estimator="self_normalized"
+    )
+    assert found.value == 1
+    assert np.isnan([found.std, found.low, found.high]).all()
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"predicted": np.ma.array(np.ones((1500, 3)), mask=np.eye(1500, 3))}, "must be finite"),
         ({"propensity": np.zeros(1500)}, "above 0 and at most 1; got 0.0 in row 0"),
         ({"propensity": np.full(1500, 1.5)}, "at most 1; got 1.5"),
         ({"propensity": np.full(1500, np.nan)}, "at most 1; got nan"),
@@ -226,6 +242,8 @@ def test_curves_refuse_bad_logs(logged):
     router, X, chosen, quality, propensity, costs = logged
     with pytest.raises(ValueError, match="above 0 and at most 1"):
         DeferralCurveDisplay.from_log(router, X, chosen, quality, 0 * propensity)
+    with pytest.raises(ValueError, match="one entry for each of the 9 calls"):
+        DeferralCurveDisplay.from_log(router, X[:9], chosen, quality, propensity)
     with pytest.raises(ValueError, match="at least 0"):
         DeferralCurveDisplay.from_log(router, X, chosen, quality, propensity, -costs)
     with pytest.raises(ValueError, match="no call has an outcome"):

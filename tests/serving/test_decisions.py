@@ -23,6 +23,7 @@ SETTINGS = [
     {"temperature": 0},
     {"fallback": "dearest", "far_share": 0.3},
     {"cost_model": "cluster"},
+    {"temperature": 0, "cost_model": "cluster"},
     {"temperature": 0, "cost_model": "cluster", "fallback": 0, "far_share": 0.3},
 ]
 
@@ -85,6 +86,22 @@ def test_propensities_are_those_of_each_draw(pool, params, point):
                     assert decision.model == greedy.route(x, exclude=exclude)
 
 
+@pytest.mark.parametrize("temperature", [0.1, 5.0, 50.0])
+@pytest.mark.parametrize("dearest", [60.0, 1e4, 1e7])
+def test_far_prices_do_not_confuse_decisions(pool, temperature, dearest):
+    X, y, _, X_new = pool
+    prices = [1.0, 3.0, 10.0, 20.0, dearest]
+    router = KMeansRouter(4, temperature=temperature, random_state=0).fit(X, y, costs=prices)
+    for cost_weight in (0.01, 0.03):
+        exploring = router.routing_table(cost_weight=cost_weight, exploration=0.3)
+        greedy = router.routing_table(cost_weight=cost_weight)
+        for number, x in enumerate(X_new[:200]):
+            decision = exploring.route_logged(x, request_id=str(number))
+            if not decision.explored:
+                assert decision.model == greedy.route(x)
+                assert decision.propensity >= 0.7
+
+
 @pytest.mark.parametrize("params", SETTINGS[:2], ids=str)
 def test_propensities_are_frequencies(pool, params):
     table = exploring(pool, exploration=0.5, **params)
@@ -121,6 +138,10 @@ def test_the_same_prompt_goes_the_same_way_in_any_precision(pool):
         decision = table.route_logged(x)
         assert table.route_logged(x.astype(np.float64)) == decision
         assert table.route_logged(x.tolist()) == decision
+        x[0] = 0.0
+        zero = table.route_logged(x)
+        x[0] = -0.0
+        assert table.route_logged(x) == zero
 
 
 def test_full_exploration_follows_the_draws_alone(pool):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sklearn_uniroute import BudgetPacer, KMeansRouter
+from sklearn_uniroute import BudgetPacer, KMeansRouter, RoutingTable
 from sklearn_uniroute.datasets import make_routing_data
 
 
@@ -93,13 +93,15 @@ def test_an_ample_budget_is_not_spent(pool):
     assert models == router.predict(X[:200], cost_weight=1e-6).tolist()
 
 
-def test_savings_of_a_cheap_time_are_soon_forgotten(pool):
-    _, X = pool
-    pacer = paced(pool, budget=400.0)
-    for x in X[:100].repeat(20, axis=0):
-        pacer.route_logged(x)
-    saved = 400 * pacer.n_calls - pacer.spent
-    assert pacer._debt * 400 > -saved
+def test_savings_are_remembered_up_to_a_limit(pool):
+    router, X = pool
+    pacer, cheapest = paced(pool), X[0]
+    for _ in range(1500):
+        pacer.settle(pacer.route_logged(cheapest), 0.0)
+    assert pacer._debt == -1000
+    # All of it is spent in the end, and no more.
+    dear = router.costs_[[pacer.route_logged(x).model for x in X[::-1][:1500].repeat(3, axis=0)]]
+    assert dear.sum() == pytest.approx(20 * (1000 + 4500), rel=0.01)
 
 
 def test_the_state_goes_through_a_small_file(pool, tmp_path):
@@ -190,3 +192,18 @@ def test_bad_tables_budgets_and_costs_are_refused(pool):
         with pytest.raises(ValueError, match="`cost` must be finite"):
             pacer.settle(decision, cost)
     assert pacer.spent == before
+
+
+def test_prices_that_hardly_differ_count_as_one(pool):
+    X = pool[1]
+    ends = []
+    for prices in ([1, 1 + 1e-9, 20, 60], [1, 1, 20, 60], [1, 1 + 1e-15, 20, 60]):
+        router = KMeansRouter(4, random_state=0).fit(X[:50], np.eye(50)[:, :4], costs=prices)
+        ends.append(BudgetPacer(router.routing_table(), 10)._ends)
+    np.testing.assert_allclose(ends, [ends[1]] * 3)
+
+
+def test_tables_of_a_pacer_know_their_embedder(pool, tmp_path):
+    pool[0].routing_table(budget=20).save(tmp_path / "table.npz", embedder="mine")
+    table = RoutingTable.load(tmp_path / "table.npz", embedder="mine")
+    assert BudgetPacer(table, 20)._table_at(0).embedder == "mine"
