@@ -64,8 +64,6 @@ class Explorer:
         self._by_output = by_output
         self._flat = by_output.reshape(len(by_output), -1)
         self._weighted = (point.cost_weight * predictor.prices)[:, None]
-        # For responsibilities, which sum to 1, prices are folded into the draws.
-        self._folded = (by_output + self._weighted).reshape(self._flat.shape)
         self._plain = predictor.shares_costs and predictor.fallback is None and point.share == 0
         self._share, self._n_draws = exploration.share, by_output.shape[2]
         # Hashes of 64 bits below this are explored.
@@ -78,9 +76,7 @@ class Explorer:
         number ^= number >> 29
         return number * self._n_draws // self._bound if number < self._bound else None
 
-    def scores(
-        self, x: np.ndarray, features: Any, excluded: list[int] | None, folds: bool = False
-    ) -> np.ndarray:
+    def scores(self, x: np.ndarray, features: Any, excluded: list[int] | None) -> np.ndarray:
         """Score the models for one prompt by each draw; the lowest is chosen.
 
         Parameters
@@ -90,17 +86,12 @@ class Explorer:
             Cluster of the prompt, or its features.
         excluded : list of int or None
             Positions of models not to choose.
-        folds : bool
-            Whether responsibilities alone decide; `features` may then be any multiple of them.
 
         Returns
         -------
         scores : ndarray of shape (n_models, n_draws)
         """
         _, *shape = self._by_output.shape
-        if folds:
-            folded: np.ndarray = features.dot(self._folded).reshape(shape)
-            return folded
         if features.ndim == 0:
             errors = self._by_output[features]
         else:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import norm
+from scipy.stats import norm, sem
 from sklearn.utils import Bunch
 
 from sklearn_uniroute.utils._logs import check_calls, check_chosen, check_feedback
@@ -143,7 +143,7 @@ def off_policy_value(
     n_shared = int((weight > 0).sum())
     # One call does not say how much calls differ.
     spread = estimator == "doubly_robust" or n_shared > 1
-    std = terms.std(ddof=1) / np.sqrt(len(known)) if spread and len(known) > 1 else np.nan
+    std = sem(terms) if spread and len(known) > 1 else np.nan
     half = norm.ppf((1 + confidence) / 2) * std
     total = (weight**2).sum()
     return Bunch(

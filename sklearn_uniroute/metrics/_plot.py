@@ -333,7 +333,8 @@ class DeferralCurveDisplay:
         propensity : array-like of shape (n_calls,)
             Probability with which the model was chosen.
         costs : array-like of shape (n_calls,), default=None
-            Cost of each call. By default, the mean costs of the router are paid.
+            Cost of each call. NaN where it was not recorded; these calls are left out as well. By
+            default, the mean costs of the router are paid.
         pool : sequence of model names, default=None
             Models to choose among. By default, all models of the router.
         confidence : float, default=0.95

@@ -1,6 +1,7 @@
 """Routing by the mean of what several routers predict."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -312,6 +313,12 @@ class EnsembleRouter(_BaseComposition, ModelFeaturesMixin):
 
     # The pool changes in all members, or in none.
 
+    @contextmanager
+    def _changed(self) -> Iterator[Any]:
+        with replaced_at_once(self) as changed:
+            changed.routers_ = [frozen(member) for member in self.routers_]
+            yield changed
+
     def _checked_card(
         self, features: Any, name: Label, cost: Any, has_errors: bool
     ) -> np.ndarray | None:
@@ -346,8 +353,7 @@ class EnsembleRouter(_BaseComposition, ModelFeaturesMixin):
         self._change("_reprice", position, price)
 
     def _charge(self, position: int, costs: np.ndarray, X: np.ndarray) -> None:
-        with replaced_at_once(self) as changed:
-            changed.routers_ = [frozen(member) for member in self.routers_]
+        with self._changed() as changed:
             learning = [member for member in changed.routers_ if member._learns_costs]
             for member in learning:
                 member._charge(position, costs, X)
@@ -358,8 +364,7 @@ class EnsembleRouter(_BaseComposition, ModelFeaturesMixin):
             put_rows(changed, {"costs_": price}, position)
 
     def _fade(self, position: int, factor: float) -> None:
-        with replaced_at_once(self) as changed:
-            changed.routers_ = [frozen(member) for member in self.routers_]
+        with self._changed() as changed:
             for member in changed.routers_:
                 member._fade(position, factor)
 
@@ -367,8 +372,7 @@ class EnsembleRouter(_BaseComposition, ModelFeaturesMixin):
         self._change("_remove", position)
 
     def _change(self, change: str, *args: Any) -> None:
-        with replaced_at_once(self) as changed:
-            changed.routers_ = [frozen(member) for member in self.routers_]
+        with self._changed() as changed:
             for member in changed.routers_:
                 no_card = change == "_add" and getattr(member, "model_features_", None) is None
                 getattr(member, change)(*(args[:-1] if no_card else args))

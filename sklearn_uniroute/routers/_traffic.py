@@ -95,8 +95,8 @@ class TrafficMixin:
         >>> X = data.X[500:]
         >>> chosen = router.predict(X, cost_weight=0.01)
         >>> errors = 1 - data.y[500:][range(500), chosen]
-        >>> router.update_from_log(X, chosen, errors)._evidence["error_counts"].sum()
-        np.float64(2000.0)
+        >>> int(router.update_from_log(X, chosen, errors).pool_frame()["n_errors"].sum())
+        2000
         """
         check_is_fitted(self)
         check_same_order(X=X, chosen=chosen, errors=errors, costs=costs)

@@ -96,9 +96,12 @@ def explore(
     if table._logged_by_cluster is not None and not excluded:
         by_draw: list[tuple[Label, float]] = table._logged_by_cluster[phi.block(x)]
         return by_draw[-1 if draw is None else draw]
-    folds = table._folded is not None and not excluded
-    features = phi.weights(x) if folds else phi.block(x)
+    if table._folded is None:
+        features = phi.block(x)
+    else:
+        features = phi.weights(x)
+        features /= features.sum()
     greedy = table._positions[table._greedy(x, excluded, features)]
-    scores = explorer.scores(x, features, excluded, folds)
+    scores = explorer.scores(x, features, excluded)
     place = greedy if draw is None else int(scores[:, draw].argmin())
     return table.models[place], explorer.probability(place, greedy, scores)

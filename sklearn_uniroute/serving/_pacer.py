@@ -218,7 +218,7 @@ class BudgetPacer:
         """Make the table at a cost weight."""
         one: Any = self.table
         explorer = one._explorer
-        return RoutingTable(
+        table = RoutingTable(
             one._predictor,
             one.models,
             has_costs=True,
@@ -230,6 +230,9 @@ class BudgetPacer:
             embedder=one.embedder,
             fingerprint=one.fingerprint,
         )
+        # Decisions name the table that was published. To hash another one would take milliseconds.
+        vars(table)["version"] = one.version
+        return table
 
     def _spend(self, cost: Any, n_calls: int) -> None:
         """Count costs, and move the cost weight."""

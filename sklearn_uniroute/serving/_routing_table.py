@@ -316,8 +316,6 @@ class RoutingTable:
                 scores[best] = np.inf
                 if scores.min() - least > slack:
                     return self.models[places[best]]
-                # These weights are responsibilities up to a factor only.
-                features = None
         if not self._plain:
             place: int = self._choose(x[None], excluded)[0]
             return self.models[place]

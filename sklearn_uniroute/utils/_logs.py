@@ -46,7 +46,7 @@ def check_chosen(chosen: Any, models: np.ndarray, n_calls: int, name: str) -> np
     if unknown:
         raise ValueError(
             f"`{name}` names models that are not known: {listing(unknown.values(), 5)}. Known "
-            f"models: {listing(known)}. Add them with add_model, or leave these calls out."
+            f"models: {listing(known)}. Add these models first, or leave these calls out."
         )
     return np.array([known[label] for label in labels], dtype=np.intp)
 
