@@ -40,9 +40,9 @@ def check_model_features(
         twice = [name for name in names if np.sum(names == name) > 1]
         if twice:
             raise ValueError(f"`model_features` has several columns {twice[0]!r}; keep one.")
-        values = _numbers(features.loc[_by_model(features.index, models)], "model_features")
+        values = _numbers(features.loc[_by_model(features.index, models)], "`model_features`")
     else:
-        names, values = None, _numbers(features, "model_features")
+        names, values = None, _numbers(features, "`model_features`")
     if values.ndim != 2 or len(values) != len(models) or values.shape[1] == 0:
         raise ValueError(
             f"`model_features` has shape {values.shape}, but there are {len(models)} models; pass "
@@ -64,7 +64,7 @@ def check_card(
 ) -> np.ndarray:
     """Check the features of a new model, and return them in the order of the known ones."""
     n_features = known.shape[1]
-    argument = f"features of model {name!r}"
+    argument = f"`features` of model {name!r}"
     if features is None:
         card = np.full(n_features, np.nan)
     elif hasattr(features, "columns"):
@@ -121,16 +121,16 @@ def _numbers(values: Any, argument: str) -> np.ndarray:
     """Convert to double precision; refuse texts, and numbers whose squares overflow."""
     cells = np.array(as_numbers(values), dtype=object)
     if any(isinstance(cell, str | bytes) for cell in cells.flat):
-        raise ValueError(f"`{argument}` must be finite numbers or NaN; got texts.")
+        raise ValueError(f"{argument} must be finite numbers or NaN; got texts.")
     missing = [cell is None or cell is np.ma.masked or _is_na(cell) for cell in cells.flat]
     cells[np.array(missing, dtype=bool).reshape(cells.shape)] = np.nan
     try:
         checked = np.array(cells, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"`{argument}` must be finite numbers or NaN: {error}") from error
+        raise ValueError(f"{argument} must be finite numbers or NaN: {error}") from error
     if np.any(np.abs(checked) > _LARGEST):
         raise ValueError(
-            f"`{argument}` must be finite numbers or NaN, and not so large that their squares "
+            f"{argument} must be finite numbers or NaN, and not so large that their squares "
             "overflow."
         )
     return checked
