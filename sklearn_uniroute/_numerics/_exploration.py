@@ -8,11 +8,13 @@ import numpy as np
 from scipy.linalg import cholesky
 
 from sklearn_uniroute._numerics._predictors import FeaturePredictor, OperatingPoint
+from sklearn_uniroute._numerics._routing import ROUNDING
 from sklearn_uniroute.utils._typing import Label
 
 # Share of the variance that keeps a covariance positive definite.
 _JITTER = 1e-12
-_ZERO = np.float32(0)
+# Added faster than a scalar.
+_ZERO = np.zeros((), dtype=np.float32)
 # Odd numbers that mix the bits of a hash.
 _FIRST_MIXER, _SECOND_MIXER, _ALL_BITS = 0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93, 2**64 - 1
 
@@ -59,60 +61,71 @@ class Explorer:
         self, predictor: FeaturePredictor, point: OperatingPoint, exploration: Exploration
     ) -> None:
         self.predictor, self.point, self.exploration = predictor, point, exploration
-        # With the draws last, the best model of each draw is found fastest.
-        by_output = np.ascontiguousarray(exploration.draws.transpose(2, 1, 0))
-        self._by_output = by_output
-        self._flat = by_output.reshape(len(by_output), -1)
-        self._weighted = (point.cost_weight * predictor.prices)[:, None]
+        known = np.concatenate([exploration.draws, predictor.representation[None]])
+        # With the models last, the best model of each draw is found fastest.
+        by_output = np.ascontiguousarray(known.transpose(2, 0, 1))
+        weighted = point.cost_weight * predictor.prices
+        folded = predictor.folded(weighted)
         self._plain = predictor.shares_costs and predictor.fallback is None and point.share == 0
-        self._share, self._n_draws = exploration.share, by_output.shape[2]
+        self.folds = self._plain and folded is not None
+        if self.folds:
+            by_output += weighted
+        self._by_output, self._weighted = by_output, weighted
+        self._flat, self._shape = by_output.reshape(len(by_output), -1), by_output.shape[1:]
+        # Greedy choices that are so close are left to the table.
+        self._slack = 8 * ROUNDING * float(weighted.max()) if folded is None else folded[2]
+        self._share, self._n_draws = exploration.share, len(exploration.draws)
         # Hashes of 64 bits below this are explored.
         self._bound = int(exploration.share * 2**64)
 
-    def draw_of(self, content: bytes) -> int | None:
+    def draw_of(self, content: bytes | memoryview) -> int | None:
         """Pick the draw that routes a prompt by a hash of its content; None if none does."""
         number = (crc32(content) ^ self.exploration.seed) * _FIRST_MIXER & _ALL_BITS
         number = (number ^ number >> 32) * _SECOND_MIXER & _ALL_BITS
         number ^= number >> 29
         return number * self._n_draws // self._bound if number < self._bound else None
 
-    def scores(self, x: np.ndarray, features: Any, excluded: list[int] | None) -> np.ndarray:
-        """Score the models for one prompt by each draw; the lowest is chosen.
+    def winners(
+        self, x: np.ndarray, features: Any, excluded: list[int] | None
+    ) -> tuple[list[int], bool]:
+        """Find the best model for one prompt by each draw, then by the means of the models.
 
         Parameters
         ----------
         x : ndarray of shape (n_features,)
         features : int or ndarray of shape (n_outputs,)
-            Cluster of the prompt, or its features.
+            Cluster of the prompt, or its features; if prices are folded, up to a factor.
         excluded : list of int or None
             Positions of models not to choose.
 
         Returns
         -------
-        scores : ndarray of shape (n_models, n_draws)
+        winners : list of n_draws + 1 ints
+        is_sure : bool
+            Whether the last one is the table's greedy choice; otherwise more decides.
         """
-        _, *shape = self._by_output.shape
         if features.ndim == 0:
-            errors = self._by_output[features]
+            scores = self._by_output[features].copy()
         else:
-            errors = features.dot(self._flat).reshape(shape)
-        if self._plain:
-            scores: np.ndarray = errors + self._weighted
-        else:
-            costs = np.broadcast_to(self.predictor.costs(x[None]), (1, len(errors)))
-            scores = errors + self.point.cost_weight_at(x) * costs.T
+            scores = features.dot(self._flat).reshape(self._shape)
+        if not self._plain:
+            scores += self.point.cost_weight_at(x) * self.predictor.costs(x[None])
             fallback = self.predictor.fallback
             # A prompt that falls back is not explored.
             if fallback is not None and fallback.is_far(x[None])[0]:
-                scores[fallback.position] = -np.inf
+                scores[:, fallback.position] = -np.inf
+        elif not self.folds:
+            scores += self._weighted
         if excluded:
-            scores[excluded] = np.inf
-        return scores
+            scores[:, excluded] = np.inf
+        winners: list[int] = scores.argmin(axis=1).tolist()
+        least, *others = sorted(scores[-1].tolist())
+        slack = self._slack + 4 * ROUNDING * abs(least)
+        return winners, self._plain and (not others or others[0] > least + slack)
 
-    def probability(self, place: int, greedy: int, scores: np.ndarray) -> float:
-        """Compute with which probability a model is chosen, given scores by each draw."""
-        found = int(np.count_nonzero(scores[place] <= np.minimum.reduce(scores)))
-        by_draws = self._share * (found / self._n_draws)
+    def probability(self, place: int, greedy: int, winners: list[int]) -> float:
+        """Compute with which probability a model is chosen, given the best one by each draw."""
+        by_draws = self._share * (winners.count(place) / self._n_draws)
         return by_draws + 1 - self._share if place == greedy else by_draws
 
     def logged_by_cluster(
@@ -121,9 +134,9 @@ class Explorer:
         """Model and probability by each draw, then greedily, for each cluster."""
         logged = []
         for place, errors in zip(greedy, self._by_output, strict=True):
-            scores = errors + self._weighted
-            chosen = [*scores.argmin(axis=0), place]
-            logged.append([(models[one], self.probability(one, place, scores)) for one in chosen])
+            winners = (errors + self._weighted).argmin(axis=1).tolist()[:-1]
+            chosen = [*winners, place]
+            logged.append([(models[one], self.probability(one, place, winners)) for one in chosen])
         return logged
 
     def choose(self, X: np.ndarray, among: np.ndarray | None, chosen: np.ndarray) -> np.ndarray:
@@ -149,7 +162,7 @@ class Explorer:
         )
 
 
-def content_of(x: np.ndarray) -> bytes:
-    """Bytes of a prompt, the same in single and double precision."""
+def content_of(x: np.ndarray) -> memoryview:
+    """Numbers of a prompt as they are hashed, the same in single and double precision."""
     # Adding zero turns a negative zero into a positive one.
-    return (x.astype(np.float32, copy=False) + _ZERO).tobytes()
+    return (x.astype(np.float32, copy=False) + _ZERO).data

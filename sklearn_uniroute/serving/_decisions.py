@@ -96,12 +96,10 @@ def explore(
     if table._logged_by_cluster is not None and not excluded:
         by_draw: list[tuple[Label, float]] = table._logged_by_cluster[phi.block(x)]
         return by_draw[-1 if draw is None else draw]
-    if table._folded is None:
-        features = phi.block(x)
-    else:
-        features = phi.weights(x)
-        features /= features.sum()
-    greedy = table._positions[table._greedy(x, excluded, features)]
-    scores = explorer.scores(x, features, excluded)
-    place = greedy if draw is None else int(scores[:, draw].argmin())
-    return table.models[place], explorer.probability(place, greedy, scores)
+    features = phi.weights(x) if explorer.folds else phi.block(x)
+    winners, is_sure = explorer.winners(x, features, excluded)
+    greedy = winners.pop()
+    if not is_sure:
+        greedy = table._positions[table._greedy(x, excluded)]
+    place = greedy if draw is None else winners[draw]
+    return table.models[place], explorer.probability(place, greedy, winners)

@@ -11,7 +11,6 @@ from sklearn.utils import Bunch, check_array
 
 from sklearn_uniroute._numerics._clusters import ClustersSeen
 from sklearn_uniroute._numerics._exploration import Exploration, Explorer, content_of
-from sklearn_uniroute._numerics._features import estimate_row
 from sklearn_uniroute._numerics._predictors import FeaturePredictor, OperatingPoint, Predictor
 from sklearn_uniroute._numerics._routing import ROUNDING
 from sklearn_uniroute.serving._decisions import Decision, explain_choice, explore
@@ -113,6 +112,8 @@ class RoutingTable:
     # Scores of single prompts by responsibilities alone; None where more decides.
     _folded: tuple[np.ndarray, np.ndarray, float] | None
     _positions: dict[Label, int]
+    # Predicted cost of each model; None where the prompt decides.
+    _price_of: dict[Label, float | None] | None
     _shape: tuple[int, ...]
     _weighted: np.ndarray
     # Twice the highest weighted price, which bounds the rounding of scores.
@@ -139,7 +140,11 @@ class RoutingTable:
         fingerprint: str | None = None,
     ) -> None:
         plain = operating_point.share == 0
-        nearest = by_cluster = folded = explorer = logged = None
+        nearest = by_cluster = folded = explorer = logged = price_of = None
+        if not has_costs:
+            price_of = dict.fromkeys(models)
+        elif predictor.shares_costs:
+            price_of = dict(zip(models, predictor.prices.tolist(), strict=True))
         if isinstance(predictor, FeaturePredictor):
             if exploration is not None:
                 explorer = Explorer(predictor, operating_point, exploration)
@@ -169,6 +174,7 @@ class RoutingTable:
             _by_cluster=by_cluster,
             _folded=folded,
             _positions={model: place for place, model in enumerate(models)},
+            _price_of=price_of,
             _shape=(predictor.n_features,),
             _weighted=operating_point.cost_weight * predictor.prices,
             _largest=2 * operating_point.cost_weight * float(predictor.prices.max()),
@@ -290,27 +296,26 @@ class RoutingTable:
             content = content_of(x) if request_id is None else request_id.encode()
             draw = self._explorer.draw_of(content)
             model, propensity = explore(self, x, excluded, draw)
-        cost = self._cost_of(model, x) if self._has_costs else None
+        cost = self._cost_of(model, x)
         return Decision(
             model, propensity, draw is not None, self.cost_weight, cost, self.version, request_id
         )
 
-    def _cost_of(self, model: Label, x: np.ndarray) -> float:
-        place, predictor = self._positions[model], self._predictor
-        costs = predictor.prices if predictor.shares_costs else predictor.costs(x[None])[0]
-        return float(costs[place])
+    def _cost_of(self, model: Label, x: np.ndarray) -> float | None:
+        if self._price_of is not None:
+            return self._price_of[model]
+        return float(self._predictor.costs(x[None])[0, self._positions[model]])
 
     def _excluded(self, exclude: Iterable[Label]) -> list[int] | None:
         return None if exclude is _NONE else check_excluded(exclude, self._positions)
 
-    def _greedy(self, x: np.ndarray, excluded: list[int] | None, features: Any = None) -> Label:
+    def _greedy(self, x: np.ndarray, excluded: list[int] | None) -> Label:
         if excluded is None:
             if self._by_cluster is not None:
                 return self._by_cluster[self._nearest(x)]
             if self._folded is not None:
                 folded, places, slack = self._folded
-                weights = self._predictor.phi.weights(x) if features is None else features
-                scores = folded.dot(weights)
+                scores = folded.dot(self._predictor.phi.weights(x))
                 best = scores.argmin()
                 least = scores.item(best)
                 scores[best] = np.inf
@@ -319,10 +324,7 @@ class RoutingTable:
         if not self._plain:
             place: int = self._choose(x[None], excluded)[0]
             return self.models[place]
-        if features is None:
-            scores = self._predictor.row(x) + self._weighted
-        else:
-            scores = estimate_row(features, self._predictor.representation) + self._weighted
+        scores = self._predictor.row(x) + self._weighted
         if excluded:
             scores[excluded] = np.inf
         place = scores.argmin()
