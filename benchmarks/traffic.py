@@ -14,6 +14,8 @@ from collections import Counter
 from copy import deepcopy
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import perf_counter
 
 import numpy as np
@@ -22,7 +24,7 @@ from sklearn.decomposition import PCA
 from threadpoolctl import threadpool_limits
 
 from benchmarks._runner import arguments, model_costs, paired, ratio, real_data, run_trials
-from sklearn_uniroute import BudgetPacer, KMeansRouter
+from sklearn_uniroute import BudgetPacer, KMeansRouter, load_router, save_router
 from sklearn_uniroute.datasets import make_routing_data
 from sklearn_uniroute.metrics import deferral_curve, off_policy_value
 from sklearn_uniroute.model_selection._split import draw_split
@@ -41,6 +43,7 @@ SCENARIOS = {
     "10 % feedback": {"feedback": 0.1},
     "200 calls late": {"delay": 200},
     "5 % flipped": {"flipped": 0.05},
+    "restart from file": {"restarts": True},
 }
 
 
@@ -70,7 +73,7 @@ class Stream:
         if degrades:
             worst = self.y.min(axis=1)
             self.y[half:, best] = worst[half:]
-        self.feedback, self.delay, self.flipped = 1.0, 0, 0.0
+        self.feedback, self.delay, self.flipped, self.restarts = 1.0, 0, 0.0, False
         vars(self).update(feedback)
         self.router = KMeansRouter(random_state=seed)
         cards = np.log(prices)[:, None] if n_known == 0 else None
@@ -104,6 +107,8 @@ class Stream:
         rng, late, utility = np.random.RandomState(0), [], []
         for start in range(0, len(self.X), BATCH):
             rows = np.arange(start, min(start + BATCH, len(self.X)))
+            if self.restarts and start == len(self.X) // 2 // BATCH * BATCH:
+                policy.restart()
             present = self.present[start]
             chosen = policy.choose(self.X[rows], np.flatnonzero(present))
             quality = self.y[rows, chosen]
@@ -133,6 +138,12 @@ class Table:
         )
         return np.searchsorted(self.names, table.route_many(X))
 
+    def restart(self):
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "router.skops"
+            save_router(self.router, path)
+            self.router = load_router(path)
+
     def learn(self, X, chosen, quality):
         if not self.learns:
             return
@@ -154,6 +165,9 @@ class Bandit:
         for model in range(len(stream.costs)):
             if len(X):
                 self.learn(X, np.full(len(X), model), y[:, model])
+
+    def restart(self):
+        """Bandits stay in memory: no file of theirs is compared."""
 
     def context(self, X):
         return np.column_stack([self.pca.transform(X), np.ones(len(X))])
