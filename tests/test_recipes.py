@@ -357,6 +357,19 @@ def test_a_call_that_was_retried_counts_for_the_model_that_answered(
         learning.log_call(calls, x, table.route_logged(x))
 
 
+def test_damaged_lines_do_not_stop_the_job(learning, router, embed, tmp_path, caplog):
+    calls, feedback = tmp_path / "calls.jsonl", tmp_path / "feedback.jsonl"
+    decision = router.routing_table(cost_weight=0.05).route_logged(embed("a"), request_id="0")
+    learning.log_call(calls, embed("a"), decision)
+    feedback.write_text('{"request_id": "0", "err\n')
+    assert learning.learn(router, calls, feedback).pool_frame().equals(router.pool_frame())
+    assert not feedback.with_suffix(".taken").exists()
+    feedback.write_text('torn\n{"request_id": "0", "error": 1.0}\n')
+    added = learning.learn(router, calls, feedback).pool_frame()["n_errors"].sum()
+    assert added == router.pool_frame()["n_errors"].sum() + 1
+    assert "is left out: 'torn" in caplog.text
+
+
 def test_a_job_that_fails_loses_nothing(learning, router, embed, tmp_path):
     calls, feedback = tmp_path / "calls.jsonl", tmp_path / "feedback.jsonl"
     x = embed(TOPICS["sum"])

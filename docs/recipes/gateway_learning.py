@@ -1,6 +1,7 @@
 """A gateway that learns: it logs its decisions, and a job learns from them."""
 
 import json
+import logging
 import os
 from copy import copy
 from pathlib import Path
@@ -25,7 +26,19 @@ def log_call(path, x, decision):
 
 def log_feedback(path, request_id, error):
     """Log the error of an answer, which may come back much later."""
-    append(path, {"request_id": request_id, "error": error})
+    append(path, {"request_id": request_id, "error": float(error)})
+
+
+def read_rows(path):
+    """Read a file of JSON lines, but for damaged ones."""
+    rows = []
+    with open(path) as file:
+        for line in file:
+            try:
+                rows.append(json.loads(line))
+            except ValueError:
+                logging.warning("a line of %s is left out: %.80r", path, line)
+    return pd.DataFrame(rows)
 
 
 def learn(router, calls, feedback, *, fading=1.0):
@@ -33,7 +46,7 @@ def learn(router, calls, feedback, *, fading=1.0):
 
     If it fails, the router is as before, and the next run finds the same feedback. Of several calls
     with one id, the last one was answered. The file `calls` keeps growing: begin a new one when no
-    more feedback is expected for the old one. Returns a router that has learned.
+    more feedback is expected for the old one. Returns a router that has learned, to be saved.
     """
     feedback = Path(feedback)
     taken = feedback.with_suffix(".taken")
@@ -42,10 +55,9 @@ def learn(router, calls, feedback, *, fading=1.0):
             return router
         os.replace(feedback, taken)
     learned = copy(router)
-    if taken.stat().st_size:
-        # Names stay as they are, also those that look like numbers.
-        made = pd.read_json(calls, lines=True, dtype=False)
-        grades = pd.read_json(taken, lines=True, dtype=False)
+    grades = read_rows(taken)
+    if len(grades):
+        made = read_rows(calls)
         made, grades = (one.drop_duplicates("request_id", keep="last") for one in (made, grades))
         log = made.merge(grades, on="request_id")
         # Models that left the pool since have nothing to learn.

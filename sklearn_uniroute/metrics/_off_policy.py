@@ -54,7 +54,8 @@ def off_policy_value(
         Probability with which it was chosen.
     target : array-like of shape (n_calls,)
         Name of the model that the other router chooses for each prompt, such as
-        ``router.predict(X, cost_weight=0.01)``.
+        ``router.predict(X, cost_weight=0.01)``. The router must not have learned from these calls;
+        otherwise, it looks better than it is.
     predicted : array-like or DataFrame of shape (n_calls, n_models), default=None
         Outcome that is expected of each model on each prompt, such as ``1 -
         router.predict_error(X)``. It must not be learned from these calls. Needed by the
@@ -90,8 +91,9 @@ def off_policy_value(
     Warns
     -----
     UserWarning
-        If the weighted calls count for fewer than 30, or if the weights show that the log lacks
-        some models that the other router chooses.
+        If the weighted calls count for fewer than 30, if the weights show that the log lacks some
+        models that the other router chooses, or if the estimate is beyond all outcomes, as with
+        predictions on another scale.
 
     References
     ----------
@@ -145,6 +147,7 @@ def off_policy_value(
     spread = estimator == "doubly_robust" or n_shared > 1
     std = sem(terms) if spread and len(known) > 1 else np.nan
     half = norm.ppf((1 + confidence) / 2) * std
+    warn_beyond_outcomes(value, std, reward)
     total = (weight**2).sum()
     return Bunch(
         value=float(value),
@@ -154,6 +157,19 @@ def off_policy_value(
         n_shared=n_shared,
         effective_sample_size=float(weight.sum() ** 2 / total) if total else 0.0,
     )
+
+
+def warn_beyond_outcomes(value: float, std: float, outcome: np.ndarray) -> None:
+    """Warn of a mean that no outcomes in the range of the logged ones can have."""
+    slack = 0.0 if np.isnan(std) else _UNUSUAL * std
+    if not outcome.min() - slack <= value <= outcome.max() + slack:
+        warnings.warn(
+            f"the estimate is {value:.3g}, but logged outcomes go from {outcome.min():.3g} to "
+            f"{outcome.max():.3g}; pass `predicted` on their scale, qualities for qualities and "
+            "costs for costs.",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def doubly_robust_outcomes(
@@ -204,13 +220,26 @@ def check_predicted(
         return None, np.array(check_names(list(met), "`chosen` and `target`"))
     if models is None:
         models = getattr(predicted, "columns", range(np.shape(predicted)[-1]))
+        named = [label for label in np.asarray(chosen).tolist()[:1] if isinstance(label, str)]
+        if named and not hasattr(predicted, "columns"):
+            raise ValueError(
+                f"`chosen` names models, such as {named[0]!r}, but the columns of `predicted` have "
+                "no names; pass models=router.models_."
+            )
     names = np.array(check_names(list(models), "`models`"))
     predicted = select_columns(as_numbers(predicted), names, name="predicted")
     predicted = np.asarray(predicted, dtype=np.float64)
-    if predicted.shape != (n_calls, len(names)) or not np.isfinite(predicted).all():
+    if predicted.shape != (n_calls, len(names)):
         raise ValueError(
-            f"`predicted` must be finite and of shape {(n_calls, len(names))}, one row per call "
-            f"and one column per model; got shape {predicted.shape}."
+            f"`predicted` must have shape {(n_calls, len(names))}, one row per call and one column "
+            f"per model; got shape {predicted.shape}."
+        )
+    odd = np.argwhere(~np.isfinite(predicted))
+    if len(odd):
+        row, column = odd[0].tolist()
+        raise ValueError(
+            f"`predicted` must be finite; got {predicted[row, column]} for model "
+            f"{names[column].item()!r} in row {row}."
         )
     return predicted, names
 
@@ -237,8 +266,8 @@ def check_shared(weight: np.ndarray, estimator: str) -> None:
     std = weight.std() / np.sqrt(len(weight))
     if mean > 1 + _UNUSUAL * std + 1e-9:
         warnings.warn(
-            f"the weights have a mean of {mean:.2f} instead of 1, so the propensities are too low; "
-            "log `decision.propensity` of the call that was made.",
+            f"the weights have a mean of {mean:.3g} instead of 1, so the propensities are too low, "
+            "or calls are missing from the log; log all calls with `decision.propensity`.",
             UserWarning,
             stacklevel=3,
         )
@@ -253,8 +282,9 @@ def check_shared(weight: np.ndarray, estimator: str) -> None:
         )
     elif weight.sum() ** 2 < _LEAST_CALLS * (weight**2).sum():
         warnings.warn(
-            f"this log counts for fewer than {_LEAST_CALLS} calls of the other router, and says "
-            "next to nothing of it; log more calls, or explore more.",
+            f"the calls that the two routers share count for fewer than {_LEAST_CALLS} of the "
+            "other one's own, so the estimate says little beyond `predicted`; log more calls, or "
+            "explore more.",
             UserWarning,
             stacklevel=3,
         )

@@ -13,6 +13,7 @@ from sklearn_uniroute.metrics._curve import check_curve_inputs, curve_points, is
 from sklearn_uniroute.metrics._off_policy import (
     check_known,
     check_propensity,
+    check_shared,
     doubly_robust_outcomes,
 )
 from sklearn_uniroute.utils._estimators import last_router
@@ -356,6 +357,12 @@ class DeferralCurveDisplay:
         ValueError
             If lengths disagree, if a model is unknown, if a propensity is not above 0 and at most
             1, if no call has a quality, or if the router has no costs.
+
+        Warns
+        -----
+        UserWarning
+            If the log says little of the models that the router takes for the best, so that the
+            dear end of the curve is what the router predicts.
         """
         check_share(confidence, "confidence")
         check_same_order(X=X, chosen=chosen, quality=quality, propensity=propensity, costs=costs)
@@ -380,6 +387,9 @@ class DeferralCurveDisplay:
         labels = router.models_[index].tolist()
         _, error, _, routing_costs = router.curve_inputs(X, expected[:, index], pool=labels)
         qualities, prices, weight = qualities[:, index], prices[:, index], np.ones(len(error))
+        # The dear end of the curve is what logs of cheap tables lack most.
+        best = index[expected[:, index].argmax(axis=1)]
+        check_shared((log[0] == best) / log[1], "doubly_robust")
         cost, mean, _ = curve_points(qualities, error, prices, routing_costs, weight)
         _, square, _ = curve_points(qualities**2, error, prices, routing_costs, weight)
         std = np.sqrt(np.maximum(square - mean**2, 0) / len(error))

@@ -6,12 +6,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from sklearn_uniroute._numerics._exploration import Exploration
 from sklearn_uniroute.routers._pool import replaced_at_once
 from sklearn_uniroute.utils._logs import check_call_costs, check_chosen, check_feedback
-from sklearn_uniroute.utils._scales import warn_of_error_scale
+from sklearn_uniroute.utils._scales import warn_of_cost_scale, warn_of_error_scale
 from sklearn_uniroute.utils._typing import Pool
 from sklearn_uniroute.utils._validation import (
     check_count,
@@ -31,6 +31,7 @@ class TrafficMixin:
     """Ability of a router to learn from a log of served prompts."""
 
     models_: np.ndarray
+    costs_: Any
     # Whether evidence is kept as sums, and whether costs of calls refine costs by cluster.
     _fades = False
     _learns_costs = False
@@ -62,9 +63,9 @@ class TrafficMixin:
             Error of the answer (0 = right, 1 = wrong). NaN where no feedback came back, which is no
             evidence.
         costs : array-like of shape (n_calls,), default=None
-            Cost of each call, in the unit of the other costs. NaN where it was not recorded. It
-            refines the costs by cluster, and needs ``cost_model="cluster"``. A call counts also if
-            its error is NaN.
+            Cost that was paid for each call, in the unit of the other costs. NaN where it was not
+            recorded. It refines the costs by cluster, and needs ``cost_model="cluster"``. A call
+            counts also if its error is NaN.
 
         Returns
         -------
@@ -82,8 +83,9 @@ class TrafficMixin:
         Warns
         -----
         UserWarning
-            If the errors of a model have another range than those of the training models, as
-            qualities would.
+            If the errors of a model are beyond those of the training models, or if its calls cost
+            30 times as much or as little as expected. Qualities in place of errors do not show if
+            both go from 0 to 1; see :func:`sklearn_uniroute.inspection.model_drift`.
 
         Examples
         --------
@@ -100,6 +102,9 @@ class TrafficMixin:
         """
         check_is_fitted(self)
         check_same_order(X=X, chosen=chosen, errors=errors, costs=costs)
+        # Nothing was served in a quiet hour.
+        if np.shape(chosen) == np.shape(errors) == (0,) == (_num_samples(X),):
+            return self
         X = check_prompts(self, X)
         positions = check_chosen(chosen, self.models_, len(X), "chosen")
         errors = check_feedback(errors, len(X), "errors")
@@ -110,13 +115,14 @@ class TrafficMixin:
             for position in np.unique(positions):
                 rows = np.flatnonzero(positions == position)
                 graded = rows[~np.isnan(errors[rows])]
+                name = self.models_[position].item()
                 if len(graded):
-                    name = self.models_[position].item()
                     warn_of_error_scale(errors[graded], name, *self._error_range)
                     updated._update(position, errors[graded], X[graded])
                 if costs is not None:
                     paid = rows[~np.isnan(costs[rows])]
                     if len(paid):
+                        warn_of_cost_scale(costs[paid], name, float(self.costs_[position]))
                         updated._charge(position, costs[paid], X[paid])
         return self
 

@@ -22,8 +22,8 @@ class Decision(NamedTuple):
         Whether a draw chose the model.
     cost_weight : float
         Cost weight of the table.
-    cost : float or None
-        Predicted cost of the call; None without costs.
+    predicted_cost : float or None
+        Cost that the table expects of the call; None without costs.
     table_version : str or None
         Version of the table.
     request_id : str or None
@@ -34,7 +34,7 @@ class Decision(NamedTuple):
     propensity: float
     explored: bool
     cost_weight: float
-    cost: float | None
+    predicted_cost: float | None
     table_version: str | None
     request_id: str | None
 

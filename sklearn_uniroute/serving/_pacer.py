@@ -135,11 +135,11 @@ class BudgetPacer:
         """
         table = self._table_at(self._step())
         decision = table.route_logged(x, exclude=exclude, request_id=request_id)
-        self._spend(decision.cost, n_calls=1)
+        self._spend(decision.predicted_cost, n_calls=1)
         return decision
 
     def settle(self, decision: Decision, cost: float) -> None:
-        """Replace the predicted cost of a call by the cost that was paid.
+        """Replace the predicted cost of a call by the cost that was paid, once for each call.
 
         Parameters
         ----------
@@ -155,7 +155,7 @@ class BudgetPacer:
         """
         if not is_price(cost):
             raise ValueError(f"`cost` must be finite and at least 0; got {cost!r}.")
-        self._spend(float(cost) - float(decision.cost or 0.0), n_calls=0)
+        self._spend(float(cost) - float(decision.predicted_cost or 0.0), n_calls=0)
 
     def save(self, path: StrPath) -> None:
         """Write the state to a small JSON file.

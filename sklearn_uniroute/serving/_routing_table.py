@@ -266,7 +266,7 @@ class RoutingTable:
               over the hashes: 1 if the table does not explore;
             - `explored`: whether a draw chose the model;
             - `cost_weight` and `table_version`: those of the table;
-            - `cost`: predicted cost of the call, or None without costs;
+            - `predicted_cost`: expected cost of the call, or None without costs;
             - `request_id`: the id that was passed.
 
         Raises

@@ -44,9 +44,12 @@ def check_chosen(chosen: Any, models: np.ndarray, n_calls: int, name: str) -> np
         if isinstance(label, odd) or not (is_hashable(label) and label in known)
     }
     if unknown:
+        remedy = "Add these models first, or leave these calls out."
+        if {str(label) for label in unknown.values()} <= {str(label) for label in known}:
+            remedy = "Names must be of the same type: a file may have turned them into numbers."
         raise ValueError(
             f"`{name}` names models that are not known: {listing(unknown.values(), 5)}. Known "
-            f"models: {listing(known)}. Add these models first, or leave these calls out."
+            f"models: {listing(known)}. {remedy}"
         )
     return np.array([known[label] for label in labels], dtype=np.intp)
 

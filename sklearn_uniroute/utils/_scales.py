@@ -15,6 +15,8 @@ _BEYOND, _NARROW = 2, 0.12
 _FITS = 0.1
 # Widths of a range, and multiples of it, by which the number on a card may exceed it.
 _WIDTHS_BEYOND, _MULTIPLE_BEYOND, _LEAST_MODELS = 10, 20, 3
+# Multiple by which costs of calls may differ from what is expected.
+_COST_MULTIPLE = 30
 # Width of a range, beside its values, up to which these are as good as constant.
 _CONSTANT = 1e-3
 
@@ -94,18 +96,34 @@ def warn_of_error_scale(
 ) -> None:
     """Warn if the errors of a new model have another range than those of the training models."""
     errors = errors[~np.isnan(errors)]
-    if len(errors) < _LEAST_VALUES:
+    if not len(errors):
         return
     least, most = errors.min(), errors.max()
+    # Errors between 0 and 1 have a scale on which a single other number is out of place.
+    is_odd = 0 <= low < high <= 1 and not fits(least, most, 0, 1)
+    if len(errors) < _LEAST_VALUES and not is_odd:
+        return
     # Qualities fit the range of errors if they are turned into errors.
     is_quality = not fits(least, most, low, high) and fits(1 - most, 1 - least, low, high)
-    if is_unlike(least, most, low, high) or (low < high and is_quality):
+    if is_odd or is_unlike(least, most, low, high) or (low < high and is_quality):
         warnings.warn(
             f"the errors of model {label!r} go from {least:g} to {most:g}, but "
             f"those of the training models from {low:g} to {high:g}; pass errors, which are one "
             "minus quality, on the scale of the others.",
             UserWarning,
             stacklevel=stacklevel,
+        )
+
+
+def warn_of_cost_scale(paid: np.ndarray, label: Any, expected: float) -> None:
+    """Warn if the calls of a model cost far more or less than expected."""
+    mean = float(paid.mean(dtype=np.float64))
+    if max(mean, expected) > _COST_MULTIPLE * min(mean, expected):
+        warnings.warn(
+            f"calls of model {label!r} cost {mean:g} on average, but the router expects "
+            f"{expected:g}; pass costs in the same unit.",
+            UserWarning,
+            stacklevel=3,
         )
 
 

@@ -143,7 +143,7 @@ def test_propensities_that_are_too_low_are_noticed(world):
         off_policy_value(quality, chosen, np.full(1500, 0.1), target, predicted=predicted)
 
 
-@pytest.mark.filterwarnings("ignore:this log counts")
+@pytest.mark.filterwarnings("ignore:the calls that the two")
 def test_one_shared_call_has_no_spread():
     found = off_policy_value(
         [1.0, 0.5], [0, 0], [0.5, 0.5], [0, 1], models=[0, 1], estimator="self_normalized"
@@ -238,6 +238,15 @@ def test_curves_of_pipelines_and_missing_feedback(logged):
     np.testing.assert_allclose(found.cost, expected.cost)
 
 
+def test_curves_warn_of_a_log_without_the_best_models(logged):
+    router, X, *_, costs = logged
+    best = router.predict_error(X).argmin(axis=1)
+    chosen = (best + 1) % 4
+    log = chosen, np.ones(len(X)), np.ones(len(X))
+    with pytest.warns(UserWarning, match="never chooses the model of the other one"):
+        DeferralCurveDisplay.from_log(router, X, *log, costs)
+
+
 def test_curves_refuse_bad_logs(logged):
     router, X, chosen, quality, propensity, costs = logged
     with pytest.raises(ValueError, match="above 0 and at most 1"):
@@ -251,3 +260,17 @@ def test_curves_refuse_bad_logs(logged):
     free = KMeansRouter(4, random_state=0).fit(X, np.ones((len(X), 4)))
     with pytest.raises(ValueError, match="needs costs"):
         DeferralCurveDisplay.from_log(free, X, chosen, quality, propensity)
+
+
+@pytest.mark.filterwarnings("ignore:the weights have a mean of")
+def test_estimates_beyond_all_outcomes_are_named():
+    log = np.tile([0.0, 1.0], 300), np.zeros(600, int), np.ones(600), np.repeat([0, 1], 300)
+    off_policy_value(*log, predicted=np.full((600, 2), 0.7))
+    with pytest.warns(UserWarning, match="outcomes go from 0 to 1; pass `predicted` on their"):
+        off_policy_value(*log, predicted=np.full((600, 2), 70.0))
+
+
+def test_columns_of_predicted_need_names_if_models_have_them():
+    log = [1.0, 0.0], ["a", "b"], [1.0, 1.0], ["a", "b"]
+    with pytest.raises(ValueError, match="but the columns of `predicted` have no names"):
+        off_policy_value(*log, predicted=np.zeros((2, 2)))

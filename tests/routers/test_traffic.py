@@ -170,7 +170,7 @@ def test_costs_of_calls_reach_the_members_that_learn_them(served):
     members = [("one", KMeansRouter(4, cost_model="cluster")), ("other", LinearRouter())]
     router, _ = with_costs(served, EnsembleRouter(members, random_state=0))
     before = router.costs_.copy()
-    router.update_from_log(X, chosen, errors, costs=np.full(600, 0.01))
+    router.update_from_log(X, chosen, errors, costs=0.2 * before[chosen])
     assert (router.costs_ < before).all()
     for member in router.routers_:
         np.testing.assert_allclose(router.costs_, member.costs_)
@@ -238,11 +238,12 @@ def test_routers_over_clusters_alone_fade(served):
 def test_routers_that_learned_from_traffic_can_be_saved(served, tmp_path):
     *_, X, chosen, errors = served
     router, _ = with_costs(served, KMeansRouter(4, cost_model="cluster", random_state=0))
-    router.update_from_log(X, chosen, errors, costs=np.ones(600)).decay(0.9)
+    paid = router.costs_[chosen] / 2
+    router.update_from_log(X, chosen, errors, costs=paid).decay(0.9)
     save_router(router, tmp_path / "router.skops")
     loaded = load_router(tmp_path / "router.skops")
     for one in (router, loaded):
-        one.update_from_log(X[:9], chosen[:9], errors[:9], costs=np.ones(9))
+        one.update_from_log(X[:9], chosen[:9], errors[:9], costs=paid[:9])
     np.testing.assert_array_equal(loaded.predict_error(X), router.predict_error(X))
     np.testing.assert_array_equal(loaded.predict_cost(X), router.predict_cost(X))
 
@@ -283,3 +284,32 @@ def test_logs_reach_the_router_of_a_pipeline(served):
     pipeline.fit(X, y, kmeansrouter__costs=costs)
     pipeline[-1].update_from_log(pipeline[:-1].transform(X_log), chosen, errors)
     assert pipeline[-1].pool_frame()["n_errors"].sum() == 900 + 600
+
+
+def test_a_quiet_hour_changes_nothing(served):
+    router = fitted(served)
+    before = router.predict_error(served[0])
+    assert router.update_from_log(np.empty((0, 5)), [], []) is router
+    assert router.update_from_log([], [], np.empty(0)) is router
+    np.testing.assert_array_equal(router.predict_error(served[0]), before)
+
+
+def test_a_single_error_on_another_scale_is_named(served):
+    router = fitted(served)
+    for odd in (80.0, -1.0):
+        with pytest.warns(UserWarning, match=f"errors of model 1 go from {odd:g}"):
+            router.update_from_log(served[0][:1], [1], [odd])
+
+
+def test_costs_of_calls_in_another_unit_are_named(served):
+    *_, X, chosen, errors = served
+    router, _ = with_costs(served, KMeansRouter(4, cost_model="cluster", random_state=0))
+    with pytest.warns(UserWarning, match="calls of model 0 cost .* pass costs in the same unit"):
+        router.update_from_log(X[:9], [0] * 9, errors[:9], costs=[1000 * router.costs_[0]] * 9)
+
+
+def test_names_that_a_file_turned_into_numbers(served):
+    X, y, *_ = served
+    router = KMeansRouter(4, random_state=0).fit(X, pd.DataFrame(y, columns=["1", "2", "3"]))
+    with pytest.raises(ValueError, match="a file may have turned them into numbers"):
+        router.update_from_log(X[:2], [1, 2], [0.0, 1.0])

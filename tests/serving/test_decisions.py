@@ -202,9 +202,9 @@ def test_tables_that_do_not_explore_are_sure(pool):
         for x in X_new[:20]:
             decision = table.route_logged(x, request_id="any")
             assert decision[:3] == (table.route(x), 1.0, False)
-            assert decision.cost == pytest.approx(router.costs_[decision.model])
+            assert decision.predicted_cost == pytest.approx(router.costs_[decision.model])
     free = KMeansRouter(4, random_state=0).fit(X, y).routing_table()
-    assert free.route_logged(X_new[0]).cost is None
+    assert free.route_logged(X_new[0]).predicted_cost is None
 
 
 def test_decisions_can_be_logged_and_learned_from(pool, tmp_path):

@@ -59,8 +59,8 @@ def test_costs_that_are_paid_replace_those_predicted(pool):
     for x in X[np.random.RandomState(0).permutation(len(X))]:
         decision = pacer.route_logged(x)
         # All calls cost twice as much as predicted.
-        pacer.settle(decision, 2 * decision.cost)
-        paid += 2 * decision.cost
+        pacer.settle(decision, 2 * decision.predicted_cost)
+        paid += 2 * decision.predicted_cost
     assert pacer.spent == pytest.approx(paid)
     assert paid / len(X) == pytest.approx(20, rel=0.01)
 
