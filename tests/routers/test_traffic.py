@@ -302,7 +302,7 @@ def test_a_single_error_on_another_scale_is_named(served):
 
 
 def test_costs_of_calls_in_another_unit_are_named(served):
-    *_, X, chosen, errors = served
+    *_, X, _, errors = served
     router, _ = with_costs(served, KMeansRouter(4, cost_model="cluster", random_state=0))
     with pytest.warns(UserWarning, match="calls of model 0 cost .* pass costs in the same unit"):
         router.update_from_log(X[:9], [0] * 9, errors[:9], costs=[1000 * router.costs_[0]] * 9)
