@@ -6,13 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_uniroute.datasets._tables import (
-    naming,
-    numbers,
-    read_csv,
-    refuse_rows,
-    texts,
-)
+from sklearn_uniroute.datasets._readers import read_csv
+from sklearn_uniroute.datasets._tables import naming, numbers, once, refuse_rows, texts
 from sklearn_uniroute.utils._files import check_regular
 from sklearn_uniroute.utils._optional import import_optional
 from sklearn_uniroute.utils._typing import StrPath
@@ -95,7 +90,7 @@ def load_model_features(path: StrPath) -> Any:
 
 def _records(path: Path) -> list[dict[str, Any]]:
     """Read one object for each model."""
-    content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_once)
+    content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=once)
     if isinstance(content, dict) and all(isinstance(one, dict) for one in content.values()):
         other = [name for name, one in content.items() if one.get("model", name) != name]
         if other:
@@ -104,11 +99,3 @@ def _records(path: Path) -> list[dict[str, Any]]:
     if not isinstance(content, list) or not all(isinstance(one, dict) for one in content):
         raise ValueError("expected an object for each model, in a list or by the model's name")
     return content
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Make an object of its entries, and refuse two of the same name."""
-    twice = repeated([name for name, _ in pairs])
-    if twice:
-        raise ValueError(f"{listing(twice)} comes more than once; keep one")
-    return dict(pairs)

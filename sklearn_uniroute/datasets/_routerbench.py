@@ -1,7 +1,5 @@
 """The RouterBench data set."""
 
-import ast
-import warnings
 from typing import Any
 
 import numpy as np
@@ -9,6 +7,7 @@ import numpy as np
 from sklearn_uniroute.datasets._hub import fetch_file
 from sklearn_uniroute.datasets._tables import (
     fetched,
+    join_turns,
     naming,
     numbers,
     refuse_missing,
@@ -114,7 +113,7 @@ def fetch_routerbench(
         costs = np.column_stack([_finite(table, f"{model}{_COST}") for model in models])
         for model, paid in zip(models, costs.T, strict=True):
             refuse_rows(paid < 0, f"{model}{_COST}", "is below 0", paid)
-        prompts = [_text(prompt) for prompt in texts(table["prompt"], "prompt")]
+        prompts = [join_turns(prompt) for prompt in texts(table["prompt"], "prompt")]
         source = texts(table["eval_name"], "eval_name")
     return fetched(
         y=y,
@@ -133,19 +132,3 @@ def _finite(table: Any, column: str) -> np.ndarray:
     cells = numbers(table, column)
     refuse_rows(~np.isfinite(cells), column, "is not a finite number", cells)
     return cells
-
-
-def _text(prompt: str) -> str:
-    """Join the turns of a prompt that is written as a list; return others unchanged."""
-    if not prompt.startswith("["):
-        return prompt
-    try:
-        with warnings.catch_warnings():
-            # Backslashes in texts cause warnings.
-            warnings.simplefilter("ignore")
-            turns = ast.literal_eval(prompt)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        return prompt
-    if not isinstance(turns, list) or not all(isinstance(turn, str) for turn in turns):
-        return prompt
-    return "\n\n".join(turns)

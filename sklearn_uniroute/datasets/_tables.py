@@ -1,8 +1,8 @@
 """Checks of tables read from files. Messages name the file, the column and the row."""
 
-import io
+import ast
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from sklearn.utils import Bunch
 
-from sklearn_uniroute.utils._files import read_gzip
 from sklearn_uniroute.utils._optional import import_optional
 from sklearn_uniroute.utils._validation import listing, repeated
 
@@ -28,7 +27,9 @@ def naming(path: Path) -> Iterator[None]:
         raise ValueError(f"{path.name}: {error}") from error
 
 
-def refuse_rows(wrong: Any, column: str, problem: str, values: Any = None) -> None:
+def refuse_rows(
+    wrong: Any, column: str, problem: str, values: Any = None, advice: str = ""
+) -> None:
     """Raise an error that names the first wrong row of a column, if there is one."""
     rows = np.flatnonzero(wrong)
     if len(rows):
@@ -36,6 +37,7 @@ def refuse_rows(wrong: Any, column: str, problem: str, values: Any = None) -> No
         raise ValueError(
             f"column {column!r} {problem} in row {rows[0]}{value}"
             + (f", and in {len(rows) - 1} more" if len(rows) > 1 else "")
+            + (f"; {advice}" if advice else "")
         )
 
 
@@ -58,37 +60,6 @@ def check_columns(names: Any) -> None:
         raise ValueError(f"it has {len(names)} columns; at most {_MOST_COLUMNS} are read")
 
 
-def read_csv(path: Path, text_columns: Sequence[str]) -> Any:
-    """Read a CSV file, with some columns as texts."""
-    pandas = import_optional("pandas", "pandas")
-    content = read_gzip(path) if path.suffix.lower() == ".gz" else path.read_bytes()
-    first = content.split(b"\n", 1)[0]
-    check_columns(range(first.count(b",") + 1))
-    header = pandas.read_csv(
-        io.BytesIO(content), header=None, nrows=1, dtype=str, keep_default_na=False
-    )
-    names = [name.strip() for name in header.iloc[0]]
-    check_columns(names)
-    # Names and texts are read as strings: "1.10" is not "1.1", and "NA" is a name.
-    as_text = {name: str for name in names if name in text_columns}
-    empty = {name: ["", "NA", "NaN", "nan", "null"] for name in names if name not in as_text}
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", pandas.errors.ParserWarning)
-        try:
-            return pandas.read_csv(
-                io.BytesIO(content),
-                header=0,
-                names=names,
-                index_col=False,
-                dtype=as_text,
-                keep_default_na=False,
-                na_values=empty,
-                skipinitialspace=True,
-            )
-        except pandas.errors.ParserWarning:
-            raise ValueError("rows have more fields than the header has names") from None
-
-
 def numbers(table: Any, column: str) -> np.ndarray:
     """Read a column of numbers, with NaN for empty cells."""
     if table[column].dtype.kind in "mM":
@@ -96,6 +67,14 @@ def numbers(table: Any, column: str) -> np.ndarray:
     values = import_optional("pandas", "pandas").to_numeric(table[column], errors="coerce")
     refuse_rows(values.isna() & table[column].notna(), column, "is not a number", table[column])
     return values.to_numpy(dtype=np.float64)
+
+
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of its entries, and refuse two of the same name."""
+    twice = repeated([name for name, _ in pairs])
+    if twice:
+        raise ValueError(f"{listing(twice)} comes more than once; keep one")
+    return dict(pairs)
 
 
 def object_array(values: Iterable[Any]) -> np.ndarray:
@@ -108,9 +87,8 @@ def object_array(values: Iterable[Any]) -> np.ndarray:
 
 def missing_texts(column: Any) -> np.ndarray:
     """Read a column of texts; a missing text becomes an empty string."""
-    return object_array(
-        "" if missing else str(text) for text, missing in zip(column, column.isna(), strict=True)
-    )
+    cells: np.ndarray = column.astype(object).where(column.notna(), "").to_numpy()
+    return object_array(map(str, cells))
 
 
 def texts(values: Iterable[Any], column: str) -> np.ndarray:
@@ -118,6 +96,22 @@ def texts(values: Iterable[Any], column: str) -> np.ndarray:
     cells = np.array(list(values), dtype=object)
     refuse_rows([not isinstance(text, str) for text in cells], column, "is not a string", cells)
     return cells
+
+
+def join_turns(prompt: str) -> str:
+    """Join the turns of a prompt that is written as a list; return others unchanged."""
+    if not prompt.startswith("["):
+        return prompt
+    try:
+        with warnings.catch_warnings():
+            # Backslashes in texts cause warnings.
+            warnings.simplefilter("ignore")
+            turns = ast.literal_eval(prompt)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return prompt
+    if not isinstance(turns, list) or not all(isinstance(turn, str) for turn in turns):
+        return prompt
+    return "\n\n".join(turns)
 
 
 def fetched(
