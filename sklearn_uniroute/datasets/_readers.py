@@ -162,10 +162,8 @@ def _read_jsonl(path: Path) -> Any:
     pandas = import_optional("pandas", "pandas")
     content = read_gzip(path) if path.suffix.lower() == ".gz" else path.read_bytes()
     # Strings stay strings: "1.10" is not 1.1.
-    table = pandas.read_json(
-        io.BytesIO(content), lines=True, dtype=False, convert_dates=False, precise_float=True
-    )
-    check_columns(range(table.shape[1]))
+    table = pandas.read_json(io.BytesIO(content), lines=True, dtype=False, precise_float=True)
+    check_columns(table.columns)
     return table
 
 
