@@ -24,7 +24,13 @@ from sklearn_uniroute._numerics._features import (
     hidden_features,
     row_blocks,
 )
-from sklearn_uniroute._numerics._routing import choose, choose_by_product, leave_one_choice
+from sklearn_uniroute._numerics._routing import (
+    choose,
+    choose_by_product,
+    leave_eligible,
+    leave_one_choice,
+    rows_by_mask,
+)
 
 # Odd number that mixes the bits of a hash.
 _MIXER = np.uint64(0x9E3779B97F4A7C15)
@@ -70,6 +76,12 @@ class Predictor(ABC):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Compute the errors and costs that decide choices; `costs` replaces predicted costs."""
         return self.errors(X), self.costs(X) if costs is None else costs
+
+    def eligible_terms(
+        self, X: np.ndarray, eligible: np.ndarray, costs: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Compute the terms where each prompt may only go to some models."""
+        return leave_eligible(*self.terms(X, costs), eligible)
 
     def choose(
         self, X: np.ndarray, cost_weight: float, among: np.ndarray | None = None
@@ -142,6 +154,14 @@ class FeaturePredictor(Predictor):
             return super().terms(X, costs)
         far = None if self.fallback is None else self.fallback.is_far(X)
         return self.terms_at(self.phi.features(X), far, costs)
+
+    def eligible_terms(
+        self, X: np.ndarray, eligible: np.ndarray, costs: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        if self.fallback is None:
+            return super().eligible_terms(X, eligible, costs)
+        far = self.fallback.is_far(X) & eligible[:, self.fallback.position]
+        return leave_eligible(*self.terms_at(self.phi.features(X), far, costs), eligible)
 
     def terms_at(
         self, features: np.ndarray, far: Any = None, costs: np.ndarray | None = None
@@ -366,6 +386,15 @@ class OperatingPoint(NamedTuple):
             moved = rows.start + np.flatnonzero(goes_beyond[rows])
             if len(moved):
                 chosen[moved] = predictor.choose(X[moved], self.beyond, among)
+        return chosen
+
+    def choose_eligible(
+        self, predictor: Predictor, X: np.ndarray, eligible: np.ndarray
+    ) -> np.ndarray:
+        """Choose a model for each prompt, among those that are eligible for it."""
+        chosen = np.empty(len(X), dtype=np.intp)
+        for rows, among in rows_by_mask(eligible):
+            chosen[rows] = self.choose(predictor, X[rows], among)
         return chosen
 
     def cost_weight_at(self, x: np.ndarray) -> float:

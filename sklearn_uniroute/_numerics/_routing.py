@@ -5,6 +5,7 @@ to the first model. Numbers tie if they differ by no more than the rounding that
 magnitude bring, so neither the unit nor an offset of errors and costs decides a tie.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -445,3 +446,39 @@ def check_reachable(budget: float, spent: np.ndarray) -> None:
             f"`budget` {budget:g} is below the least mean cost of this pool; mean costs from "
             f"{lowest:g} to {highest:g} can be reached."
         )
+
+
+def leave_eligible(
+    error: np.ndarray, costs: np.ndarray, eligible: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Change errors and costs such that models that are not eligible never win.
+
+    Their errors are above all errors and their costs as high as all costs of the eligible models of
+    the prompt.
+
+    Parameters
+    ----------
+    error : ndarray of shape (n_prompts, n_models)
+    costs : ndarray of shape (n_models,) or (n_prompts, n_models)
+    eligible : ndarray of shape (n_prompts, n_models), dtype bool
+
+    Returns
+    -------
+    error, costs : ndarray of shape (n_prompts, n_models)
+    """
+    costs = np.broadcast_to(costs, error.shape)
+    worst = np.where(eligible, error, -np.inf).max(axis=1, keepdims=True)
+    dearest = np.where(eligible, costs, -np.inf).max(axis=1, keepdims=True)
+    return np.where(eligible, error, worst + 1 + np.abs(worst)), np.where(eligible, costs, dearest)
+
+
+def rows_by_mask(eligible: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Group prompts by the models that they may go to: their rows, and the positions of the models.
+
+    `eligible` has shape (n_prompts, n_models).
+    """
+    packed = np.packbits(eligible, axis=1)
+    _, mask = np.unique(packed, axis=0, return_inverse=True)
+    by_mask = np.argsort(mask, kind="stable")
+    for rows in np.split(by_mask, np.cumsum(np.bincount(mask))[:-1]):
+        yield rows, np.flatnonzero(eligible[rows[0]])

@@ -106,6 +106,7 @@ class DeferralCurveDisplay:
         pool: Pool | None = None,
         *,
         sample_weight: ArrayLike | None = None,
+        eligible: ArrayLike | None = None,
         ax: Any = None,
         name: str | None = None,
         curve_kwargs: Mapping[str, Any] | None = None,
@@ -129,6 +130,8 @@ class DeferralCurveDisplay:
             Models to choose among. By default, all models of the router.
         sample_weight : array-like of shape (n_prompts,), default=None
             Weights of the prompts.
+        eligible : array-like or DataFrame of shape (n_prompts, n_pool), default=None
+            Whether each model may be chosen for each prompt, as in the router's `score`.
         ax : matplotlib Axes, default=None
             Axes to draw on. By default, new axes.
         name : str, default=None
@@ -149,7 +152,9 @@ class DeferralCurveDisplay:
         """
         estimator, X = last_router(estimator, X)
         check_drawable(costs is not None or estimator.costs_ is not None)
-        y, error, costs, routing_costs = estimator.curve_inputs(X, y, costs, pool, sample_weight)
+        y, error, costs, routing_costs = estimator.curve_inputs(
+            X, y, costs, pool, sample_weight, eligible
+        )
         return cls.from_predictions(
             y,
             error,

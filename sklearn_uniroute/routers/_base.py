@@ -1,13 +1,11 @@
 """The base class of all routers."""
 
-import warnings
 from copy import deepcopy
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
-from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -23,6 +21,7 @@ from sklearn_uniroute.routers._budget import (
     check_operating_point,
     check_target,
     operating_point,
+    prompts_to_keep,
     settle,
     terms_to_keep,
     weight_for_quality,
@@ -47,11 +46,13 @@ from sklearn_uniroute.routers._pool import (
 )
 from sklearn_uniroute.routers._traffic import TrafficMixin, check_exploration
 from sklearn_uniroute.serving._routing_table import RoutingTable
+from sklearn_uniroute.utils._eligible import check_eligible
+from sklearn_uniroute.utils._estimators import check_overrides
 from sklearn_uniroute.utils._optional import import_optional
 from sklearn_uniroute.utils._scales import typical_range, warn_of_error_scale, warn_of_scales
 from sklearn_uniroute.utils._typing import Costs, Label, Pool, RandomState
 from sklearn_uniroute.utils._validation import (
-    as_numbers,
+    as_columns,
     check_costs,
     check_count,
     check_new_name,
@@ -258,7 +259,7 @@ class BaseRouter(TrafficMixin, BaseEstimator):
     def _fit(self, X: Any, y: Any, costs: Any, X_val: Any) -> Self:
         if is_dask(X) or is_dask(y):
             return self._fit_blocks(X, y, costs, X_val)
-        check_overrides(type(self))
+        check_overrides(type(self), BaseRouter)
         with replaced_at_once(self) as fitted:
             fitted._fit_arrays(X, y, costs, X_val)
         return self
@@ -303,6 +304,7 @@ class BaseRouter(TrafficMixin, BaseEstimator):
         cost_weight: float | None = None,
         budget: float | None = None,
         randomize: bool | None = None,
+        eligible: ArrayLike | None = None,
     ) -> np.ndarray | Any:
         """Choose a model for each prompt.
 
@@ -323,6 +325,10 @@ class BaseRouter(TrafficMixin, BaseEstimator):
             Whether to meet the budget exactly in expectation, by routing a reproducible random
             share of the prompts at the next cost weight. By default True for a ZeroRouter with a
             budget, and False otherwise.
+        eligible : array-like or DataFrame of shape (n_prompts, n_pool), default=None
+            Whether each model may be chosen for each prompt, in the order of `pool` or, in a
+            DataFrame, by name. By default, all may.
+            A budget is calibrated as if all may.
 
         Returns
         -------
@@ -335,7 +341,8 @@ class BaseRouter(TrafficMixin, BaseEstimator):
         ValueError
             If the pool has unknown or repeated models, if both `cost_weight` and `budget` are
             given, if either needs costs that the router does not have, if the budget is below the
-            lowest mean cost that can be reached, or if `randomize` is True without a budget.
+            lowest mean cost that can be reached, if `randomize` is True without a budget, or if a
+            prompt has no eligible model.
         TypeError
             If `randomize` is not True, False or None.
 
@@ -344,16 +351,21 @@ class BaseRouter(TrafficMixin, BaseEstimator):
         "Universal Model Routing for Efficient LLM Inference", arXiv 2502.08773, eq. 8.
         """
         check_is_fitted(self)
-        # Registration order, so that the order of the pool never decides a tie.
-        index = np.sort(check_pool(pool, self.models_))
         if is_dask(X):
+            index = np.sort(check_pool(pool, self.models_))
+            if eligible is not None:
+                raise TypeError("`eligible` needs an array `X`; call predict block by block.")
             table = self.routing_table(
                 pool, cost_weight=cost_weight, budget=budget, randomize=randomize
             )
             return map_rows(table.route_many, X, self.n_features_in_, self.models_[index].dtype)
+        # Registration order, so that the order of the pool never decides a tie.
+        index, prompts, allowed = prompts_to_keep(self, X, pool, eligible)
         point = operating_point(self, index, cost_weight, budget, randomize)
-        X = check_prompts(self, X)
-        return self.models_[index[point.choose(self._predictor(index), X)]]
+        predictor = self._predictor(index)
+        if allowed is None:
+            return self.models_[index[point.choose(predictor, prompts)]]
+        return self.models_[index[point.choose_eligible(predictor, prompts, allowed)]]
 
     @of_one_state
     def predict_error(
@@ -492,6 +504,7 @@ class BaseRouter(TrafficMixin, BaseEstimator):
         costs: Costs | None = None,
         pool: Pool | None = None,
         sample_weight: ArrayLike | None = None,
+        eligible: ArrayLike | None = None,
     ) -> float:
         """Compute the area under the deferral curve on the given prompts.
 
@@ -515,6 +528,9 @@ class BaseRouter(TrafficMixin, BaseEstimator):
             Models to choose among. By default, all models of the router.
         sample_weight : array-like of shape (n_prompts,), default=None
             Weights of the prompts.
+        eligible : array-like or DataFrame of shape (n_prompts, n_pool), default=None
+            Whether each model may be chosen for each prompt, in the order of `pool` or, in a
+            DataFrame, by name. By default, all may.
 
         Returns
         -------
@@ -526,7 +542,9 @@ class BaseRouter(TrafficMixin, BaseEstimator):
         ValueError
             If shapes or names disagree, or for the same reasons as the metric.
         """
-        y, error, costs, routing_costs = self.curve_inputs(X, y, costs, pool, sample_weight)
+        y, error, costs, routing_costs = self.curve_inputs(
+            X, y, costs, pool, sample_weight, eligible
+        )
         return curve_score(y, error, costs, routing_costs, sample_weight)
 
     @of_one_state
@@ -537,6 +555,7 @@ class BaseRouter(TrafficMixin, BaseEstimator):
         costs: Costs | None = None,
         pool: Pool | None = None,
         sample_weight: ArrayLike | None = None,
+        eligible: ArrayLike | None = None,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Compute the arrays that the functions of :mod:`sklearn_uniroute.metrics` take.
 
@@ -553,6 +572,9 @@ class BaseRouter(TrafficMixin, BaseEstimator):
             Models to choose among. By default, all models of the router.
         sample_weight : array-like of shape (n_prompts,), default=None
             Weights of the prompts, which enter the mean costs.
+        eligible : array-like or DataFrame of shape (n_prompts, n_pool), default=None
+            Whether each model may be chosen for each prompt, as for :meth:`score`. Others get
+            predicted errors and costs with which they are never chosen.
 
         Returns
         -------
@@ -584,7 +606,7 @@ class BaseRouter(TrafficMixin, BaseEstimator):
         check_is_fitted(self)
         index = check_pool(pool, self.models_)
         labels = self.models_[index]
-        check_same_order(X=X, y=y, costs=costs, sample_weight=sample_weight)
+        check_same_order(X=X, y=y, costs=costs, sample_weight=sample_weight, eligible=eligible)
         X = check_prompts(self, X)
         y = check_quality(
             select_columns(as_columns(y), labels, name="y"),
@@ -604,7 +626,12 @@ class BaseRouter(TrafficMixin, BaseEstimator):
         y, costs = y[:, order], costs[..., order]
         if given is not None:
             given = given[order]
-        error, routing_costs = self._predictor(index[order]).terms(X, given)
+        predictor = self._predictor(index[order])
+        if eligible is None:
+            error, routing_costs = predictor.terms(X, given)
+        else:
+            eligible = check_eligible(eligible, labels, len(X))[:, order]
+            error, routing_costs = predictor.eligible_terms(X, eligible, given)
         # As `predict_error` returns them, so that scores are those of the metrics on these.
         return y, error.astype(X.dtype, copy=False), costs, routing_costs
 
@@ -672,7 +699,12 @@ class BaseRouter(TrafficMixin, BaseEstimator):
 
     @of_one_state
     def cost_weight_for_budget(
-        self, budget: float, pool: Pool | None = None, X: ArrayLike | None = None
+        self,
+        budget: float,
+        pool: Pool | None = None,
+        X: ArrayLike | None = None,
+        *,
+        eligible: ArrayLike | None = None,
     ) -> float:
         """Find the lowest cost weight that keeps the mean cost within a budget.
 
@@ -689,6 +721,8 @@ class BaseRouter(TrafficMixin, BaseEstimator):
             Prompts on which to keep the budget. By default, the training prompts for routers over
             clusters, and the validation prompts otherwise. Pass other prompts to a
             KNeighborsRouter, whose validation prompts are their own neighbours.
+        eligible : array-like or DataFrame of shape (n_prompts, n_pool), default=None
+            Whether each model may be chosen for each prompt of `X`, as for :meth:`predict`.
 
         Returns
         -------
@@ -709,10 +743,8 @@ class BaseRouter(TrafficMixin, BaseEstimator):
         """
         check_is_fitted(self)
         check_amount(budget, "budget", has_costs=self.costs_ is not None)
-        index = np.sort(check_pool(pool, self.models_))
-        if X is not None:
-            X = check_prompts(self, X)
-        return weight_within_budget(budget, *terms_to_keep(self, X, index))
+        index, prompts, allowed = prompts_to_keep(self, X, pool, eligible)
+        return weight_within_budget(budget, *terms_to_keep(self, prompts, index, allowed))
 
     @of_one_state
     def cost_weight_for_quality(
@@ -722,6 +754,7 @@ class BaseRouter(TrafficMixin, BaseEstimator):
         X: ArrayLike | None = None,
         *,
         confidence: float | None = None,
+        eligible: ArrayLike | None = None,
     ) -> float:
         """Find the highest cost weight, hence the lowest cost, that reaches a mean quality.
 
@@ -738,6 +771,8 @@ class BaseRouter(TrafficMixin, BaseEstimator):
             Probability that the mean quality is reached, given how uncertain the errors of the
             models are. Only for routers with standard errors. It does not account for the sampling
             of the prompts. By default, the quality is reached in expectation.
+        eligible : array-like or DataFrame of shape (n_prompts, n_pool), default=None
+            Whether each model may be chosen for each prompt of `X`, as for :meth:`predict`.
 
         Returns
         -------
@@ -765,10 +800,8 @@ class BaseRouter(TrafficMixin, BaseEstimator):
         check_target(quality, confidence, has_costs=self.costs_ is not None)
         if confidence is not None:
             check_has_std(self._has_std, "confidence")
-        index = np.sort(check_pool(pool, self.models_))
-        if X is not None:
-            X = check_prompts(self, X)
-        return weight_for_quality(self, quality, index, X, confidence)
+        index, prompts, allowed = prompts_to_keep(self, X, pool, eligible)
+        return weight_for_quality(self, quality, index, prompts, allowed, confidence)
 
     def add_model(
         self,
@@ -1157,40 +1190,6 @@ class BaseRouter(TrafficMixin, BaseEstimator):
     ) -> np.ndarray:
         """Compute the standard error of the mean error of the choices along a walk."""
         raise NotImplementedError
-
-
-def check_overrides(kind: type[BaseRouter]) -> None:
-    """Refuse a router with a method of its own that tables, scores and comparisons do not call."""
-    for name in ("predict", "predict_error", "predict_cost", "decision_function"):
-        if getattr(kind, name) is not getattr(BaseRouter, name):
-            raise TypeError(
-                f"{kind.__name__} overrides `{name}`, but scores, tables and comparisons would not "
-                "use it; override `_represent` and `_estimate` of BaseRouter instead."
-            )
-    for name, caller in (("_estimate", "_predictor"), ("_represent", "_model_rows")):
-        own = getattr(kind, name) is not getattr(BaseRouter, name)
-        if own and getattr(kind, caller) is not getattr(BaseRouter, caller):
-            raise TypeError(
-                f"{kind.__name__} overrides `{name}`, but inherits a `{caller}` that does not call "
-                f"it; subclass BaseRouter, or override `{caller}`."
-            )
-
-
-def as_columns(y: Any) -> Any:
-    """Take a `y` of one dimension for a single model, with a warning."""
-    if hasattr(y, "columns"):
-        return y
-    y = np.asarray(as_numbers(y))
-    if y.ndim != 1:
-        return y
-    warnings.warn(
-        "`y` has one dimension and is taken for the quality of a single model; pass "
-        "y.reshape(-1, 1) to silence this warning. To route among several models, pass an array of "
-        "shape (n_prompts, n_models), not the name of a model for each prompt.",
-        DataConversionWarning,
-        stacklevel=3,
-    )
-    return y[:, None]
 
 
 def have_classes(y: np.ndarray) -> bool:

@@ -18,7 +18,13 @@ from sklearn_uniroute._numerics._routing import (
     walk_points,
     weight_within_budget,
 )
-from sklearn_uniroute.utils._validation import is_price
+from sklearn_uniroute.utils._eligible import check_eligible
+from sklearn_uniroute.utils._validation import (
+    check_pool,
+    check_prompts,
+    check_same_order,
+    is_price,
+)
 
 
 def settle(router: Any, cost_weight: float | None, budget: float | None) -> tuple[Any, Any]:
@@ -51,19 +57,27 @@ def operating_point(
 
 
 def terms_to_keep(
-    router: Any, X: np.ndarray | None, index: np.ndarray
+    router: Any, X: np.ndarray | None, index: np.ndarray, eligible: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Errors and costs that decide the choices on some prompts, and the weights of the prompts."""
     if X is None:
         return router._calibration(index)
-    return *router._predictor(index).terms(X), np.full(len(X), 1 / len(X))
+    predictor, weights = router._predictor(index), np.full(len(X), 1 / len(X))
+    if eligible is None:
+        return *predictor.terms(X), weights
+    return *predictor.eligible_terms(X, eligible), weights
 
 
 def weight_for_quality(
-    router: Any, quality: float, index: np.ndarray, X: np.ndarray | None, confidence: float | None
+    router: Any,
+    quality: float,
+    index: np.ndarray,
+    X: np.ndarray | None,
+    eligible: np.ndarray | None,
+    confidence: float | None,
 ) -> float:
     """Find the highest cost weight that reaches a mean quality."""
-    error, costs, weights = terms_to_keep(router, X, index)
+    error, costs, weights = terms_to_keep(router, X, index, eligible)
     expected = router._calibration_error(index)
     if X is not None:
         expected = router._predictor(index).errors(X)
@@ -122,6 +136,23 @@ def check_randomize(randomize: Any, budget: float | None) -> None:
         raise TypeError(f"`randomize` must be True, False or None; got {randomize!r}.")
     if randomize and budget is None:
         raise ValueError("`randomize=True` requires a budget; pass `budget`.")
+
+
+def prompts_to_keep(
+    router: Any, X: Any, pool: Any, eligible: Any
+) -> tuple[np.ndarray, Any, np.ndarray | None]:
+    """Positions of a pool by registration, and checked prompts with the models they may go to."""
+    places = check_pool(pool, router.models_)
+    if X is None:
+        if eligible is not None:
+            raise ValueError("`eligible` is about the prompts `X`; pass them as well.")
+        return np.sort(places), None, None
+    check_same_order(X=X, eligible=eligible)
+    X = check_prompts(router, X)
+    if eligible is not None:
+        order = np.argsort(places)
+        eligible = check_eligible(eligible, router.models_[places], len(X))[:, order]
+    return np.sort(places), X, eligible
 
 
 def check_target(quality: Any, confidence: Any, *, has_costs: bool) -> None:

@@ -13,13 +13,13 @@ from sklearn.utils.validation import validate_data
 
 from sklearn_uniroute._numerics._features import NearestCluster, Phi
 from sklearn_uniroute._numerics._posterior import ClusterSums, added, sum_up
-from sklearn_uniroute.routers._base import as_columns
 from sklearn_uniroute.routers._cluster import check_clusterer, offset_to_subtract
 from sklearn_uniroute.routers._dask import fit_blocks
 from sklearn_uniroute.routers._pool import replaced_at_once
 from sklearn_uniroute.utils._typing import Costs
 from sklearn_uniroute.utils._validation import (
     FLOATS,
+    as_columns,
     check_costs,
     check_prompts,
     check_quality,

@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sklearn_uniroute._numerics._predictors import OperatingPoint, Predictor
-from sklearn_uniroute._numerics._routing import choose, interval_of_choice
+from sklearn_uniroute._numerics._routing import ROUNDING, choose, interval_of_choice
+from sklearn_uniroute.serving._requests import positions_left
 from sklearn_uniroute.utils._typing import Label
 
 
@@ -73,6 +74,59 @@ def explain_choice(
     }
 
 
+def choose_greedily(table: Any, x: np.ndarray, excluded: list[int] | None) -> Label:
+    """Choose a model for one prompt without exploration.
+
+    Parameters
+    ----------
+    table : RoutingTable
+    x : ndarray of shape (n_features,)
+    excluded : list of int or None
+        Positions of models not to choose.
+
+    Returns
+    -------
+    model : str or int
+    """
+    if excluded is None:
+        if table._by_cluster is not None:
+            return table._by_cluster[table._nearest(x)]
+        if table._folded is not None:
+            folded, places, slack = table._folded
+            scores = folded.dot(table._predictor.phi.weights(x))
+            best = scores.argmin()
+            least = scores.item(best)
+            scores[best] = np.inf
+            if scores.min() - least > slack:
+                return table.models[places[best]]
+    if not table._plain:
+        place = _careful_choice(table, x, excluded)
+        return table.models[place]
+    scores = table._predictor.row(x) + table._weighted
+    if excluded:
+        scores[excluded] = np.inf
+    place = scores.argmin()
+    scores.sort()
+    least = scores.item(0)
+    if len(scores) > 1 and scores.item(1) <= least + ROUNDING * (abs(least) + table._largest):
+        place = _careful_choice(table, x, excluded)
+    return table.models[place]
+
+
+def expected_cost(table: Any, model: Label, x: np.ndarray) -> float | None:
+    """Cost that a table expects of a model on one prompt; None without costs."""
+    if table._price_of is not None:
+        price: float | None = table._price_of[model]
+        return price
+    return float(table._predictor.costs(x[None])[0, table._positions[model]])
+
+
+def _careful_choice(table: Any, x: np.ndarray, excluded: list[int] | None) -> int:
+    """Choose as routers do, where ties and fallbacks need care."""
+    among = positions_left(table.models, excluded)
+    return int(table._point.choose(table._predictor, x[None], among)[0])
+
+
 def explore(
     table: Any, x: np.ndarray, excluded: list[int] | None, draw: int | None
 ) -> tuple[Label, float]:
@@ -100,6 +154,6 @@ def explore(
     winners, is_sure = explorer.winners(x, features, excluded)
     greedy = winners.pop()
     if not is_sure:
-        greedy = table._positions[table._greedy(x, excluded)]
+        greedy = table._positions[choose_greedily(table, x, excluded)]
     place = greedy if draw is None else winners[draw]
     return table.models[place], explorer.probability(place, greedy, winners)

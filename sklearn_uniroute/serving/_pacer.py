@@ -110,7 +110,12 @@ class BudgetPacer:
         return float(np.exp(self._step() * _STEP))
 
     def route_logged(
-        self, x: ArrayLike, *, exclude: Iterable[Label] = (), request_id: str | None = None
+        self,
+        x: ArrayLike,
+        *,
+        exclude: Iterable[Label] = (),
+        eligible: Any = None,
+        request_id: str | None = None,
     ) -> Decision:
         """Choose a model for one prompt, and count its predicted cost as spent.
 
@@ -120,6 +125,8 @@ class BudgetPacer:
             Embedding of the prompt.
         exclude : iterable of model names, default=()
             Models not to choose.
+        eligible : array-like of bool, mapping, Series or iterable of model names, default=None
+            Models that may be chosen, as for the table's :meth:`~RoutingTable.route`.
         request_id : str, default=None
             Id by whose hash a table that explores does so, by default the prompt.
 
@@ -134,7 +141,7 @@ class BudgetPacer:
             As the table's :meth:`~RoutingTable.route_logged`.
         """
         table = self._table_at(self._step())
-        decision = table.route_logged(x, exclude=exclude, request_id=request_id)
+        decision = table.route_logged(x, exclude=exclude, eligible=eligible, request_id=request_id)
         self._spend(decision.predicted_cost, n_calls=1)
         return decision
 

@@ -2,12 +2,14 @@
 
 import math
 import warnings
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from sklearn_uniroute._numerics._clusters import ClustersSeen
+from sklearn_uniroute.utils._eligible import ineligible
 from sklearn_uniroute.utils._typing import Label
 from sklearn_uniroute.utils._validation import as_numbers, feature_names, is_hashable, listing
 
@@ -77,8 +79,8 @@ def check_prompt_width(X: np.ndarray, n_features: int) -> None:
         )
 
 
-def check_excluded(exclude: Any, positions: dict[Label, int]) -> list[int]:
-    """Find the positions of excluded models, and check that others are left."""
+def check_excluded(exclude: Any, positions: dict[Label, int], eligible: Any = None) -> list[int]:
+    """Find the positions of models not to choose, and check that others are left."""
     if isinstance(exclude, str) or not np.iterable(exclude):
         raise TypeError(f"`exclude` must be an iterable of model names; got {exclude!r}.")
     exclude = list(exclude)
@@ -94,9 +96,23 @@ def check_excluded(exclude: Any, positions: dict[Label, int]) -> list[int]:
             f"models: {listing(positions)}."
         )
     excluded = {positions[name] for name in exclude}
-    if len(excluded) == len(positions):
-        raise ValueError(f"`exclude` leaves no model of {listing(positions)}; keep at least one.")
-    return list(excluded)
+    if eligible is not None:
+        excluded.update(ineligible(eligible, positions))
+    check_some_left(len(positions) - len(excluded), positions)
+    return sorted(excluded)
+
+
+def positions_left(models: Collection[Label], excluded: list[int] | None) -> np.ndarray | None:
+    """Positions of the models that are not excluded; None for all."""
+    return np.delete(np.arange(len(models)), excluded) if excluded else None
+
+
+def check_some_left(n_left: int, models: Collection[Label]) -> None:
+    """Refuse a request that leaves no model to choose."""
+    if not n_left:
+        raise ValueError(
+            f"`exclude` leaves no model of {listing(models)} that is eligible; keep at least one."
+        )
 
 
 def check_request_id(request_id: Any) -> None:

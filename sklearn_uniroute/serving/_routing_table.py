@@ -12,8 +12,14 @@ from sklearn.utils import Bunch, check_array
 from sklearn_uniroute._numerics._clusters import ClustersSeen
 from sklearn_uniroute._numerics._exploration import Exploration, Explorer, content_of
 from sklearn_uniroute._numerics._predictors import FeaturePredictor, OperatingPoint, Predictor
-from sklearn_uniroute._numerics._routing import ROUNDING
-from sklearn_uniroute.serving._decisions import Decision, explain_choice, explore
+from sklearn_uniroute._numerics._routing import rows_by_mask
+from sklearn_uniroute.serving._decisions import (
+    Decision,
+    choose_greedily,
+    expected_cost,
+    explain_choice,
+    explore,
+)
 from sklearn_uniroute.serving._onnx import table_graph
 from sklearn_uniroute.serving._requests import (
     check_excluded,
@@ -22,6 +28,8 @@ from sklearn_uniroute.serving._requests import (
     check_prompt,
     check_prompt_width,
     check_request_id,
+    check_some_left,
+    positions_left,
     warn_of_missing_names,
 )
 from sklearn_uniroute.serving._table_file import (
@@ -30,11 +38,13 @@ from sklearn_uniroute.serving._table_file import (
     pack_table,
     unpack_table,
 )
+from sklearn_uniroute.utils._eligible import check_eligible
 from sklearn_uniroute.utils._files import as_json, read_whole, write_whole
 from sklearn_uniroute.utils._typing import Label, StrPath
 from sklearn_uniroute.utils._validation import (
     FLOATS,
     as_numbers,
+    check_same_order,
     check_squares,
 )
 
@@ -118,7 +128,6 @@ class RoutingTable:
     _weighted: np.ndarray
     # Twice the highest weighted price, which bounds the rounding of scores.
     _largest: float
-    _may_tie: bool
     # Routes the prompts that are explored; None if none is.
     _explorer: Explorer | None
     # For each cluster, model and probability by each draw, then greedily; None if the cluster alone
@@ -178,7 +187,6 @@ class RoutingTable:
             _shape=(predictor.n_features,),
             _weighted=operating_point.cost_weight * predictor.prices,
             _largest=2 * operating_point.cost_weight * float(predictor.prices.max()),
-            _may_tie=len(models) > 1,
             _explorer=explorer,
             _logged_by_cluster=logged,
         )
@@ -207,7 +215,9 @@ class RoutingTable:
             f"cost_weight={self.cost_weight:g}>"
         )
 
-    def route(self, x: ArrayLike, *, exclude: Iterable[Label] = _NONE) -> Label:
+    def route(
+        self, x: ArrayLike, *, exclude: Iterable[Label] = _NONE, eligible: Any = None
+    ) -> Label:
         """Choose a model for one prompt.
 
         Parameters
@@ -217,6 +227,8 @@ class RoutingTable:
         exclude : iterable of model names, default=()
             Models not to choose, for example because they are down. If the fallback is excluded,
             prompts unlike the training prompts are routed like all others.
+        eligible : array-like of bool, mapping, Series or iterable of model names, default=None
+            Models that may be chosen: booleans in the order of `models` or by name, or the names.
 
         Returns
         -------
@@ -227,19 +239,25 @@ class RoutingTable:
         ------
         ValueError
             If `x` is not one finite number per feature, if it has names of features that are not
-            those of the table, if `exclude` has an unknown name, or if all models are excluded.
+            those of the table, if `exclude` or `eligible` has an unknown name, or if no model is
+            left.
         TypeError
-            If `exclude` is a single name or is not iterable.
+            If `exclude` or `eligible` is a single name or is not iterable.
         """
         x = check_prompt(x, self._shape, self.feature_names)
         if self._explorer is not None:
             draw = self._explorer.draw_of(content_of(x))
             if draw is not None:
-                return explore(self, x, self._excluded(exclude), draw)[0]
-        return self._greedy(x, self._excluded(exclude))
+                return explore(self, x, self._excluded(exclude, eligible), draw)[0]
+        return choose_greedily(self, x, self._excluded(exclude, eligible))
 
     def route_logged(
-        self, x: ArrayLike, *, exclude: Iterable[Label] = _NONE, request_id: str | None = None
+        self,
+        x: ArrayLike,
+        *,
+        exclude: Iterable[Label] = _NONE,
+        eligible: Any = None,
+        request_id: str | None = None,
     ) -> Decision:
         """Choose a model for one prompt, and return what to log.
 
@@ -252,6 +270,8 @@ class RoutingTable:
             Embedding of the prompt.
         exclude : iterable of model names, default=()
             Models not to choose.
+        eligible : array-like of bool, mapping, Series or iterable of model names, default=None
+            Models that may be chosen, as for :meth:`route`.
         request_id : str, default=None
             Whether to explore, and by which draw, is decided by a hash of this id. By default, by a
             hash of the prompt, so that the same prompt always goes the same way.
@@ -289,52 +309,30 @@ class RoutingTable:
         """
         x = check_prompt(x, self._shape, self.feature_names)
         check_request_id(request_id)
-        draw, excluded = None, self._excluded(exclude)
+        draw, excluded = None, self._excluded(exclude, eligible)
         if self._explorer is None:
-            model, propensity = self._greedy(x, excluded), 1.0
+            model, propensity = choose_greedily(self, x, excluded), 1.0
         else:
             content = content_of(x) if request_id is None else request_id.encode()
             draw = self._explorer.draw_of(content)
             model, propensity = explore(self, x, excluded, draw)
-        cost = self._cost_of(model, x)
+        cost = expected_cost(self, model, x)
         return Decision(
             model, propensity, draw is not None, self.cost_weight, cost, self.version, request_id
         )
 
-    def _cost_of(self, model: Label, x: np.ndarray) -> float | None:
-        if self._price_of is not None:
-            return self._price_of[model]
-        return float(self._predictor.costs(x[None])[0, self._positions[model]])
+    def _excluded(self, exclude: Iterable[Label], eligible: Any = None) -> list[int] | None:
+        if exclude is _NONE and eligible is None:
+            return None
+        return check_excluded(exclude, self._positions, eligible)
 
-    def _excluded(self, exclude: Iterable[Label]) -> list[int] | None:
-        return None if exclude is _NONE else check_excluded(exclude, self._positions)
-
-    def _greedy(self, x: np.ndarray, excluded: list[int] | None) -> Label:
-        if excluded is None:
-            if self._by_cluster is not None:
-                return self._by_cluster[self._nearest(x)]
-            if self._folded is not None:
-                folded, places, slack = self._folded
-                scores = folded.dot(self._predictor.phi.weights(x))
-                best = scores.argmin()
-                least = scores.item(best)
-                scores[best] = np.inf
-                if scores.min() - least > slack:
-                    return self.models[places[best]]
-        if not self._plain:
-            place: int = self._choose(x[None], excluded)[0]
-            return self.models[place]
-        scores = self._predictor.row(x) + self._weighted
-        if excluded:
-            scores[excluded] = np.inf
-        place = scores.argmin()
-        scores.sort()
-        least = scores.item(0)
-        if self._may_tie and scores.item(1) <= least + ROUNDING * (abs(least) + self._largest):
-            place = self._choose(x[None], excluded)[0]
-        return self.models[place]
-
-    def route_many(self, X: ArrayLike, *, exclude: Iterable[Label] = _NONE) -> np.ndarray:
+    def route_many(
+        self,
+        X: ArrayLike,
+        *,
+        exclude: Iterable[Label] = _NONE,
+        eligible: ArrayLike | None = None,
+    ) -> np.ndarray:
         """Choose a model for each prompt.
 
         Parameters
@@ -343,6 +341,8 @@ class RoutingTable:
             Prompt embeddings, with the features in the same order as in `fit`.
         exclude : iterable of model names, default=()
             Models not to choose.
+        eligible : array-like or DataFrame of shape (n_prompts, n_models), default=None
+            Whether each model may be chosen for each prompt, in the order of `models` or by name.
 
         Returns
         -------
@@ -357,9 +357,15 @@ class RoutingTable:
         prompts = self._check_prompts(X)
         names = np.array(self.models)
         excluded = self._excluded(exclude)
-        chosen = self._choose(prompts, excluded)
-        if self._explorer is not None:
-            chosen = self._explorer.choose(prompts, self._among(excluded), chosen)
+        if eligible is None:
+            return names[self._choose(prompts, positions_left(self.models, excluded))]
+        check_same_order(X=X, eligible=eligible)
+        allowed = check_eligible(eligible, names, len(prompts))
+        allowed = allowed & ~np.isin(np.arange(len(names)), excluded or [])
+        chosen = np.empty(len(prompts), dtype=np.intp)
+        for rows, among in rows_by_mask(allowed):
+            check_some_left(len(among), self.models)
+            chosen[rows] = self._choose(prompts[rows], among)
         return names[chosen]
 
     def explain(self, x: ArrayLike) -> Bunch:
@@ -538,9 +544,6 @@ class RoutingTable:
         check_has_clusters(centers, self._clusters_seen)
         return centers, self._clusters_seen  # type: ignore[return-value]
 
-    def _choose(self, X: np.ndarray, excluded: list[int] | None) -> np.ndarray:
-        return self._point.choose(self._predictor, X, self._among(excluded))
-
-    def _among(self, excluded: list[int] | None) -> np.ndarray | None:
-        """Positions of the models that are not excluded; None for all."""
-        return np.delete(np.arange(len(self.models)), excluded) if excluded else None
+    def _choose(self, X: np.ndarray, among: np.ndarray | None) -> np.ndarray:
+        chosen = self._point.choose(self._predictor, X, among)
+        return chosen if self._explorer is None else self._explorer.choose(X, among, chosen)

@@ -1,4 +1,4 @@
-"""The router at the end of pipelines and searches."""
+"""Classes of routers, and the router at the end of pipelines and searches."""
 
 from typing import Any
 
@@ -37,3 +37,20 @@ def last_router(estimator: Any, X: Any) -> tuple[Any, Any]:
                 f"that ends in one; got {estimator!r}."
             )
     return estimator, X
+
+
+def check_overrides(kind: type, base: type) -> None:
+    """Refuse a router with a method of its own that tables, scores and comparisons do not call."""
+    for name in ("predict", "predict_error", "predict_cost", "decision_function"):
+        if getattr(kind, name) is not getattr(base, name):
+            raise TypeError(
+                f"{kind.__name__} overrides `{name}`, but scores, tables and comparisons would not "
+                "use it; override `_represent` and `_estimate` of BaseRouter instead."
+            )
+    for name, caller in (("_estimate", "_predictor"), ("_represent", "_model_rows")):
+        own = getattr(kind, name) is not getattr(base, name)
+        if own and getattr(kind, caller) is not getattr(base, caller):
+            raise TypeError(
+                f"{kind.__name__} overrides `{name}`, but inherits a `{caller}` that does not call "
+                f"it; subclass BaseRouter, or override `{caller}`."
+            )

@@ -7,11 +7,13 @@ argument, the expected value, the value passed, and the remedy.
 import itertools
 import numbers
 import unicodedata
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, TypeGuard
 
 import numpy as np
+from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import check_array, check_scalar
 from sklearn.utils.validation import validate_data
 
@@ -76,6 +78,23 @@ def check_same_order(**tables: Any) -> None:
                 f"the rows of `{second}` have other labels than those of `{first}`, and some in "
                 "common; pass the same rows of both, or arrays to go by position."
             )
+
+
+def as_columns(y: Any) -> Any:
+    """Take a `y` of one dimension for a single model, with a warning."""
+    if hasattr(y, "columns"):
+        return y
+    y = np.asarray(as_numbers(y))
+    if y.ndim != 1:
+        return y
+    warnings.warn(
+        "`y` has one dimension and is taken for the quality of a single model; pass "
+        "y.reshape(-1, 1) to silence this warning. To route among several models, pass an array of "
+        "shape (n_prompts, n_models), not the name of a model for each prompt.",
+        DataConversionWarning,
+        stacklevel=3,
+    )
+    return y[:, None]
 
 
 def check_quality(

@@ -1,0 +1,104 @@
+"""Models that may be chosen for single prompts."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from sklearn_uniroute.utils._typing import Label
+from sklearn_uniroute.utils._validation import is_hashable, listing, select_columns
+
+
+def check_eligible(eligible: Any, labels: np.ndarray, n_prompts: int) -> np.ndarray:
+    """Check which models may be chosen for each prompt.
+
+    Parameters
+    ----------
+    eligible : array-like or DataFrame of shape (n_prompts, n_models)
+        Booleans, in the order of `labels` or by name.
+    labels : ndarray of shape (n_models,)
+        Names of the models.
+    n_prompts : int
+
+    Returns
+    -------
+    eligible : ndarray of shape (n_prompts, n_models), dtype bool
+
+    Raises
+    ------
+    ValueError
+        If the entries are no booleans, if the shape is another, or if a prompt has no model.
+    """
+    checked = _booleans(select_columns(eligible, labels, name="eligible"))
+    if checked.shape != (n_prompts, len(labels)):
+        raise ValueError(
+            f"`eligible` must have shape {(n_prompts, len(labels))}, one row per prompt and one "
+            f"column per model; got shape {checked.shape}. To leave out models for all prompts, "
+            "pass a pool."
+        )
+    none = np.flatnonzero(~checked.any(axis=1))
+    if len(none):
+        more = f", nor {len(none) - 1} more" if len(none) > 1 else ""
+        raise ValueError(
+            f"row {none[0]} of `eligible` has no model{more}; allow at least one for each prompt."
+        )
+    return checked
+
+
+def ineligible(eligible: Any, positions: dict[Label, int]) -> list[int]:
+    """Find the positions of the models that may not be chosen for one prompt.
+
+    `eligible` is a mapping or Series of booleans by name, an array of booleans in the order of the
+    models, or an iterable of names.
+
+    Raises
+    ------
+    TypeError
+        If `eligible` is a single name, or cannot be iterated.
+    ValueError
+        If names are unknown or missing, or if there is another number of booleans.
+    """
+    if isinstance(eligible, str) or not np.iterable(eligible):
+        raise TypeError(
+            f"`eligible` must be booleans, one per model, or names of models; got {eligible!r}."
+        )
+    if isinstance(eligible, Mapping) or (hasattr(eligible, "index") and hasattr(eligible, "loc")):
+        missing = [name for name in positions if name not in eligible]
+        if missing:
+            raise ValueError(f"`eligible` does not say whether {listing(missing)} may be chosen.")
+        by_name: Any = eligible
+        allowed = _booleans([by_name[name] for name in positions])
+    elif isinstance(eligible, np.ndarray) and eligible.dtype == bool:
+        allowed = _booleans(eligible)
+    else:
+        found = list(eligible)
+        if any(isinstance(one, bool | np.bool_) for one in found):
+            allowed = _booleans(found)
+        else:
+            unknown = [one for one in found if not (is_hashable(one) and one in positions)]
+            if unknown:
+                raise ValueError(
+                    f"`eligible` has models that this table does not know: {listing(unknown)}. "
+                    f"Known models: {listing(positions)}."
+                )
+            names = set(found)
+            allowed = np.array([name in names for name in positions])
+    if allowed.shape != (len(positions),):
+        raise ValueError(
+            f"`eligible` must have one boolean for each of the {len(positions)} models; got shape "
+            f"{allowed.shape}."
+        )
+    return np.flatnonzero(~allowed).tolist()
+
+
+def _booleans(values: Any) -> np.ndarray:
+    """Convert to an array of booleans, but no numbers."""
+    array = np.asarray(values)
+    if array.dtype == object and all(isinstance(one, bool | np.bool_) for one in array.flat):
+        array = array.astype(bool)
+    if array.dtype != bool or np.ma.is_masked(values):
+        raise ValueError(
+            f"`eligible` must be True or False throughout; got dtype {array.dtype}. Compare "
+            "numbers with a limit, and fill gaps."
+        )
+    return array
