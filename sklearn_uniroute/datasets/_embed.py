@@ -1,8 +1,10 @@
 """Embeddings of prompts, batch by batch."""
 
 from collections.abc import Callable, Iterable, Sequence
+from pickle import PicklingError
 from typing import Any
 
+import joblib
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils import check_array
@@ -18,7 +20,7 @@ def embed_prompts(
     batch_size: int = 256,
     memory: Any = None,
     encoder_name: str | None = None,
-    progress: Callable[[Iterable[Any]], Iterable[Any]] = iter,
+    progress: Callable[[Iterable[Any]], Iterable[Any]] | None = None,
 ) -> np.ndarray:
     """Embed prompts in batches, and optionally cache the embeddings on disk.
 
@@ -32,14 +34,17 @@ def embed_prompts(
     batch_size : int, default=256
         Number of texts passed to the encoder at a time.
     memory : str or joblib.Memory, default=None
-        Folder to cache embeddings in. Batches that an encoder of the same name has embedded before
-        are read from the cache, so an interrupted run resumes where it stopped. By default, nothing
-        is cached.
+        Folder to cache embeddings in. Batches that the same encoder has embedded before are read
+        from the cache, so an interrupted run resumes where it stopped. A transformer is the same if
+        its class, parameters and fitted state are, and a method of a torch module if its weights
+        are. By default, nothing is cached.
     encoder_name : str, default=None
-        Name of the encoder in the cache, such as "all-MiniLM-L6-v2". Required with `memory`. Use a
-        new name for each version of the encoder, since the cache cannot tell versions apart.
-    progress : callable, default=iter
+        Name and version of the encoder in the cache, in addition. Required with `memory` for other
+        functions, such as clients of an API: the cache tells them apart by this name and the name
+        of the function. Pass a new one when the encoder changes.
+    progress : callable, default=None
         Callable that wraps the list of batches. For example, ``tqdm.tqdm`` shows a progress bar.
+        By default, no progress is shown.
 
     Returns
     -------
@@ -50,9 +55,9 @@ def embed_prompts(
     Raises
     ------
     ValueError
-        If there are no texts, if a text is not a string, if `memory` is given without
-        `encoder_name`, or if the encoder does not return a dense array of finite numbers with one
-        row per text.
+        If there are no texts, if a text is not a string, if `memory` is given for a function
+        without `encoder_name`, or if the encoder does not return a dense array of finite numbers
+        with one row per text.
     TypeError
         If `encoder` is neither callable nor a transformer.
 
@@ -83,17 +88,14 @@ def embed_prompts(
         raise TypeError(
             f"`encoder` must be a callable or have a method `transform`; got {encoder!r}."
         )
-    embed = _embed
+    embed, key = _embed, None
     if memory is not None:
-        if not encoder_name:
-            raise ValueError(
-                "`memory` caches embeddings under the name of their encoder; pass `encoder_name`, "
-                "a new one for each version of the encoder."
-            )
+        key = _key(encoder, encoder_name)
         embed = check_memory(memory).cache(_embed, ignore=["encode"])
     starts = range(0, len(texts), batch_size)
     batches = [texts[start : start + batch_size] for start in starts]
-    parts = [embed(batch, encoder_name, encode=encode) for batch in progress(batches)]
+    shown = batches if progress is None else progress(batches)
+    parts = [embed(batch, key, encode=encode) for batch in shown]
     widths = sorted({part.shape[1] for part in parts})
     if len(widths) > 1:
         raise ValueError(
@@ -103,17 +105,47 @@ def embed_prompts(
     return np.concatenate(parts)
 
 
+def _key(encoder: Any, name: str | None) -> tuple[str | None, ...]:
+    """Make the key by which the cache tells encoders apart."""
+    kind = encoder if hasattr(encoder, "__qualname__") else type(encoder)
+    key = name, f"{kind.__module__}.{kind.__qualname__}"
+    module = getattr(encoder, "__self__", encoder)
+    if hasattr(module, "state_dict"):
+        # A pickle of a torch module is another one in each process.
+        weights = {part: _as_array(one) for part, one in module.state_dict().items()}
+        return *key, joblib.hash(weights)
+    if hasattr(encoder, "transform"):
+        try:
+            return *key, joblib.hash(encoder)
+        except (PicklingError, TypeError, AttributeError):
+            pass
+    if not name:
+        raise ValueError(
+            "`memory` cannot tell the version of this encoder; pass `encoder_name`, a new one for "
+            "each version."
+        )
+    return key
+
+
+def _as_array(values: Any) -> Any:
+    """Convert a tensor that may need gradients or be of a dtype that numpy lacks."""
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()
+        values = values.float() if "bfloat16" in str(values.dtype) else values
+    return np.asarray(values)
+
+
 def _embed(
-    texts: list[str], encoder_name: str | None, *, encode: Callable[[list[str]], Any]
+    texts: list[str], key: tuple[str | None, ...] | None, *, encode: Callable[[list[str]], Any]
 ) -> np.ndarray:
-    """Embed one batch; `encoder_name` only tells the encoders in the cache apart."""
+    """Embed one batch; `key` only tells the encoders in the cache apart."""
     X = encode(texts)
     if issparse(X):
         raise ValueError(
             "the encoder returned a sparse matrix, but routers take dense arrays; put a "
             "TruncatedSVD after the encoder in a pipeline, for example."
         )
-    X = np.asarray(X)
+    X = _as_array(X)
     dtype = np.float32 if X.dtype == np.float16 else FLOATS
     X = np.asarray(check_array(X, dtype=dtype, input_name="X"))
     if len(X) != len(texts):

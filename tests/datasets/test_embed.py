@@ -1,8 +1,11 @@
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_array_equal
+from sklearn.decomposition import TruncatedSVD
 from sklearn.exceptions import NotFittedError
-from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sklearn_uniroute.datasets import embed_prompts
@@ -91,3 +94,49 @@ def test_batches_are_kept_and_a_broken_run_goes_on(tmp_path):
 def test_bad_input_is_refused(texts, encoder, options, error, message):
     with pytest.raises(error, match=message):
         embed_prompts(texts, encoder, **options)
+
+
+def test_encoders_in_the_cache_are_told_apart_by_their_state(tmp_path):
+    texts = ["prove a theorem", "write a haiku", "sort a list", "sort a theorem"]
+
+    def encoder(fitted_on, n_components=2):
+        svd = TruncatedSVD(n_components, random_state=0)
+        return make_pipeline(TfidfVectorizer(), svd).fit(fitted_on)
+
+    encoders = [encoder(texts), encoder(texts[1:]), encoder(texts, 3)]
+    for _ in range(2):
+        for one in encoders:
+            # All have one name.
+            X = embed_prompts(texts, one, memory=str(tmp_path), encoder_name="tfidf")
+            assert_array_equal(X, embed_prompts(texts, one))
+    location = tmp_path / "joblib"
+    assert len(list(location.rglob("output.pkl"))) == len(encoders)
+
+
+def test_weights_of_torch_modules_tell_them_apart(tmp_path):
+    class Model(torch.nn.Module):
+        def __init__(self, dtype=torch.float32):
+            super().__init__()
+            self.layer = torch.nn.Linear(1, 2, dtype=dtype)
+
+        def encode(self, texts):
+            lengths = torch.tensor([[len(text)] for text in texts], dtype=self.layer.weight.dtype)
+            return self.layer(lengths)
+
+    for dtype in (torch.float32, torch.bfloat16):
+        model = Model(dtype)
+        X = embed_prompts(TEXTS, model.encode, memory=str(tmp_path))
+        assert X.dtype == np.float32
+        with torch.no_grad():
+            model.layer.weight.add_(1)
+        changed = embed_prompts(TEXTS, model.encode, memory=str(tmp_path))
+        assert (changed != X).any()
+        assert_array_equal(changed, embed_prompts(TEXTS, model.encode))
+
+
+def test_encoders_that_cannot_be_hashed_need_a_name(tmp_path):
+    encoder = FunctionTransformer(lambda texts: np.ones((len(texts), 1)))
+    with pytest.raises(ValueError, match="cannot tell the version of this encoder"):
+        embed_prompts(TEXTS, encoder, memory=str(tmp_path))
+    X = embed_prompts(TEXTS, encoder, memory=str(tmp_path), encoder_name="ones", progress=None)
+    assert X.shape == (10, 1)
