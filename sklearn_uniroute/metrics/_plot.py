@@ -109,6 +109,7 @@ class DeferralCurveDisplay:
         eligible: ArrayLike | None = None,
         ax: Any = None,
         name: str | None = None,
+        cost_unit: str | None = None,
         curve_kwargs: Mapping[str, Any] | None = None,
     ) -> Self:
         """Draw the deferral curve of a fitted router.
@@ -136,6 +137,8 @@ class DeferralCurveDisplay:
             Axes to draw on. By default, new axes.
         name : str, default=None
             Name of the curve in the legend. By default, the class name of the router.
+        cost_unit : str, default=None
+            Unit of the costs, for the label of the axis, such as "USD".
         curve_kwargs : dict, default=None
             Keyword arguments for matplotlib's `plot`.
 
@@ -163,6 +166,7 @@ class DeferralCurveDisplay:
             sample_weight=sample_weight,
             ax=ax,
             name=type(estimator).__name__ if name is None else name,
+            cost_unit=cost_unit,
             curve_kwargs=curve_kwargs,
         )
 
@@ -177,6 +181,7 @@ class DeferralCurveDisplay:
         sample_weight: ArrayLike | None = None,
         ax: Any = None,
         name: str | None = None,
+        cost_unit: str | None = None,
         curve_kwargs: Mapping[str, Any] | None = None,
     ) -> Self:
         """Draw the deferral curve of predicted errors.
@@ -199,6 +204,8 @@ class DeferralCurveDisplay:
             Axes to draw on. By default, new axes.
         name : str, default=None
             Name of the curve in the legend.
+        cost_unit : str, default=None
+            Unit of the costs, for the label of the axis, such as "USD".
         curve_kwargs : dict, default=None
             Keyword arguments for matplotlib's `plot`.
 
@@ -221,7 +228,7 @@ class DeferralCurveDisplay:
             model_quality=model_means(inputs.y_true, inputs.sample_weight),
             name=name,
         )
-        return display.plot(ax, curve_kwargs=curve_kwargs)
+        return display.plot(ax, cost_unit=cost_unit, curve_kwargs=curve_kwargs)
 
     @classmethod
     def from_cv_results(
@@ -234,6 +241,7 @@ class DeferralCurveDisplay:
         confidence: float = 0.95,
         ax: Any = None,
         name: str | None = None,
+        cost_unit: str | None = None,
         curve_kwargs: Mapping[str, Any] | None = None,
     ) -> Self:
         """Draw the mean deferral curve over the folds of a cross-validation.
@@ -257,6 +265,8 @@ class DeferralCurveDisplay:
             Axes to draw on. By default, new axes.
         name : str, default=None
             Name of the curve in the legend.
+        cost_unit : str, default=None
+            Unit of the costs, for the label of the axis, such as "USD".
         curve_kwargs : dict, default=None
             Keyword arguments for matplotlib's `plot`.
 
@@ -302,7 +312,7 @@ class DeferralCurveDisplay:
         band = {} if confidence == 0 else {"quality_low": low, "quality_high": high}
         models = {"model_cost": cost, "model_quality": quality}
         display = cls(grid, mean, **models, **band, name=name)
-        return display.plot(ax, curve_kwargs=curve_kwargs)
+        return display.plot(ax, cost_unit=cost_unit, curve_kwargs=curve_kwargs)
 
     @classmethod
     def from_log(
@@ -318,6 +328,7 @@ class DeferralCurveDisplay:
         confidence: float = 0.95,
         ax: Any = None,
         name: str | None = None,
+        cost_unit: str | None = None,
         curve_kwargs: Mapping[str, Any] | None = None,
     ) -> Self:
         """Draw the curve that a router would have had on the traffic of a log.
@@ -349,6 +360,8 @@ class DeferralCurveDisplay:
             Axes to draw on. By default, new axes.
         name : str, default=None
             Name of the curve in the legend. By default, the class name of the router.
+        cost_unit : str, default=None
+            Unit of the costs, for the label of the axis, such as "USD".
         curve_kwargs : dict, default=None
             Keyword arguments for matplotlib's `plot`.
 
@@ -406,13 +419,14 @@ class DeferralCurveDisplay:
             quality_high=mean + half,
             name=type(router).__name__ if name is None else name,
         )
-        return display.plot(ax, curve_kwargs=curve_kwargs)
+        return display.plot(ax, cost_unit=cost_unit, curve_kwargs=curve_kwargs)
 
     def plot(
         self,
         ax: Any = None,
         *,
         name: str | None = None,
+        cost_unit: str | None = None,
         curve_kwargs: Mapping[str, Any] | None = None,
     ) -> Self:
         """Draw the curve and the single models.
@@ -423,6 +437,8 @@ class DeferralCurveDisplay:
             Axes to draw on. By default, new axes.
         name : str, default=None
             Name of the curve in the legend. By default, the stored name.
+        cost_unit : str, default=None
+            Unit of the costs, for the label of the axis, such as "USD".
         curve_kwargs : dict, default=None
             Keyword arguments for matplotlib's `plot`.
 
@@ -462,7 +478,8 @@ class DeferralCurveDisplay:
             )
             if is_wide(self.model_cost):
                 ax.set_xscale("log")
-        ax.set(xlabel="Average cost per prompt", ylabel="Average quality")
+        unit = "" if cost_unit is None else f" ({cost_unit})"
+        ax.set(xlabel=f"Average cost per prompt{unit}", ylabel="Average quality")
         if self.line_.get_label()[:1] != "_" or self.scatter_ is not None:
             ax.legend(loc="lower right", fontsize="small")
         self.ax_ = ax

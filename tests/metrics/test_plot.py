@@ -77,3 +77,9 @@ def test_new_axes_are_made():
     display = DeferralCurveDisplay(np.array([1.0, 2.0]), np.array([0.5, 1.0])).plot()
     assert display.figure_ in map(plt.figure, plt.get_fignums())
     plt.close(display.figure_)
+
+
+def test_the_axis_names_the_unit_of_costs(data, router, ax):
+    for unit, label in ((None, "Average cost per prompt"), ("s", "Average cost per prompt (s)")):
+        display = DeferralCurveDisplay.from_estimator(router, data.X, data.y, ax=ax, cost_unit=unit)
+        assert display.ax_.get_xlabel() == label
