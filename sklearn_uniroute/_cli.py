@@ -93,8 +93,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--data",
         metavar="PATH",
-        help=".npz, .csv or .parquet file, see load_routing_data (default: a pool of small "
-        "classifiers)",
+        help=".npz, .csv, .tsv, .jsonl or .parquet file, see load_routing_data (default: a pool of "
+        "small classifiers)",
     )
     command.add_argument(
         "--output",
