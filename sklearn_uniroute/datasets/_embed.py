@@ -113,7 +113,9 @@ def _key(encoder: Any, name: str | None) -> tuple[str | None, ...]:
     if hasattr(module, "state_dict"):
         # A pickle of a torch module is another one in each process.
         weights = {part: _as_array(one) for part, one in module.state_dict().items()}
-        return *key, joblib.hash(weights)
+        plain = (str, int, float, bool, dict, list, tuple, type(None))
+        settings = {part: repr(one) for part, one in vars(module).items() if type(one) in plain}
+        return *key, joblib.hash([weights, repr(module), settings])
     if hasattr(encoder, "transform"):
         try:
             return *key, joblib.hash(encoder)

@@ -5,12 +5,14 @@ from typing import Any
 
 import numpy as np
 
+from sklearn_uniroute.datasets._readers import encoded_texts
 from sklearn_uniroute.datasets._tables import (
     join_turns,
     missing_texts,
     numbers,
     object_array,
     refuse_rows,
+    rescaled,
 )
 from sklearn_uniroute.utils._files import check_size
 from sklearn_uniroute.utils._validation import listing
@@ -20,22 +22,28 @@ _RESERVED = ("prompt_id", "prompt", "source", "embedding")
 _LONG = ("prompt_id", "model", "quality")
 # Ends of the names of columns with costs; the second is that of RouterBench.
 _COSTS = ("|cost", "|total_cost")
+# A name that begins or ends with "cost".
+_COST_WORD = re.compile(
+    r"^(total[ _-]?)?costs?([ _.:|/-]|$)|(^|[ _.:|/-])(total[ _-]?)?costs?$", re.IGNORECASE
+)
 _RESPONSE = "|model_response"
 _ORACLE = "oracle_model_to_route_to"
 
 
-def arrays_of(table: Any, limit: int, duplicates: str) -> dict[str, Any]:
+def arrays_of(table: Any, limit: int, scale: Any, duplicates: str) -> dict[str, Any]:
     """Turn a table into arrays by prompt and model; `limit` bounds their number of bytes."""
     if {"model", "quality"} <= set(table.columns):
         if "prompt_id" in table:
-            return _from_long(table, limit, duplicates)
+            return _from_long(table, limit, scale, duplicates)
         if "prompt" in table:
             # Without ids, the text says which calls are of one prompt.
-            return _from_long(table.assign(prompt_id=table["prompt"]), limit, duplicates)
-    return _from_wide(table, duplicates)
+            refuse_rows(table["prompt"].isna() | (table["prompt"] == ""), "prompt", "is empty")
+            named = encoded_texts(table["prompt"], "prompt")
+            return _from_long(table.assign(prompt_id=named), limit, scale, duplicates)
+    return _from_wide(table, scale, duplicates)
 
 
-def _from_long(table: Any, limit: int, duplicates: str) -> dict[str, Any]:
+def _from_long(table: Any, limit: int, scale: Any, duplicates: str) -> dict[str, Any]:
     for name in ("prompt_id", "model"):
         refuse_rows(table[name].isna() | (table[name] == ""), name, "is empty")
     prompt, prompt_ids = table["prompt_id"].factorize()
@@ -51,10 +59,13 @@ def _from_long(table: Any, limit: int, duplicates: str) -> dict[str, Any]:
             "repeats a model on the same prompt",
             advice="pass duplicates='mean' or 'last' to merge the calls",
         )
-    data = {"models": object_array(map(str, models)), "y": None}
+    data: dict[str, Any] = {"models": object_array(map(str, models)), "y": None}
     for column, name in (("quality", "y"), ("cost", "costs")):
         if column in table:
             values = numbers(table, column)
+            refuse_rows(np.isinf(values), column, "is infinite")
+            if column == "quality":
+                values = rescaled(values, model, data["models"], scale)
             if column == "cost":
                 refuse_rows(values < 0, column, "is negative", table[column])
             data[name] = _merge(values, call, size, duplicates).reshape(shape)
@@ -74,7 +85,7 @@ def _merge(values: np.ndarray, place: np.ndarray, size: int, duplicates: str) ->
     return merged
 
 
-def _from_wide(table: Any, duplicates: str) -> dict[str, Any]:
+def _from_wide(table: Any, scale: Any, duplicates: str) -> dict[str, Any]:
     if any(name.endswith(_RESPONSE) for name in table):
         unused = [name for name in table if name.endswith(_RESPONSE) or name == _ORACLE]
         table = table.drop(columns=unused)
@@ -99,7 +110,8 @@ def _from_wide(table: Any, duplicates: str) -> dict[str, Any]:
             )
         elif twice.any():
             # Prompts without an id are prompts of their own.
-            ids = table["prompt_id"].astype(object).where(table["prompt_id"].notna(), prompt)
+            own = [object() for _ in prompt]
+            ids = table["prompt_id"].astype(object).where(table["prompt_id"].notna(), own)
             prompt, _ = ids.factorize()
     features = _feature_columns(table)
     costs = [name for name in table if name.endswith(_COSTS)]
@@ -119,11 +131,16 @@ def _from_wide(table: Any, duplicates: str) -> dict[str, Any]:
             f"are models; a long table needs columns {listing(_LONG)}; a CSV file needs commas as "
             "separators"
         ) from error
-    data = {"models": object_array(models), "y": y}
+    data: dict[str, Any] = {"models": object_array(models)}
+    column = np.tile(np.arange(len(models)), len(y))
+    y = rescaled(y.ravel(), column, data["models"], scale, width=len(models)).reshape(y.shape)
+    data["y"] = y
     if costs:
         data["costs"] = _costs_by_model(table, models, costs)
     if prompt[-1] != len(table) - 1:
         for name in data.keys() - {"models"}:
+            for model, values in zip(models, data[name].T, strict=True):
+                refuse_rows(np.isinf(values), model, "is infinite")
             columns = [_merge(one, prompt, prompt.max() + 1, duplicates) for one in data[name].T]
             data[name] = np.column_stack(columns)
     return data | _columns_by_prompt(table, prompt)
@@ -132,11 +149,10 @@ def _from_wide(table: Any, duplicates: str) -> dict[str, Any]:
 def _check_are_models(names: list[str]) -> None:
     """Refuse columns that are costs or embeddings by other names."""
     for name in names:
-        prefix = re.sub(r"[ _.:|/-]*(total[ _-]?)?costs?$", "", name, flags=re.IGNORECASE)
-        if prefix != name and (prefix in names or not prefix):
+        if _COST_WORD.search(name):
             raise ValueError(
                 f"column {name!r} holds costs, but would be read as a model; name it "
-                f"'{prefix or '<model>'}{_COSTS[0]}'"
+                f"'<model>{_COSTS[0]}', with the model's name"
             )
         if re.fullmatch(r"X\d+", name):
             raise ValueError(

@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Mapping
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -160,26 +159,28 @@ def load_routing_data(
     """
     check_mapping(columns)
     check_choice(duplicates, "duplicates", ("error", "mean", "last"))
+    if hasattr(path_or_frame, "collect") or hasattr(path_or_frame, "compute"):
+        raise TypeError("this DataFrame is lazy; pass the result of its `collect` or `compute`")
     if hasattr(path_or_frame, "columns"):
         table = as_table(path_or_frame, columns)
         limit = size_limit(int(table.memory_usage().sum()))
-        checked = _checked(arrays_of(table, limit, duplicates), scale)
+        checked = _checked(arrays_of(table, limit, scale, duplicates))
     else:
         path = _check_path(path_or_frame)
         with naming(path):
             if suffix_of(path) == ".npz":
-                if columns is not None:
-                    raise ValueError("`columns` is for tables; an .npz file has named arrays")
+                if columns is not None or scale is not None:
+                    raise ValueError("`columns` and `scale` are for tables, not for .npz files")
                 data = _read_npz(path)
             elif suffix_of(path) in SUFFIXES:
                 table = read_table(path, columns)
-                data = arrays_of(table, size_limit(path.stat().st_size), duplicates)
+                data = arrays_of(table, size_limit(path.stat().st_size), scale, duplicates)
             else:
                 raise ValueError(
                     "expected a file that ends in .npz, .parquet, or in .csv, .tsv or .jsonl with "
                     "or without .gz"
                 )
-            checked = _checked(data, scale)
+            checked = _checked(data)
     return as_frames(checked) if as_frame else checked
 
 
@@ -228,7 +229,7 @@ def _read_prompts(path: Path) -> np.ndarray:
     return texts(found, "text")
 
 
-def _checked(data: dict[str, Any], scale: Any) -> Bunch:
+def _checked(data: dict[str, Any]) -> Bunch:
     models = data["models"]
     if models.ndim != 1 or not (models.dtype == object or models.dtype.kind == "U"):
         raise ValueError(
@@ -242,8 +243,6 @@ def _checked(data: dict[str, Any], scale: Any) -> Bunch:
     check_names_differ(models, "`models`")
     check_finite(data["y"], models, "y")
     y = check_quality(data["y"], labels=models)
-    if scale is not None:
-        y = _rescaled(y, models, scale)
     if y.shape[1] != len(models):
         raise ValueError(f"`y` has {y.shape[1]} columns but `models` has {len(models)} names")
     X = data.get("X")
@@ -271,41 +270,6 @@ def _checked(data: dict[str, Any], scale: Any) -> Bunch:
         model_features=features,
         model_feature_names=feature_names,
     )
-
-
-def _rescaled(y: np.ndarray, models: np.ndarray, scale: Any) -> np.ndarray:
-    """Bring grades to qualities from 0 to 1."""
-    if isinstance(scale, Mapping):
-        unknown = [name for name in scale if name not in models]
-        if unknown:
-            raise ValueError(
-                f"`scale` names {listing(unknown)}, but the models are {listing(models)}"
-            )
-        scales = {model: scale[model] for model in models if model in scale}
-    else:
-        scales = dict.fromkeys(models, scale)
-    y = y.copy()
-    for column, model in enumerate(models):
-        if model not in scales:
-            continue
-        ends = np.asarray(scales[model], dtype=object)
-        if ends.shape != (2,) or not all(isinstance(one, Real) for one in ends):
-            raise TypeError(
-                "`scale` must be the worst and the best grade, such as (1, 5), or such pairs by "
-                f"model; got {scales[model]!r}"
-            )
-        low, high = map(float, ends)
-        if low == high or not np.isfinite([low, high]).all():
-            raise ValueError(f"`scale` must be two different finite grades; got {scales[model]!r}")
-        grades = y[:, column]
-        beyond = np.flatnonzero((grades < min(low, high)) | (grades > max(low, high)))
-        if len(beyond):
-            raise ValueError(
-                f"model {model!r} has a grade of {grades[beyond[0]]:g} on prompt {beyond[0]}, "
-                f"beyond the `scale` from {low:g} to {high:g}"
-            )
-        y[:, column] = (grades - low) / (high - low)
-    return y
 
 
 def _model_features(data: dict[str, Any], n_models: int) -> tuple[Any, Any]:

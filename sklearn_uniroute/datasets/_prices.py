@@ -29,19 +29,16 @@ from sklearn_uniroute.utils._validation import (
 )
 
 _MILLION = 1e6
-# What the name of a price says that it is for, as a multiple of a million tokens.
-_PER, _TOKENS = r"(?:per|/)[ _-]*", r"[ _-]*(?:tok(?:en)?s?)?(?![a-z])"
-_UNITS = (
-    (re.compile(_PER + "(?:1?m|million|1000000|mtok)" + _TOKENS), 1),
-    (re.compile(_PER + "(?:1?k|thousand|1000)" + _TOKENS), 1e3),
-    (re.compile(_PER + "(?:[a-z]+[ _-])?tok(?:en)?s?(?![a-z])|token_cost$"), _MILLION),
-)
-_KINDS = (
-    ("reasoning", re.compile("reasoning")),
-    ("cached", re.compile("cache")),
-    ("input", re.compile("input|prompt")),
-    ("output", re.compile("output|completion")),
-)
+# Words that the name of a price may have beside what it is for.
+_FILLERS = {"price", "prices", "cost", "costs", "usd", "dollar", "dollars", "eur", "per", "of"}
+_TOKENS = {"token", "tokens", "tok", "toks"}
+_MULTIPLES = {"": 1, "k": 1e3, "thousand": 1e3, "m": 1e6, "million": 1e6, "mtok": 1e6, "mtoks": 1e6}
+_KINDS = {
+    "reasoning": {"reasoning"},
+    "cached": {"cached", "cache", "read"},
+    "input": {"input", "prompt"},
+    "output": {"output", "completion"},
+}
 # Fields of LiteLLM's map, all per token.
 _LITELLM = {
     "input_cost_per_token": "input",
@@ -49,6 +46,7 @@ _LITELLM = {
     "cache_read_input_token_cost": "cached",
     "output_cost_per_reasoning_token": "reasoning",
 }
+_REQUEST = "input_cost_per_request"
 _LITELLM_TIER = re.compile("_above_([0-9]+)k_tokens$")
 # Fields of OpenRouter's list: per token, but for that of requests.
 _OPENROUTER = {
@@ -67,7 +65,7 @@ def load_prices(path: StrPath | Mapping[str, Any] | Any) -> Any:
 
     Parameters
     ----------
-    path : str, path-like, dict or DataFrame
+    path : str, path-like, dict, list or DataFrame
         The list, or the path of its file, which is one of
 
         - LiteLLM's map ``model_prices_and_context_window.json``;
@@ -122,7 +120,7 @@ def load_prices(path: StrPath | Mapping[str, Any] | Any) -> Any:
     {'input': 3.0, 'output': 15.0}
     """
     pandas = import_optional("pandas", "pandas")
-    if isinstance(path, Mapping):
+    if isinstance(path, Mapping | list):
         prices = _from_list(path)
     elif hasattr(path, "columns"):
         prices = _from_table(as_table(path, None))
@@ -142,13 +140,7 @@ def load_prices(path: StrPath | Mapping[str, Any] | Any) -> Any:
     if repeated(names):
         raise ValueError(f"model(s) {listing(repeated(names))} come more than once; keep one")
     check_names_differ(names, "the prices")
-    for name in prices.columns.intersection(["input", "output", "cached", "reasoning", "request"]):
-        wrong = prices.index[(prices[name] < 0) | np.isinf(prices[name])]
-        if len(wrong):
-            raise ValueError(
-                f"the price of {name} of model {wrong[0]!r} is {prices.at[wrong[0], name]:g}; "
-                "expected a finite number of at least 0"
-            )
+    _check_amounts(prices)
     missing = prices.index[prices[["input", "output"]].isna().any(axis=1)].tolist()
     if missing:
         warnings.warn(
@@ -158,6 +150,20 @@ def load_prices(path: StrPath | Mapping[str, Any] | Any) -> Any:
             stacklevel=2,
         )
     return pandas.DataFrame(prices)
+
+
+def _check_amounts(prices: Any) -> None:
+    """Refuse prices that are negative or infinite."""
+    for name in prices.columns:
+        if str(name).split("_above_")[0] not in {*_KINDS, "request"}:
+            continue
+        amounts = prices[name].to_numpy(dtype=np.float64)
+        wrong = np.flatnonzero((amounts < 0) | np.isinf(amounts))
+        if len(wrong):
+            raise ValueError(
+                f"the price of {name} of model {prices.index[wrong[0]]!r} is "
+                f"{amounts[wrong[0]]:g}; expected a finite number of at least 0"
+            )
 
 
 def _from_list(content: Any) -> Any:
@@ -211,6 +217,8 @@ def _litellm_row(model: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
         if kind is not None:
             price = _price(value, name, model)
             row[f"{kind}_above_{tier[1]}k" if tier else kind] = price * _MILLION
+        elif name == _REQUEST:
+            row["request"] = _price(value, name, model)
         elif name in _LIMITS:
             row[name] = _number(value)
         elif name.startswith("supports_"):
@@ -267,17 +275,11 @@ def _from_table(table: Any) -> Any:
         if name in _LIMITS or name.startswith("supports_"):
             others[name] = table[name].to_numpy()
             continue
-        units = [factor for pattern, factor in _UNITS if pattern.search(name.lower())]
-        if not units:
-            raise ValueError(
-                f"column {name!r} does not say what its prices are for; name it such as "
-                "'input_per_million', 'output_cost_per_token' or 'usd_per_1k_tokens', or drop it"
-            )
-        kinds = [kind for kind, pattern in _KINDS if pattern.search(name.lower())]
-        for kind in kinds[:1] or ("input", "output"):
+        factor, kinds = _meaning(name)
+        for kind in kinds:
             if kind in found:
                 raise ValueError(f"column {name!r} is a second price of {kind}; keep one")
-            found[kind] = units[0] * numbers(table, name)
+            found[kind] = factor * numbers(table, name)
     lacking = [kind for kind in ("input", "output") if kind not in found]
     if lacking:
         raise ValueError(
@@ -286,6 +288,36 @@ def _from_table(table: Any) -> Any:
         )
     index = pandas.Index(table["model"].astype(object), name="model")
     return pandas.DataFrame({**found, **others}, index=index)
+
+
+def _meaning(name: str) -> tuple[float, tuple[str, ...]]:
+    """Find what a price is for by its name: how many of it make a million tokens, and the kinds.
+
+    Every word of the name must be known, so that prices of images or of writes to a cache are not
+    taken for prices of tokens.
+    """
+    words = re.findall(r"[0-9][0-9,_]*|[a-z]+|/", re.sub(r"([0-9])([a-z])", r"\1 \2", name.lower()))
+    kinds = tuple(kind for kind, own in _KINDS.items() if own & set(words))
+    numbers_in = [float(re.sub("[,_]", "", word)) for word in words if word[0].isdigit()]
+    multiples = [word for word in words if word in _MULTIPLES]
+    known = {*_FILLERS, *_TOKENS, *_MULTIPLES, "/", *(w for own in _KINDS.values() for w in own)}
+    is_counted = bool(numbers_in or multiples or _TOKENS & set(words))
+    says_unit = (
+        (is_counted and not {"per", "/"}.isdisjoint(words))
+        or not {"mtok", "mtoks"}.isdisjoint(words)
+        or words[-2:] == ["token", "cost"]
+    )
+    odd = [word for word in words if word not in known and not word[0].isdigit()]
+    if odd or not says_unit or len(numbers_in) > 1 or len(multiples) > 1:
+        raise ValueError(
+            f"column {name!r} does not say what its prices are for"
+            + (f" ({listing(odd)} is not known)" if odd else "")
+            + "; name it such as 'input_per_million', 'output_cost_per_token' or "
+            "'usd_per_1k_tokens', or drop it"
+        )
+    n_tokens = (numbers_in or [1.0])[0] * _MULTIPLES[(multiples or [""])[0]]
+    # A cache holds input, and reasoning is output.
+    return _MILLION / n_tokens, kinds[:1] or ("input", "output")
 
 
 def call_costs(
@@ -354,6 +386,9 @@ def call_costs(
     check_same_order(**counts, models=models)
     if not hasattr(prices, "columns") or not {"input", "output"} <= set(prices.columns):
         raise TypeError("`prices` must be a DataFrame, as load_prices returns it.")
+    if not prices.index.is_unique:
+        raise ValueError(f"`prices` lists {listing(repeated(prices.index))} more than once.")
+    _check_amounts(prices)
     frame: Any = input_tokens if models is None and hasattr(input_tokens, "columns") else None
     if models is not None:
         names = np.asarray(models, dtype=object).tolist()
@@ -381,7 +416,7 @@ def call_costs(
             UserWarning,
             stacklevel=2,
         )
-    if frame is None:
+    if frame is None or not hasattr(frame, "index"):
         return total
     pandas = import_optional("pandas", "pandas")
     return pandas.DataFrame(total, index=frame.index, columns=frame.columns)
@@ -402,7 +437,9 @@ def _total(
         if kind in prices:
             known = prices[kind].to_numpy(dtype=np.float64)
             found = np.where(np.isnan(known), otherwise, known)
-        tiers = {int(m[2]): m[0] for m in map(_TIER.fullmatch, prices) if m and m[1] == kind}
+        tiers = {
+            int(m[2]): m[0] for m in map(_TIER.fullmatch, map(str, prices)) if m and m[1] == kind
+        }
         for least in sorted(tiers):
             known = prices[tiers[least]].to_numpy(dtype=np.float64)
             found = np.where((input_tokens > 1000 * least) & ~np.isnan(known), known, found)

@@ -1,5 +1,6 @@
 """Tables of files and DataFrames, with the same names, index and dtypes however they came."""
 
+import codecs
 import io
 import re
 import warnings
@@ -7,7 +8,9 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from sklearn_uniroute.datasets._tables import check_columns
+import numpy as np
+
+from sklearn_uniroute.datasets._tables import check_columns, refuse_rows
 from sklearn_uniroute.utils._files import check_size, read_gzip, size_limit
 from sklearn_uniroute.utils._optional import import_optional
 from sklearn_uniroute.utils._validation import check_names_differ, listing, repeated
@@ -70,7 +73,7 @@ def tidy(table: Any, columns: Mapping[str, str] | None) -> Any:
             "its columns have several levels, as a pivot of several values has; write one table of "
             "quality, and name columns of costs '<model>|cost'"
         )
-    mapped = dict(columns or {})
+    mapped = {ours: theirs.strip() for ours, theirs in (columns or {}).items()}
     table.columns = [re.sub(r"\s*\|\s*", "|", str(name).strip()) for name in table.columns]
     check_columns(table.columns)
     # An index is no model; it may hold the keys of a long table.
@@ -93,8 +96,13 @@ def tidy(table: Any, columns: Mapping[str, str] | None) -> Any:
     table = table.drop(columns=[name for name in table if name in taken])
     table = table.rename(columns={theirs: ours for ours, theirs in mapped.items()})
     for name in TEXTS:
-        if name in table:
-            table[name] = _stripped(table[name], name)
+        if name in table and name != "prompt":
+            table[name] = encoded_texts(table[name], name)
+    if "prompt" in table and table["prompt"].dtype != "str":
+        # Arrays of Arrow do not compare missing texts.
+        texts = table["prompt"].astype(object)
+        refuse_rows(texts.map(np.ndim) > 0, "prompt", "is a list; convert it to a text")
+        table["prompt"] = texts.where(texts.notna(), None)
     categories = {name: object for name in table if table[name].dtype == "category"}
     return table.astype({name: object for name in categories if name not in TEXTS})
 
@@ -137,6 +145,8 @@ def read_csv(path: Path, text_columns: Collection[str], separator: str = ",") ->
     check_columns(names)
     empty = {name: ["", "NA", "NaN", "nan", "null"] for name in names if name not in text_columns}
     form |= {"header": 0, "names": names, "index_col": False, "skipinitialspace": True}
+    # By chunks, a column may be numbers here and texts there.
+    form["low_memory"] = False
     with warnings.catch_warnings():
         warnings.simplefilter("error", pandas.errors.ParserWarning)
         try:
@@ -161,6 +171,9 @@ def _is_parsed(column: Any) -> bool:
 def _read_jsonl(path: Path) -> Any:
     pandas = import_optional("pandas", "pandas")
     content = read_gzip(path) if path.suffix.lower() == ".gz" else path.read_bytes()
+    content = content.removeprefix(codecs.BOM_UTF8)
+    if content.lstrip()[:1] == b"[":
+        raise ValueError("expected one JSON object per line; got an array")
     # Strings stay strings: "1.10" is not 1.1.
     table = pandas.read_json(io.BytesIO(content), lines=True, dtype=False, precise_float=True)
     check_columns(table.columns)
@@ -189,12 +202,13 @@ def _read_parquet(path: Path) -> Any:
     return columns.to_pandas()
 
 
-def _stripped(column: Any, name: str) -> Any:
+def encoded_texts(column: Any, name: str) -> Any:
     """Encode texts by number, with stripped names, which must not become alike by that."""
     pandas = import_optional("pandas", "pandas")
-    if name == "prompt":
-        return column.astype(object) if column.dtype == "category" else column
-    codes, known = column.factorize()
+    try:
+        codes, known = column.factorize()
+    except TypeError:
+        raise ValueError(f"column {name!r} holds lists or objects; convert them to texts") from None
     known = pandas.Index(known, dtype=object) if known.dtype == "category" else pandas.Index(known)
     if name == "model" and any(isinstance(value, str) for value in known):
         check_names_differ(known.tolist(), "column 'model'")
@@ -203,6 +217,9 @@ def _stripped(column: Any, name: str) -> Any:
     else:
         cells = [value.strip() if isinstance(value, str) else value for value in known]
         stripped = pandas.Index(cells, dtype=object)
+    if stripped.dtype == object and repeated(map(str, stripped)) and stripped.is_unique:
+        alike = repeated(map(str, stripped))
+        raise ValueError(f"column {name!r} has {listing(alike, 3)} as numbers and as texts")
     if not stripped.is_unique:
         raise ValueError(
             f"column {name!r} has {listing(repeated(stripped.tolist()), 3)} with and without spaces"

@@ -2,8 +2,9 @@
 
 import ast
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,8 @@ def numbers(table: Any, column: str) -> np.ndarray:
     """Read a column of numbers, with NaN for empty cells."""
     if table[column].dtype.kind in "mM":
         raise ValueError(f"column {column!r} holds dates or times, not numbers; drop it")
-    values = import_optional("pandas", "pandas").to_numeric(table[column], errors="coerce")
+    cells = table[column].astype(object) if "decimal" in str(table[column].dtype) else table[column]
+    values = import_optional("pandas", "pandas").to_numeric(cells, errors="coerce")
     refuse_rows(values.isna() & table[column].notna(), column, "is not a number", table[column])
     return values.to_numpy(dtype=np.float64)
 
@@ -75,6 +77,52 @@ def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if twice:
         raise ValueError(f"{listing(twice)} comes more than once; keep one")
     return dict(pairs)
+
+
+def rescaled(
+    values: np.ndarray, model: np.ndarray, models: np.ndarray, scale: Any, *, width: int = 1
+) -> np.ndarray:
+    """Bring grades to qualities from 0 to 1.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_grades,)
+    model : ndarray of shape (n_grades,)
+        Position of the model of each grade.
+    models : ndarray of shape (n_models,)
+        Names of the models.
+    scale : tuple of two numbers, mapping or None
+        Worst and best grade, of all models or by name.
+    width : int
+        Number of grades in a row of the table, for messages.
+    """
+    if scale is None:
+        return values
+    scales = dict(scale) if isinstance(scale, Mapping) else dict.fromkeys(models, scale)
+    unknown = [name for name in scales if name not in models]
+    if unknown:
+        raise ValueError(f"`scale` names {listing(unknown)}, but the models are {listing(models)}")
+    values = values.copy()
+    for name, ends in scales.items():
+        pair = np.asarray(ends, dtype=object)
+        if pair.shape != (2,) or not all(isinstance(one, Real) for one in pair):
+            raise TypeError(
+                "`scale` must be the worst and the best grade, such as (1, 5), or such pairs by "
+                f"model; got {ends!r}"
+            )
+        low, high = map(float, pair)
+        if low == high or not np.isfinite([low, high]).all():
+            raise ValueError(f"`scale` must be two different finite grades; got {ends!r}")
+        own = model == list(models).index(name)
+        beyond = np.flatnonzero(own & ((values < min(low, high)) | (values > max(low, high))))
+        if len(beyond):
+            row, grade = beyond[0] // width, values[beyond[0]]
+            raise ValueError(
+                f"model {name!r} has a grade of {grade:g} in row {row}, beyond the `scale` from "
+                f"{low:g} to {high:g}; use NaN for no grade"
+            )
+        values[own] = (values[own] - low) / (high - low)
+    return values
 
 
 def object_array(values: Iterable[Any]) -> np.ndarray:

@@ -111,7 +111,8 @@ def check_some_left(n_left: int, models: Collection[Label]) -> None:
     """Refuse a request that leaves no model to choose."""
     if not n_left:
         raise ValueError(
-            f"`exclude` leaves no model of {listing(models)} that is eligible; keep at least one."
+            f"`exclude` leaves no model of {listing(models)}, or `eligible` allows none of the "
+            "rest; keep at least one."
         )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from sklearn_uniroute.utils._typing import Label
-from sklearn_uniroute.utils._validation import is_hashable, listing, select_columns
+from sklearn_uniroute.utils._validation import is_hashable, listing, repeated, select_columns
 
 
 def check_eligible(eligible: Any, labels: np.ndarray, n_prompts: int) -> np.ndarray:
@@ -62,11 +62,12 @@ def ineligible(eligible: Any, positions: dict[Label, int]) -> list[int]:
         raise TypeError(
             f"`eligible` must be booleans, one per model, or names of models; got {eligible!r}."
         )
-    if isinstance(eligible, Mapping) or (hasattr(eligible, "index") and hasattr(eligible, "loc")):
+    is_series = hasattr(eligible, "index") and hasattr(eligible, "loc")
+    by_name: Any = eligible
+    if isinstance(eligible, Mapping) or (is_series and "bool" in str(by_name.dtype)):
         missing = [name for name in positions if name not in eligible]
         if missing:
             raise ValueError(f"`eligible` does not say whether {listing(missing)} may be chosen.")
-        by_name: Any = eligible
         allowed = _booleans([by_name[name] for name in positions])
     elif isinstance(eligible, np.ndarray) and eligible.dtype == bool:
         allowed = _booleans(eligible)
@@ -80,6 +81,11 @@ def ineligible(eligible: Any, positions: dict[Label, int]) -> list[int]:
                 raise ValueError(
                     f"`eligible` has models that this table does not know: {listing(unknown)}. "
                     f"Known models: {listing(positions)}."
+                )
+            if repeated(found):
+                raise ValueError(
+                    f"`eligible` repeats {listing(repeated(found))}; pass booleans, or each name "
+                    "once."
                 )
             names = set(found)
             allowed = np.array([name in names for name in positions])

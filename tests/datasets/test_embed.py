@@ -134,6 +134,20 @@ def test_weights_of_torch_modules_tell_them_apart(tmp_path):
         assert_array_equal(changed, embed_prompts(TEXTS, model.encode))
 
 
+def test_settings_of_torch_modules_tell_them_apart(tmp_path):
+    class Model(torch.nn.Module):
+        def __init__(self, before):
+            super().__init__()
+            self.before = before
+
+        def encode(self, texts):
+            return torch.tensor([[float(len(self.before + text))] for text in texts])
+
+    for before in ("", "query: "):
+        X = embed_prompts(["a"], Model(before).encode, memory=str(tmp_path))
+        assert X.tolist() == [[len(before) + 1.0]]
+
+
 def test_encoders_that_cannot_be_hashed_need_a_name(tmp_path):
     encoder = FunctionTransformer(lambda texts: np.ones((len(texts), 1)))
     with pytest.raises(ValueError, match="cannot tell the version of this encoder"):

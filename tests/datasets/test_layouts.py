@@ -166,7 +166,7 @@ def test_grades_on_other_scales(scale, expected):
 @pytest.mark.parametrize(
     ("scale", "error", "message"),
     [
-        ((1, 4), ValueError, "model 'b' has a grade of 5 on prompt 0, beyond the `scale` from 1"),
+        ((1, 4), ValueError, "model 'b' has a grade of 5 in row 0, beyond the `scale` from 1"),
         ((1, 1), ValueError, "two different finite grades"),
         ((1, np.inf), ValueError, "two different finite grades"),
         ((1, 3, 5), TypeError, r"such as \(1, 5\)"),
@@ -198,7 +198,7 @@ def test_wrong_names_of_columns(columns, error, message):
 
 def test_names_of_columns_are_for_tables(tmp_path):
     np.savez(tmp_path / "data.npz", X=[[0.0]], y=[[1.0]], models=["a"])
-    with pytest.raises(ValueError, match="`columns` is for tables"):
+    with pytest.raises(ValueError, match="`columns` and `scale` are for tables"):
         load_routing_data(tmp_path / "data.npz", columns={"model": "m"})
     with pytest.raises(TypeError, match="expected a path or a DataFrame; got list"):
         load_routing_data([[1, 2]])
@@ -284,3 +284,84 @@ def test_texts_that_differ_within_a_prompt_are_refused():
         load_routing_data(log)
     log["prompt"] = [None, None]
     assert load_routing_data(log).prompts.tolist() == [""]
+
+
+def test_grades_beyond_the_scale_are_refused_before_they_are_merged():
+    log = pd.DataFrame({"prompt_id": ["a", "a", "b"], "model": "m", "quality": [-1.0, 5, 1]})
+    for merge in ("mean", "last"):
+        with pytest.raises(ValueError, match="grade of -1 in row 0, beyond the `scale`"):
+            load_routing_data(log, scale=(1, 5), duplicates=merge)
+    log["quality"] = [np.inf, -np.inf, 1]
+    with pytest.raises(ValueError, match="column 'quality' is infinite in row 0"):
+        load_routing_data(log, duplicates="mean")
+
+
+def test_missing_ids_are_no_numbers_of_rows():
+    wide = pd.DataFrame({"prompt_id": [2, 2, None, 5], "a": [1, 0, 1, 1.0], "b": [1, 1, 0, 0.0]})
+    data = load_routing_data(wide, duplicates="mean")
+    np.testing.assert_array_equal(data.y, [[0.5, 1], [1, 0], [1, 0]])
+
+
+def test_ids_of_a_long_file_are_of_one_kind(tmp_path):
+    n_prompts = 140_000
+    ids = [*map(str, range(n_prompts))] * 2 + ["adhoc"]
+    models = ["a"] * n_prompts + ["b"] * n_prompts + ["a"]
+    log = pd.DataFrame({"prompt_id": ids, "model": models, "quality": 1})
+    log.to_csv(tmp_path / "log.csv", index=False)
+    assert len(load_routing_data(tmp_path / "log.csv").y) == n_prompts + 1
+
+
+@pytest.mark.parametrize(
+    ("log", "error", "message"),
+    [
+        (
+            {"prompt_id": [1, "1"], "model": "m", "quality": 1},
+            ValueError,
+            "column 'prompt_id' has '1' as numbers and as texts",
+        ),
+        (
+            {"prompt": [[{"role": "user"}], "b"], "model": "m", "quality": 1},
+            ValueError,
+            "column 'prompt' is a list; convert it to a text in row 0",
+        ),
+        (
+            {"prompt": ["a", None], "model": "m", "quality": 1},
+            ValueError,
+            "column 'prompt' is empty in row 1",
+        ),
+        (
+            {"a_quality": [1, 0], "b_quality": [0, 1], "a_cost": [0.1, 0.2]},
+            ValueError,
+            "column 'a_cost' holds costs",
+        ),
+        ({"a": [1, 0], "cost_a": [0.1, 0.2]}, ValueError, "column 'cost_a' holds costs"),
+    ],
+)
+def test_tables_that_would_be_misread(log, error, message):
+    with pytest.raises(error, match=message):
+        load_routing_data(pd.DataFrame(log))
+
+
+def test_lazy_frames_are_refused():
+    with pytest.raises(TypeError, match="this DataFrame is lazy"):
+        load_routing_data(pl.LazyFrame({"a": [1, 0]}))
+
+
+def test_texts_of_arrow_that_are_missing():
+    log = pd.DataFrame(
+        {"prompt_id": ["p", "p", "q"], "model": ["a", "b", "a"], "quality": [1, 0, 1]}
+    ).assign(source=pd.array(["s", "s", None], dtype="string"))
+    log["prompt"] = pd.array(["x", "x", None], dtype="string")
+    assert load_routing_data(log).prompts.tolist() == ["x", ""]
+    log["prompt"] = pd.array(["x", None, None], dtype="string")
+    with pytest.raises(ValueError, match="column 'prompt' differs"):
+        load_routing_data(log)
+
+
+def test_json_lines_with_a_mark_of_order_and_arrays(tmp_path):
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(b'\xef\xbb\xbf{"prompt_id": "p", "model": "m", "quality": 1}\n')
+    assert load_routing_data(path).models.tolist() == ["m"]
+    path.write_text('[{"prompt_id": "p", "model": "m", "quality": 1}]')
+    with pytest.raises(ValueError, match="expected one JSON object per line; got an array"):
+        load_routing_data(path)

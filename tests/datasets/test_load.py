@@ -159,7 +159,7 @@ def test_wrong_npz(tmp_path, changes, message):
             LONG.assign(cost=[1, np.nan, np.nan, 2, np.nan]),
             r"no recorded cost for .* 'large'",
         ),
-        (LONG.assign(cost=[1, 9, 8, np.inf, 7]), "`costs` must be finite .* 'small' in row 2"),
+        (LONG.assign(cost=[1, 9, 8, np.inf, 7]), "column 'cost' is infinite in row 3"),
         (
             LONG.assign(embedding="[1, 2]"),
             "column 'embedding' holds text; expected lists, which need",
@@ -173,7 +173,7 @@ def test_wrong_npz(tmp_path, changes, message):
         (LONG.assign(model=["a", None, "b", "a", "b"]), "column 'model' is empty in row 1"),
         (LONG.assign(prompt_id=["p", "p", None, "q", "q"]), "'prompt_id' is empty in row 2"),
         (LONG.assign(x0=[1, 2, 3, 4, 4]), "'x0' differs from an earlier row .* in row 1"),
-        (LONG.assign(quality=np.inf), "`y` is infinite for model 'small' in row 0"),
+        (LONG.assign(quality=np.inf), "column 'quality' is infinite in row 0"),
         (LONG.iloc[:0], "this table has no rows"),
         (
             WIDE.assign(large="right"),

@@ -117,7 +117,11 @@ def test_the_list_of_openrouter(tmp_path):
         (["Input ($ / 1M tokens)", "Output ($ / 1M tokens)"], [2, 3]),
         (["prompt price per 1k", "completion price per 1k"], [2e3, 3e3]),
         (["cost_per_1k_input_tokens", "cost_per_1k_output_tokens"], [2e3, 3e3]),
-        (["usd_per_mtok_in_input", "usd_per_mtok_output"], [2, 3]),
+        (["usd_per_mtok_input", "usd_per_mtok_output"], [2, 3]),
+        (["input cost (per 1 million tokens)", "output cost (per 1 million tokens)"], [2, 3]),
+        (["input usd / 10,000 tokens", "output usd / 10,000 tokens"], [200, 300]),
+        (["cost_per_100000_prompt_tokens", "cost_per_100k_completion_tokens"], [20, 30]),
+        (["input_usd_mtok", "output_usd_mtok"], [2, 3]),
         (["price_per_input_token", "price_per_output_token"], [2e6, 3e6]),
     ],
 )
@@ -136,6 +140,33 @@ def test_tables_whose_columns_say_what_their_prices_are_for(columns, expected, s
     prices = load_prices(path)
     assert prices.index.tolist() == ["a", "1.10"]
     assert prices.loc["1.10", ["input", "output"]].tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        *("input_per_million_characters", "input_per_1k_words", "usd_per_1k_images"),
+        *("usd_per_1000_requests", "latency_per_token", "cache_write_per_million"),
+        *("image_input_per_million", "batch_input_per_million", "input_cents_per_1k"),
+        *("input", "input_per_minute", "input_tokens", "in_per_million", "price"),
+    ],
+)
+def test_names_that_do_not_say_what_prices_are_for(column):
+    table = pd.DataFrame({"model": ["a"], column: [1.0], "output_per_million": [1.0]})
+    with pytest.raises(ValueError, match=f"column '{column}' does not say what its prices are for"):
+        load_prices(table)
+
+
+def test_prices_of_requests_and_tiers():
+    fields = {"input_cost_per_token": 1e-6, "output_cost_per_token": 1e-6}
+    prices = load_prices({"m": fields | {"input_cost_per_request": 0.005}})
+    np.testing.assert_allclose(call_costs(prices, [1e6], [0], models=["m"]), [1.005])
+    with pytest.raises(ValueError, match="price of input_above_200k of model 'm' is -1"):
+        load_prices({"m": fields | {"input_cost_per_token_above_200k_tokens": -1}})
+    with pytest.raises(ValueError, match="price of input of model 'm' is -1"):
+        call_costs(prices.assign(input=-1), [1], [1], models=["m"])
+    with pytest.raises(ValueError, match="`prices` lists 'm' more than once"):
+        call_costs(pd.concat([prices, prices]), [1], [1], models=["m"])
 
 
 def test_a_table_of_two_columns(tmp_path):

@@ -189,6 +189,7 @@ def test_bad_parameters(router, data, parameters, error, message):
         router.set_params(**parameters).fit(data.X, data.y)
 
 
+@pytest.mark.filterwarnings("ignore:the errors of model")
 def test_log_loss_needs_rates(router, data):
     router.set_params(loss="log_loss").fit(data.X, data.y)
     with pytest.raises(ValueError, match="log_loss"):

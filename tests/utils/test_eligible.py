@@ -204,7 +204,7 @@ def test_bad_masks(eligible, message):
         ("a", TypeError, "booleans, one per model, or names"),
         (3, TypeError, "booleans, one per model, or names"),
         (["a", "c"], ValueError, "does not know: 'c'"),
-        ([], ValueError, "`exclude` leaves no model of .* that is eligible"),
+        ([], ValueError, "leaves no model of .*, or `eligible` allows none"),
         ([True, False], ValueError, "one boolean for each of the 4 models"),
         ([1, 0, 1, 1], ValueError, "does not know: 1, 0"),
         ({"a": True}, ValueError, "does not say whether 'org/"),
@@ -239,3 +239,11 @@ def test_masks_of_pipelines_and_displays():
     assert pipeline.predict(X, eligible=eligible).tolist() == expected.tolist()
     display = DeferralCurveDisplay.from_estimator(pipeline, X, y, eligible=eligible)
     assert len(display.cost) == 1
+
+
+def test_numbers_are_no_masks_of_numbered_models():
+    data = make_routing_data(n_prompts=200, n_models=3, random_state=0)
+    table = KMeansRouter(4, random_state=0).fit(data.X, data.y, costs=data.costs).routing_table()
+    with pytest.raises(ValueError, match="repeats 0; pass booleans, or each name once"):
+        table.route(data.X[0], eligible=[0, 0, 1])
+    assert table.route(data.X[0], eligible=pd.Series([2])) == 2
