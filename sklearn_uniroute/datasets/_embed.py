@@ -36,8 +36,8 @@ def embed_prompts(
     memory : str or joblib.Memory, default=None
         Folder to cache embeddings in. Batches that the same encoder has embedded before are read
         from the cache, so an interrupted run resumes where it stopped. A transformer is the same if
-        its class, parameters and fitted state are, and a method of a torch module if its weights
-        are. By default, nothing is cached.
+        its class, parameters and fitted state are, and a method of a torch module if the weights
+        and plain settings of the module are. By default, nothing is cached.
     encoder_name : str, default=None
         Name and version of the encoder in the cache, in addition. Required with `memory` for other
         functions, such as clients of an API: the cache tells them apart by this name and the name

@@ -13,6 +13,7 @@ from sklearn_uniroute.datasets._tables import (
     object_array,
     refuse_rows,
     rescaled,
+    scale_ends,
 )
 from sklearn_uniroute.utils._files import check_size
 from sklearn_uniroute.utils._validation import listing
@@ -60,12 +61,13 @@ def _from_long(table: Any, limit: int, scale: Any, duplicates: str) -> dict[str,
             advice="pass duplicates='mean' or 'last' to merge the calls",
         )
     data: dict[str, Any] = {"models": object_array(map(str, models)), "y": None}
+    ends = scale_ends(scale, data["models"])
     for column, name in (("quality", "y"), ("cost", "costs")):
         if column in table:
             values = numbers(table, column)
             refuse_rows(np.isinf(values), column, "is infinite")
-            if column == "quality":
-                values = rescaled(values, model, data["models"], scale)
+            if column == "quality" and ends is not None:
+                values = rescaled(values, data["models"][model], ends[model])
             if column == "cost":
                 refuse_rows(values < 0, column, "is negative", table[column])
             data[name] = _merge(values, call, size, duplicates).reshape(shape)
@@ -132,12 +134,11 @@ def _from_wide(table: Any, scale: Any, duplicates: str) -> dict[str, Any]:
             "separators"
         ) from error
     data: dict[str, Any] = {"models": object_array(models)}
-    column = np.tile(np.arange(len(models)), len(y))
-    y = rescaled(y.ravel(), column, data["models"], scale, width=len(models)).reshape(y.shape)
-    data["y"] = y
+    ends = scale_ends(scale, data["models"])
+    data["y"] = y if ends is None else rescaled(y, data["models"], ends)
     if costs:
         data["costs"] = _costs_by_model(table, models, costs)
-    if prompt[-1] != len(table) - 1:
+    if prompt.max() + 1 < len(table):
         for name in data.keys() - {"models"}:
             for model, values in zip(models, data[name].T, strict=True):
                 refuse_rows(np.isinf(values), model, "is infinite")

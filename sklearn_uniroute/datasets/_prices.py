@@ -119,7 +119,6 @@ def load_prices(path: StrPath | Mapping[str, Any] | Any) -> Any:
     >>> prices.loc["org/large"].round(6).to_dict()
     {'input': 3.0, 'output': 15.0}
     """
-    pandas = import_optional("pandas", "pandas")
     if isinstance(path, Mapping | list):
         prices = _from_list(path)
     elif hasattr(path, "columns"):
@@ -149,7 +148,7 @@ def load_prices(path: StrPath | Mapping[str, Any] | Any) -> Any:
             UserWarning,
             stacklevel=2,
         )
-    return pandas.DataFrame(prices)
+    return prices
 
 
 def _check_amounts(prices: Any) -> None:
@@ -273,7 +272,9 @@ def _from_table(table: Any) -> Any:
     others = {}
     for name in table.columns.drop("model"):
         if name in _LIMITS or name.startswith("supports_"):
-            others[name] = table[name].to_numpy()
+            # What is not listed is not supported.
+            values = numbers(table, name)
+            others[name] = values == 1 if name.startswith("supports_") else values
             continue
         factor, kinds = _meaning(name)
         for kind in kinds:
@@ -405,8 +406,8 @@ def call_costs(
                 f"`{name}` has shape {values.shape} but `input_tokens` has shape {shape}."
             )
         _refuse_counts(values < 0, values, name, "must be at least 0")
-    of_calls = prices.loc[names]
-    total = _total(of_calls, **{name: one.astype(np.float64) for name, one in arrays.items()})
+    rows = prices.index.get_indexer(names)
+    total = _total(prices, rows, **{name: one.astype(np.float64) for name, one in arrays.items()})
     lost = np.isnan(total) & ~np.isnan(arrays["input_tokens"] + arrays["output_tokens"])
     if lost.any():
         unpriced = dict.fromkeys(np.asarray(names, dtype=object)[np.nonzero(lost)[-1]].tolist())
@@ -424,24 +425,25 @@ def call_costs(
 
 def _total(
     prices: Any,
+    rows: np.ndarray,
     input_tokens: np.ndarray,
     output_tokens: np.ndarray,
     cached_tokens: np.ndarray | None = None,
     reasoning_tokens: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Cost of calls at prices whose rows are along the last axis."""
+    """Cost of calls; `rows` are the rows of the prices along the last axis."""
 
     def price(kind: str, otherwise: np.ndarray) -> np.ndarray:
         """Price of a million tokens of each call."""
         found = np.broadcast_to(otherwise, input_tokens.shape)
         if kind in prices:
-            known = prices[kind].to_numpy(dtype=np.float64)
+            known = prices[kind].to_numpy(dtype=np.float64)[rows]
             found = np.where(np.isnan(known), otherwise, known)
         tiers = {
             int(m[2]): m[0] for m in map(_TIER.fullmatch, map(str, prices)) if m and m[1] == kind
         }
         for least in sorted(tiers):
-            known = prices[tiers[least]].to_numpy(dtype=np.float64)
+            known = prices[tiers[least]].to_numpy(dtype=np.float64)[rows]
             found = np.where((input_tokens > 1000 * least) & ~np.isnan(known), known, found)
         return found
 
@@ -460,12 +462,17 @@ def _total(
             total += share * (price(part, whole) - whole)
     total /= _MILLION
     if "request" in prices:
-        total += np.nan_to_num(prices["request"].to_numpy(dtype=np.float64))
+        total += np.nan_to_num(prices["request"].to_numpy(dtype=np.float64)[rows])
     return total
 
 
 def _by_model(counts: Any, names: list[Any], argument: str) -> np.ndarray:
     """Check numbers of tokens by prompt and model."""
+    if np.ndim(counts) == 1:
+        raise ValueError(
+            f"`{argument}` has one dimension; pass `models`, the model of each call, or numbers of "
+            "shape (n_prompts, n_models)."
+        )
     selected = select_columns(as_numbers(counts), np.asarray(names, dtype=object), name=argument)
     checked: np.ndarray = check_array(
         selected, dtype=FLOATS, ensure_all_finite="allow-nan", input_name=argument

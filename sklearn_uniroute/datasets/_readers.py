@@ -103,8 +103,8 @@ def tidy(table: Any, columns: Mapping[str, str] | None) -> Any:
         texts = table["prompt"].astype(object)
         refuse_rows(texts.map(np.ndim) > 0, "prompt", "is a list; convert it to a text")
         table["prompt"] = texts.where(texts.notna(), None)
-    categories = {name: object for name in table if table[name].dtype == "category"}
-    return table.astype({name: object for name in categories if name not in TEXTS})
+    categories = [name for name in table if table[name].dtype == "category" and name not in TEXTS]
+    return table.astype(dict.fromkeys(categories, object))
 
 
 def check_mapping(columns: Any) -> None:
@@ -131,41 +131,34 @@ def check_mapping(columns: Any) -> None:
 def read_csv(path: Path, text_columns: Collection[str], separator: str = ",") -> Any:
     """Read a CSV file, with some columns as texts: "1.10" is not "1.1", and "NA" is a name."""
     pandas = import_optional("pandas", "pandas")
-    is_packed = path.suffix.lower() == ".gz"
-    content = read_gzip(path) if is_packed else path.read_bytes()
-
-    def file() -> Any:
-        # From a path, pandas reads in parallel.
-        return io.BytesIO(content) if is_packed else path
-
+    content = read_gzip(path) if path.suffix.lower() == ".gz" else path.read_bytes()
     check_columns(range(content[: content.find(b"\n")].count(separator.encode()) + 1))
-    form = {"sep": separator, "keep_default_na": False}
-    header = pandas.read_csv(file(), header=None, nrows=1, dtype=str, **form)
+    form = {"sep": separator, "keep_default_na": False, "skipinitialspace": True}
+    header = pandas.read_csv(io.BytesIO(content), header=None, nrows=1, dtype=str, **form)
     names = [name.strip() for name in header.iloc[0]]
     check_columns(names)
     empty = {name: ["", "NA", "NaN", "nan", "null"] for name in names if name not in text_columns}
-    form |= {"header": 0, "names": names, "index_col": False, "skipinitialspace": True}
     # By chunks, a column may be numbers here and texts there.
-    form["low_memory"] = False
+    form |= {"header": 0, "names": names, "index_col": False, "low_memory": False}
     with warnings.catch_warnings():
         warnings.simplefilter("error", pandas.errors.ParserWarning)
         try:
             # To read all of them as texts at once takes several times as long.
-            table = pandas.read_csv(file(), na_values=empty, **form)
-            parsed = [name for name in text_columns if name in table and _is_parsed(table[name])]
+            table = pandas.read_csv(io.BytesIO(content), na_values=empty, **form)
+            parsed = [
+                name
+                for name in text_columns
+                if name in table and table[name].dtype.kind in "biufcmM"
+            ]
             exact = all(table[name].dtype.kind == "i" for name in parsed)
             if parsed and not (exact and _ODD_INTEGER.search(content) is None):
                 as_text = pandas.read_csv(
-                    file(), usecols=parsed, dtype=dict.fromkeys(parsed, str), **form
+                    io.BytesIO(content), usecols=parsed, dtype=dict.fromkeys(parsed, str), **form
                 )
                 table[parsed] = as_text[parsed]
         except pandas.errors.ParserWarning:
             raise ValueError("rows have more fields than the header has names") from None
     return table
-
-
-def _is_parsed(column: Any) -> bool:
-    return column.dtype.kind in "biufcmM"
 
 
 def _read_jsonl(path: Path) -> Any:
@@ -217,12 +210,12 @@ def encoded_texts(column: Any, name: str) -> Any:
     else:
         cells = [value.strip() if isinstance(value, str) else value for value in known]
         stripped = pandas.Index(cells, dtype=object)
-    if stripped.dtype == object and repeated(map(str, stripped)) and stripped.is_unique:
-        alike = repeated(map(str, stripped))
-        raise ValueError(f"column {name!r} has {listing(alike, 3)} as numbers and as texts")
     if not stripped.is_unique:
         raise ValueError(
             f"column {name!r} has {listing(repeated(stripped.tolist()), 3)} with and without spaces"
         )
+    alike = repeated(map(str, stripped)) if stripped.dtype == object else []
+    if alike:
+        raise ValueError(f"column {name!r} has {listing(alike, 3)} as numbers and as texts")
     encoded = pandas.Categorical.from_codes(codes, stripped.astype(object))
     return pandas.Series(encoded, index=column.index)

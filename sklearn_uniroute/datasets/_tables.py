@@ -79,50 +79,51 @@ def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def rescaled(
-    values: np.ndarray, model: np.ndarray, models: np.ndarray, scale: Any, *, width: int = 1
-) -> np.ndarray:
-    """Bring grades to qualities from 0 to 1.
+def scale_ends(scale: Any, models: np.ndarray) -> np.ndarray | None:
+    """Check the worst and best grade, of all models or by name.
 
-    Parameters
-    ----------
-    values : ndarray of shape (n_grades,)
-    model : ndarray of shape (n_grades,)
-        Position of the model of each grade.
-    models : ndarray of shape (n_models,)
-        Names of the models.
-    scale : tuple of two numbers, mapping or None
-        Worst and best grade, of all models or by name.
-    width : int
-        Number of grades in a row of the table, for messages.
+    Returns
+    -------
+    ends : ndarray of shape (n_models, 2) or None
+        NaN for models whose grades stay as they are.
     """
     if scale is None:
-        return values
+        return None
     scales = dict(scale) if isinstance(scale, Mapping) else dict.fromkeys(models, scale)
     unknown = [name for name in scales if name not in models]
     if unknown:
         raise ValueError(f"`scale` names {listing(unknown)}, but the models are {listing(models)}")
-    values = values.copy()
-    for name, ends in scales.items():
-        pair = np.asarray(ends, dtype=object)
-        if pair.shape != (2,) or not all(isinstance(one, Real) for one in pair):
+    for pair in scales.values():
+        if np.shape(pair) != (2,) or not all(isinstance(one, Real) for one in pair):
             raise TypeError(
                 "`scale` must be the worst and the best grade, such as (1, 5), or such pairs by "
-                f"model; got {ends!r}"
+                f"model; got {pair!r}"
             )
-        low, high = map(float, pair)
-        if low == high or not np.isfinite([low, high]).all():
-            raise ValueError(f"`scale` must be two different finite grades; got {ends!r}")
-        own = model == list(models).index(name)
-        beyond = np.flatnonzero(own & ((values < min(low, high)) | (values > max(low, high))))
-        if len(beyond):
-            row, grade = beyond[0] // width, values[beyond[0]]
-            raise ValueError(
-                f"model {name!r} has a grade of {grade:g} in row {row}, beyond the `scale` from "
-                f"{low:g} to {high:g}; use NaN for no grade"
-            )
-        values[own] = (values[own] - low) / (high - low)
-    return values
+        if pair[0] == pair[1] or not np.isfinite(list(map(float, pair))).all():
+            raise ValueError(f"`scale` must be two different finite grades; got {pair!r}")
+    return np.array([scales.get(name, (np.nan, np.nan)) for name in models], dtype=np.float64)
+
+
+def rescaled(grades: np.ndarray, models: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Bring grades to qualities from 0 to 1.
+
+    Parameters
+    ----------
+    grades : ndarray of shape (n_rows,) or (n_rows, n_models)
+    models : ndarray of shape (n_rows,) or (n_models,)
+        Name of the model of each grade.
+    ends : ndarray of shape (n_rows, 2) or (n_models, 2)
+        Its worst and best grade; NaN where the grade stays as it is.
+    """
+    low, high = ends[:, 0], ends[:, 1]
+    beyond = (grades < np.minimum(low, high)) | (grades > np.maximum(low, high))
+    if beyond.any():
+        at = tuple(np.argwhere(beyond)[0].tolist())
+        raise ValueError(
+            f"model {models[at[-1]]!r} has a grade of {grades[at]:g} in row {at[0]}, beyond the "
+            f"`scale` from {low[at[-1]]:g} to {high[at[-1]]:g}; use NaN for no grade"
+        )
+    return np.where(np.isnan(low), grades, (grades - low) / (high - low))
 
 
 def object_array(values: Iterable[Any]) -> np.ndarray:

@@ -92,8 +92,8 @@ def off_policy_value(
     -----
     UserWarning
         If the weighted calls count for fewer than 30, if the weights show that the log lacks some
-        models that the other router chooses, or if the estimate is beyond all outcomes, as with
-        predictions on another scale.
+        models that the other router chooses, or if the estimate is beyond all outcomes and
+        predictions, as with predictions on another scale.
 
     References
     ----------
@@ -147,7 +147,8 @@ def off_policy_value(
     spread = estimator == "doubly_robust" or n_shared > 1
     std = sem(terms) if spread and len(known) > 1 else np.nan
     half = norm.ppf((1 + confidence) / 2) * std
-    warn_beyond_outcomes(value, std, reward)
+    if estimator == "doubly_robust":
+        warn_beyond_outcomes(value, std, reward, prediction)
     total = (weight**2).sum()
     return Bunch(
         value=float(value),
@@ -159,14 +160,17 @@ def off_policy_value(
     )
 
 
-def warn_beyond_outcomes(value: float, std: float, outcome: np.ndarray) -> None:
-    """Warn of a mean that no outcomes in the range of the logged ones can have."""
-    slack = 0.0 if np.isnan(std) else _UNUSUAL * std
-    if not outcome.min() - slack <= value <= outcome.max() + slack:
+def warn_beyond_outcomes(
+    value: float, std: float, outcome: np.ndarray, predicted: np.ndarray
+) -> None:
+    """Warn of a mean beyond all that was logged or predicted."""
+    low, high = min(outcome.min(), predicted.min()), max(outcome.max(), predicted.max())
+    slack = _UNUSUAL * np.nan_to_num(std) + 1e-9 * max(abs(low), abs(high))
+    if not low - slack <= value <= high + slack:
         warnings.warn(
-            f"the estimate is {value:.3g}, but logged outcomes go from {outcome.min():.3g} to "
-            f"{outcome.max():.3g}; pass `predicted` on their scale, qualities for qualities and "
-            "costs for costs.",
+            f"the estimate is {value:.3g}, but outcomes and predictions go from {low:.3g} to "
+            f"{high:.3g}; pass `predicted` on the scale of the outcomes, qualities for qualities "
+            "and costs for costs.",
             UserWarning,
             stacklevel=3,
         )
@@ -220,11 +224,10 @@ def check_predicted(
         return None, np.array(check_names(list(met), "`chosen` and `target`"))
     if models is None:
         models = getattr(predicted, "columns", range(np.shape(predicted)[-1]))
-        named = [label for label in np.asarray(chosen).tolist()[:1] if isinstance(label, str)]
-        if named and not hasattr(predicted, "columns"):
+        if np.asarray(chosen).dtype.kind in "UO" and not hasattr(predicted, "columns"):
             raise ValueError(
-                f"`chosen` names models, such as {named[0]!r}, but the columns of `predicted` have "
-                "no names; pass models=router.models_."
+                "`chosen` names models, but the columns of `predicted` have no names; pass "
+                "models=router.models_."
             )
     names = np.array(check_names(list(models), "`models`"))
     predicted = select_columns(as_numbers(predicted), names, name="predicted")

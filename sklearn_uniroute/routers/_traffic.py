@@ -10,7 +10,12 @@ from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from sklearn_uniroute._numerics._exploration import Exploration
 from sklearn_uniroute.routers._pool import replaced_at_once
-from sklearn_uniroute.utils._logs import check_call_costs, check_chosen, check_feedback
+from sklearn_uniroute.utils._logs import (
+    check_call_costs,
+    check_calls,
+    check_chosen,
+    check_feedback,
+)
 from sklearn_uniroute.utils._scales import warn_of_cost_scale, warn_of_error_scale
 from sklearn_uniroute.utils._typing import Pool
 from sklearn_uniroute.utils._validation import (
@@ -83,9 +88,10 @@ class TrafficMixin:
         Warns
         -----
         UserWarning
-            If the errors of a model are beyond those of the training models, or if its calls cost
-            30 times as much or as little as expected. Qualities in place of errors do not show if
-            both go from 0 to 1; see :func:`sklearn_uniroute.inspection.model_drift`.
+            If the errors of a model are beyond those of the training models, or if ten or more of
+            its calls cost 30 times as much or as little as expected, or fewer 300 times. Qualities
+            in place of errors do not show if both go from 0 to 1; see
+            :func:`sklearn_uniroute.inspection.model_drift`.
 
         Examples
         --------
@@ -102,8 +108,10 @@ class TrafficMixin:
         """
         check_is_fitted(self)
         check_same_order(X=X, chosen=chosen, errors=errors, costs=costs)
-        # Nothing was served in a quiet hour.
-        if np.shape(chosen) == np.shape(errors) == (0,) == (_num_samples(X),):
+        if _num_samples(X) == 0:
+            # Nothing was served in a quiet hour.
+            check_calls(chosen, 0, "chosen")
+            check_calls(errors, 0, "errors")
             return self
         X = check_prompts(self, X)
         positions = check_chosen(chosen, self.models_, len(X), "chosen")

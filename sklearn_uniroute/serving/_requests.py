@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sklearn_uniroute._numerics._clusters import ClustersSeen
-from sklearn_uniroute.utils._eligible import ineligible
+from sklearn_uniroute.utils._eligible import ineligible, refuse_unknown
 from sklearn_uniroute.utils._typing import Label
-from sklearn_uniroute.utils._validation import as_numbers, feature_names, is_hashable, listing
+from sklearn_uniroute.utils._validation import as_numbers, feature_names, listing
 
 
 def check_prompt(
@@ -84,17 +84,7 @@ def check_excluded(exclude: Any, positions: dict[Label, int], eligible: Any = No
     if isinstance(exclude, str) or not np.iterable(exclude):
         raise TypeError(f"`exclude` must be an iterable of model names; got {exclude!r}.")
     exclude = list(exclude)
-    # A mask would be read as models 0 and 1.
-    unknown = [
-        name
-        for name in exclude
-        if isinstance(name, bool | np.bool_) or not (is_hashable(name) and name in positions)
-    ]
-    if unknown:
-        raise ValueError(
-            f"`exclude` has models that this table does not know: {listing(unknown)}. Known "
-            f"models: {listing(positions)}."
-        )
+    refuse_unknown(exclude, positions, "exclude")
     excluded = {positions[name] for name in exclude}
     if eligible is not None:
         excluded.update(ineligible(eligible, positions))

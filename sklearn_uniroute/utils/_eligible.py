@@ -76,12 +76,7 @@ def ineligible(eligible: Any, positions: dict[Label, int]) -> list[int]:
         if any(isinstance(one, bool | np.bool_) for one in found):
             allowed = _booleans(found)
         else:
-            unknown = [one for one in found if not (is_hashable(one) and one in positions)]
-            if unknown:
-                raise ValueError(
-                    f"`eligible` has models that this table does not know: {listing(unknown)}. "
-                    f"Known models: {listing(positions)}."
-                )
+            refuse_unknown(found, positions, "eligible")
             if repeated(found):
                 raise ValueError(
                     f"`eligible` repeats {listing(repeated(found))}; pass booleans, or each name "
@@ -95,6 +90,21 @@ def ineligible(eligible: Any, positions: dict[Label, int]) -> list[int]:
             f"{allowed.shape}."
         )
     return np.flatnonzero(~allowed).tolist()
+
+
+def refuse_unknown(names: list[Any], positions: dict[Label, int], argument: str) -> None:
+    """Refuse names that are not those of models of a table."""
+    # A mask would be read as models 0 and 1.
+    unknown = [
+        name
+        for name in names
+        if isinstance(name, bool | np.bool_) or not (is_hashable(name) and name in positions)
+    ]
+    if unknown:
+        raise ValueError(
+            f"`{argument}` has models that this table does not know: {listing(unknown)}. Known "
+            f"models: {listing(positions)}."
+        )
 
 
 def _booleans(values: Any) -> np.ndarray:

@@ -118,7 +118,9 @@ def warn_of_error_scale(
 def warn_of_cost_scale(paid: np.ndarray, label: Any, expected: float) -> None:
     """Warn if the calls of a model cost far more or less than expected."""
     mean = float(paid.mean(dtype=np.float64))
-    if max(mean, expected) > _COST_MULTIPLE * min(mean, expected):
+    # The mean of few calls may be far from what is expected.
+    multiple = _COST_MULTIPLE if len(paid) >= _LEAST_VALUES else 10 * _COST_MULTIPLE
+    if max(mean, expected) > multiple * min(mean, expected):
         warnings.warn(
             f"calls of model {label!r} cost {mean:g} on average, but the router expects "
             f"{expected:g}; pass costs in the same unit.",

@@ -224,6 +224,22 @@ def test_wrong_tables_of_prices(table, message):
         load_prices(pd.DataFrame(table))
 
 
+def test_limits_and_abilities_of_tables():
+    table = pd.DataFrame(
+        {
+            "model": ["a", "b"],
+            "usd_per_token": [1, 2],
+            "supports_vision": [True, None],
+            "max_input_tokens": [8192, None],
+        }
+    )
+    prices = load_prices(table)
+    assert prices["supports_vision"].tolist() == [True, False]
+    assert (prices["max_input_tokens"] > 1000).tolist() == [True, False]
+    with pytest.raises(ValueError, match="column 'max_input_tokens' is not a number in row 0"):
+        load_prices(table.assign(max_input_tokens=["128k", "8k"]))
+
+
 def test_files_of_prices_that_are_not_there_or_not_known(tmp_path):
     with pytest.raises(FileNotFoundError, match="there are no prices at"):
         load_prices(tmp_path / "prices.json")
@@ -318,6 +334,7 @@ def test_models_without_a_price_are_named(prices):
         (([1], [1, 2]), {"models": ["org/free"]}, "one entry for each of the 1 calls"),
         (([-1], [1]), {"models": ["org/free"]}, "`input_tokens` must be at least 0; got -1 in row"),
         (([1], [np.inf]), {"models": ["org/free"]}, "infinity"),
+        (([1], [1]), {}, "`input_tokens` has one dimension; pass `models`"),
         (([["a"]], [[1]]), {}, "could not convert|must be numbers"),
         (([[1, 2]], [[1, 2]]), {}, "has 2 columns but there are prices of 3 models"),
         (([[1, 2, 3]], [[1, 2, 3]] * 2), {}, r"has shape \(2, 3\) but `input_tokens` has shape"),

@@ -262,12 +262,26 @@ def test_curves_refuse_bad_logs(logged):
         DeferralCurveDisplay.from_log(free, X, chosen, quality, propensity)
 
 
-@pytest.mark.filterwarnings("ignore:the weights have a mean of")
 def test_estimates_beyond_all_outcomes_are_named():
-    log = np.tile([0.0, 1.0], 300), np.zeros(600, int), np.ones(600), np.repeat([0, 1], 300)
-    off_policy_value(*log, predicted=np.full((600, 2), 0.7))
-    with pytest.warns(UserWarning, match="outcomes go from 0 to 1; pass `predicted` on their"):
-        off_policy_value(*log, predicted=np.full((600, 2), 70.0))
+    n_calls = 4000
+    rng = np.random.RandomState(0)
+    chosen, target = rng.randint(2, size=n_calls), np.zeros(n_calls, dtype=int)
+    quality = np.where(chosen == 0, 0.9, 0.2)
+    log = quality, chosen, np.full(n_calls, 0.5), target
+    off_policy_value(*log, predicted=np.tile([0.9, 0.2], (n_calls, 1)))
+    # All calls are known to be right, and count twice as often as they should.
+    log = quality, chosen, np.full(n_calls, 0.25), target
+    with (
+        pytest.warns(UserWarning, match="pass `predicted` on the scale of the outcomes"),
+        pytest.warns(UserWarning, match="the propensities are too low"),
+    ):
+        off_policy_value(*log, predicted=np.zeros((n_calls, 2)))
+
+
+def test_predictions_between_equal_outcomes_draw_no_warning():
+    chosen = np.tile([0, 1], 100)
+    log = np.ones(200), chosen, np.full(200, 0.5), np.zeros(200, dtype=int)
+    assert off_policy_value(*log, predicted=np.full((200, 2), 0.6)).value <= 1.4
 
 
 def test_columns_of_predicted_need_names_if_models_have_them():
