@@ -25,6 +25,7 @@ _SHAPES = {
     "X_val_": "VD",
     "validation_indices_": "V",
     "validation_weights_": "V",
+    "_validation_times": "V",
 }
 _SHAPES_OF_PACKAGE = {
     "cluster_centers_": "KD",

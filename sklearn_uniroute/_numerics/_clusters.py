@@ -58,6 +58,7 @@ def held_out_distances(
     labels: np.ndarray,
     squares: np.ndarray,
     n_clustered: float | None = None,
+    weights: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Compute the distances to the centres that each row would have, were it a new prompt.
 
@@ -76,6 +77,8 @@ def held_out_distances(
         Squared distance of each row to the centre of its cluster.
     n_clustered : float, default=None
         Number of rows whose means are the centres, if `X` is a sample of them.
+    weights : ndarray of shape (n_prompts,), default=None
+        Number of times that each prompt counts.
 
     Returns
     -------
@@ -86,7 +89,7 @@ def held_out_distances(
     n_clusters = len(nearest.centers)
     if n_clusters == 1 and len(X) == 1:
         return np.sqrt(squares), labels
-    sizes = np.bincount(labels, minlength=n_clusters).astype(np.float64)
+    sizes = np.bincount(labels, weights, minlength=n_clusters).astype(np.float64)
     if n_clustered is not None:
         sizes *= n_clustered / len(X)
     alone = sizes <= 1
@@ -119,8 +122,39 @@ def far_distance(X: np.ndarray, quantiles: np.ndarray, far_share: float) -> floa
     return float(max(distance, _SINGLE_ROUNDING * length))
 
 
+def weighted_quantiles(
+    values: np.ndarray, quantiles: np.ndarray, weights: np.ndarray | None
+) -> np.ndarray:
+    """Compute quantiles that new values exceed as often as they should.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_values,)
+    quantiles : ndarray of shape (n_quantiles,)
+        Shares from 0 to 1.
+    weights : ndarray of shape (n_values,) or None
+        Number of times that each value counts.
+
+    Returns
+    -------
+    quantiles : ndarray of shape (n_quantiles,)
+        Those of the method "weibull" of :func:`numpy.quantile`.
+    """
+    if weights is None:
+        return np.quantile(values, quantiles, method="weibull")
+    order = np.argsort(values, kind="stable")
+    last = np.cumsum(weights[order])
+    # Ranks of the first and the last repetition of each value.
+    first = last - np.maximum(weights[order] - 1, 0)
+    ranks, repeated = np.column_stack([first, last]).ravel(), np.repeat(values[order], 2)
+    return np.interp(quantiles * (last[-1] + 1), ranks, repeated)
+
+
 def cluster_sums(
-    labels: np.ndarray, errors: np.ndarray, n_clusters: int
+    labels: np.ndarray,
+    errors: np.ndarray,
+    n_clusters: int,
+    weights: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Sum the observed errors of each model in each cluster.
 
@@ -131,6 +165,8 @@ def cluster_sums(
     errors : ndarray of shape (n_prompts, n_models)
         NaN where a model was not run.
     n_clusters : int
+    weights : ndarray of shape (n_prompts,), default=None
+        Number of times that each prompt counts.
 
     Returns
     -------
@@ -143,12 +179,19 @@ def cluster_sums(
     for model, column in enumerate(errors.T):
         observed = ~np.isnan(column)
         seen = labels[observed]
-        sums[model] = np.bincount(seen, weights=column[observed], minlength=n_clusters)
-        counts[model] = np.bincount(seen, minlength=n_clusters)
+        times = None if weights is None else weights[observed]
+        total = column[observed] if times is None else times * column[observed]
+        sums[model] = np.bincount(seen, weights=total, minlength=n_clusters)
+        counts[model] = np.bincount(seen, weights=times, minlength=n_clusters)
     return sums, counts
 
 
-def squared_deviations(labels: np.ndarray, errors: np.ndarray, means: np.ndarray) -> np.ndarray:
+def squared_deviations(
+    labels: np.ndarray,
+    errors: np.ndarray,
+    means: np.ndarray,
+    weights: np.ndarray | None = None,
+) -> np.ndarray:
     """Sum the squared deviations of the observed errors from the mean of their cluster.
 
     Parameters
@@ -157,6 +200,8 @@ def squared_deviations(labels: np.ndarray, errors: np.ndarray, means: np.ndarray
     errors : ndarray of shape (n_prompts, n_models)
         NaN where a model was not run.
     means : ndarray of shape (n_models, n_clusters)
+    weights : ndarray of shape (n_prompts,), default=None
+        Number of times that each prompt counts.
 
     Returns
     -------
@@ -165,7 +210,8 @@ def squared_deviations(labels: np.ndarray, errors: np.ndarray, means: np.ndarray
     squares = np.empty(means.shape)
     for model, column in enumerate(errors.T):
         deviation = np.nan_to_num(column - means[model, labels], nan=0.0)
-        squares[model] = np.bincount(labels, weights=deviation**2, minlength=means.shape[1])
+        square = deviation**2 if weights is None else weights * deviation**2
+        squares[model] = np.bincount(labels, weights=square, minlength=means.shape[1])
     return squares
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from scipy.linalg import eigh
 
 # Traces: responsibilities below this share of the largest. They are set to 0, so that distant
 # clusters decide no tie.
@@ -279,6 +280,48 @@ def common_offset(points: np.ndarray) -> np.ndarray | None:
     deviation = points - mean
     spread = np.einsum("nd,nd->", deviation, deviation) / len(points)
     return mean if mean @ mean > _LONG_OFFSET**2 * spread else None
+
+
+def weighted_components(
+    X: np.ndarray, weights: np.ndarray, n_components: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Compute the principal components of rows that count several times.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_prompts, n_features)
+    weights : ndarray of shape (n_prompts,)
+        Number of times that each row counts, with a sum above 1.
+    n_components : int
+        At most `n_features`.
+
+    Returns
+    -------
+    center : ndarray of shape (n_features,)
+    axes : ndarray of shape (n_components, n_features)
+        Components of unit length, in the dtype of `X`.
+    variances : ndarray of shape (n_components,)
+        Falling variances along the components.
+    """
+    total = weights.sum()
+    center = weighted_mean(X, weights)
+    gram = np.zeros((X.shape[1], X.shape[1]))
+    for rows in row_blocks(len(X)):
+        deviation = X[rows] - center
+        gram += (weights[rows, None] * deviation).T @ deviation
+    wanted = [X.shape[1] - n_components, X.shape[1] - 1]
+    variances, axes = eigh(gram / (total - 1), subset_by_index=wanted)
+    axes = np.ascontiguousarray(axes.T[::-1], dtype=X.dtype)
+    return center.astype(X.dtype), axes, np.maximum(variances[::-1], 0)
+
+
+def weighted_mean(X: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+    """Average rows in double precision, each with its weight if there are weights."""
+    if weights is None:
+        return X.mean(axis=0, dtype=np.float64)
+    blocks = (weights[rows] @ X[rows].astype(np.float64) for rows in row_blocks(len(X)))
+    total: np.ndarray = sum(blocks, np.zeros(X.shape[1]))
+    return total / weights.sum()
 
 
 def row_blocks(n_rows: int) -> Iterator[slice]:

@@ -34,7 +34,8 @@ def _thread_pools() -> ThreadpoolController:
 class NeighborPredictor(Predictor):
     """Errors as means over the nearest of the prompts that each model was run on.
 
-    `n_neighbors` of shape (n_models,) is equal for models that were run on the same prompts.
+    `n_neighbors` of shape (n_models,) is equal for models that were run on the same prompts. With
+    `counts` of shape (n_prompts,), each prompt is so many neighbours.
     """
 
     def __init__(
@@ -45,10 +46,12 @@ class NeighborPredictor(Predictor):
         n_neighbors: np.ndarray,
         weights: str,
         metric: Any,
+        counts: np.ndarray | None = None,
     ) -> None:
         self.prompts, self.known, self.prices = prompts, errors, prices
         self.n_neighbors, self.weights = n_neighbors, weights
         self.metric: Any = metric
+        self.counts = counts
         self.n_features = prompts.shape[1]
         self._origin = common_offset(prompts) if metric in _OFFSET_FREE else None
         # Other metrics of prompts with a long offset differ by less than single precision.
@@ -58,12 +61,14 @@ class NeighborPredictor(Predictor):
         self._searches = []
         for number, run in enumerate(was_run):
             members = np.flatnonzero(group == number)
-            k = min(n_neighbors[members[0]], run.sum())
-            search = NearestNeighbors(n_neighbors=k, metric=metric, algorithm="brute")
+            times = np.ones(run.sum()) if counts is None else counts[run]
+            k = min(n_neighbors[members[0]], times.sum())
+            # Enough for k neighbours, even if those found count least.
+            most = min(np.searchsorted(np.cumsum(np.sort(times)), k) + 1, len(times))
+            search = NearestNeighbors(n_neighbors=most, metric=metric, algorithm="brute")
             candidates = self._centred(prompts[run])
-            self._searches.append(
-                (members, errors[np.ix_(members, run)], candidates, search.fit(candidates))
-            )
+            known = errors[np.ix_(members, run)]
+            self._searches.append((members, known, candidates, search.fit(candidates), times, k))
 
     def errors(self, X: np.ndarray) -> np.ndarray:
         # scikit-learn searches block by block itself.
@@ -72,8 +77,8 @@ class NeighborPredictor(Predictor):
     def block(self, X: np.ndarray) -> np.ndarray:
         error = np.empty((len(X), len(self.prices)))
         X = self._centred(X)
-        for members, known, candidates, search in self._searches:
-            error[:, members] = self._neighbor_means(X, known, candidates, search)
+        for members, *known in self._searches:
+            error[:, members] = self._neighbor_means(X, *known)
         return error
 
     def _centred(self, X: np.ndarray) -> np.ndarray:
@@ -86,35 +91,45 @@ class NeighborPredictor(Predictor):
         errors: np.ndarray,
         candidates: np.ndarray,
         search: NearestNeighbors,
+        times: np.ndarray,
+        k: float,
     ) -> np.ndarray:
-        """Average the `errors` of each model over the neighbours."""
-        k = search.n_neighbors
-        n_found = min(k + _TIES, search.n_samples_fit_)
+        """Average the `errors` of each model over the neighbours, `k` in number."""
+        n_near = search.n_neighbors
+        n_found = min(n_near + _TIES, search.n_samples_fit_)
         # Several threads would order equal distances differently from batch to batch.
         with _thread_pools().limit(limits=1, user_api="openmp"):
             distance, neighbor = search.kneighbors(X, n_found)
         # Distances that differ only by rounding are ties, and ties go to the first prompts.
         distance = distance.astype(np.float32)
-        order = np.lexsort((neighbor, distance))[:, :k]
+        order = np.lexsort((neighbor, distance))[:, :n_near]
         distance = np.take_along_axis(distance, order, axis=1).astype(np.float64)
         neighbor = np.take_along_axis(neighbor, order, axis=1)
+        near_times = times[neighbor]
+        taken = np.clip(k - (near_times.cumsum(axis=1) - near_times), 0, near_times)
         if self.weights == "uniform":
-            weight = np.ones_like(distance)
+            weight = taken
         else:
             if self.metric in PAIRED_DISTANCES:
                 distance = exact_distances(X, candidates, neighbor, self.metric)
             same = distance == 0
             with np.errstate(divide="ignore"):
                 weight = np.where(same.any(axis=1, keepdims=True), same, 1 / distance)
+            weight *= taken
         # Sum one neighbour at a time and divide last, so that equal evidence gives equal errors.
         total = np.zeros((len(errors), len(X)))
-        for place in range(k):
+        for place in range(n_near):
             total += errors[:, neighbor[:, place]] * weight[:, place]
         return (total / weight.sum(axis=1)).T
 
 
 def choose_n_neighbors(
-    X: np.ndarray, errors: np.ndarray, queries: np.ndarray, weights: str, metric: Any
+    X: np.ndarray,
+    errors: np.ndarray,
+    queries: np.ndarray,
+    weights: str,
+    metric: Any,
+    counts: np.ndarray | None = None,
 ) -> int:
     """Choose the number of neighbours by leave-one-out.
 
@@ -129,12 +144,15 @@ def choose_n_neighbors(
         Rows of the prompts to predict from the others.
     weights : {"uniform", "distance"}
     metric : str or callable
+    counts : ndarray of shape (n_prompts,), default=None
+        Number of times that each prompt counts.
 
     Returns
     -------
     n_neighbors : int
-        Among numbers that grow by half.
+        Among numbers that grow by half, times the mean of the counts.
     """
+    times = np.ones(len(X)) if counts is None else counts
     most = min(len(X) - 1, _MOST_NEIGHBORS)
     if most < 1:
         return 1
@@ -152,7 +170,7 @@ def choose_n_neighbors(
         itself[~itself.any(axis=1), -1] = True
         shape = len(asked), most
         neighbor, distance = neighbor[~itself].reshape(shape), distance[~itself].reshape(shape)
-        near, weight = errors[neighbor], np.ones((*shape, 1))
+        near, weight = errors[neighbor], times[neighbor][..., None]
         if weights == "distance":
             weight /= np.maximum(distance, np.finfo(np.float32).tiny)[..., None]
         known = ~np.isnan(near)
@@ -163,8 +181,8 @@ def choose_n_neighbors(
         with np.errstate(invalid="ignore"):
             residual = total / mass - errors[asked][:, None]
         for number, one in enumerate(residual.transpose(1, 0, 2)):
-            loss[number] += np.nansum(contrasts(one) ** 2)
-    return int(numbers[loss.argmin()])
+            loss[number] += np.nansum(times[asked, None] * contrasts(one) ** 2)
+    return max(1, round(numbers[loss.argmin()] * times.mean()))
 
 
 def exact_distances(

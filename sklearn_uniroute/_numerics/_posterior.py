@@ -33,7 +33,10 @@ class Prior(NamedTuple):
 
 
 def evidence(
-    features: np.ndarray, errors: np.ndarray, noise: np.ndarray
+    features: np.ndarray,
+    errors: np.ndarray,
+    noise: np.ndarray,
+    weights: np.ndarray | None = None,
 ) -> tuple[list[np.ndarray], np.ndarray]:
     """Sum up the evidence of errors on prompts about the per-cluster errors of models.
 
@@ -48,6 +51,8 @@ def evidence(
     noise : ndarray of shape (n_clusters,)
         Variance of a single error in each cluster. For a prompt between clusters, the mean weighted
         by responsibility is used.
+    weights : ndarray of shape (n_prompts,), default=None
+        Number of times that each prompt counts.
 
     Returns
     -------
@@ -59,10 +64,12 @@ def evidence(
     """
     n_clusters = len(noise)
     if features.ndim == 1:
-        sums, counts = cluster_sums(features, errors, n_clusters)
+        sums, counts = cluster_sums(features, errors, n_clusters, weights)
         return [np.diag(one) for one in counts / noise], sums / noise
     features = features.astype(np.float64)
     weighted = features / (features @ noise)[:, None]
+    if weights is not None:
+        weighted *= weights[:, None]
     missing = np.isnan(errors)
     moments = column_products(np.where(missing, 0.0, errors.astype(np.float64)), weighted)
     overall = weighted.T @ features
@@ -261,6 +268,7 @@ def sum_up(
     nearest: NearestCluster,
     phi: Phi,
     noise: np.ndarray | None,
+    weights: np.ndarray | None = None,
 ) -> ClusterSums:
     """Compute the sums over prompts.
 
@@ -276,6 +284,8 @@ def sum_up(
         Features by which errors count for the posterior.
     noise : ndarray of shape (n_outputs,) or None
         Variance of a single error by feature; None without a posterior.
+    weights : ndarray of shape (n_prompts,), default=None
+        Number of times that each prompt counts.
 
     Returns
     -------
@@ -285,22 +295,31 @@ def sum_up(
     labels = nearest.features(X)
     information = moments = None
     if noise is not None:
-        information, moments = sum_evidence(X, errors, phi, noise)
-    sizes = np.bincount(labels, minlength=n_clusters)
-    error_sums, error_counts = cluster_sums(labels, errors, n_clusters)
+        information, moments = sum_evidence(X, errors, phi, noise, weights)
+    sizes = np.bincount(labels, weights, minlength=n_clusters)
+    error_sums, error_counts = cluster_sums(labels, errors, n_clusters, weights)
     sums = ClusterSums(sizes, error_sums, error_counts, information, moments)
     if costs is None:
         return sums
-    cost_sums, cost_counts = cluster_sums(labels, costs, n_clusters)
+    cost_sums, cost_counts = cluster_sums(labels, costs, n_clusters, weights)
     return sums._replace(cost_sums=cost_sums, cost_counts=cost_counts)
 
 
 def sum_evidence(
-    X: np.ndarray, errors: np.ndarray, phi: Phi, noise: np.ndarray
+    X: np.ndarray,
+    errors: np.ndarray,
+    phi: Phi,
+    noise: np.ndarray,
+    weights: np.ndarray | None = None,
 ) -> tuple[list[np.ndarray], np.ndarray]:
     """Sum up :func:`evidence` block by block, with the arguments of :func:`sum_up`."""
     blocks = (
-        evidence(phi.features(X[rows]), errors[rows], noise)
+        evidence(
+            phi.features(X[rows]),
+            errors[rows],
+            noise,
+            None if weights is None else weights[rows],
+        )
         for rows in gen_batches(len(X), _BLOCK_ROWS)
     )
     information, moments = next(blocks)

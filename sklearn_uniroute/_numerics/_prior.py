@@ -292,7 +292,12 @@ def scale_interactions(covariance: np.ndarray, scale: float, shares: np.ndarray)
     return scaled
 
 
-def own_noise_share(labels: np.ndarray, errors: np.ndarray, means: np.ndarray) -> float:
+def own_noise_share(
+    labels: np.ndarray,
+    errors: np.ndarray,
+    means: np.ndarray,
+    weights: np.ndarray | None = None,
+) -> float:
     """Estimate the share of the noise that the models do not have in common.
 
     A hard prompt is hard for most models. What their errors have in common decides no choice.
@@ -305,6 +310,8 @@ def own_noise_share(labels: np.ndarray, errors: np.ndarray, means: np.ndarray) -
         NaN where a model was not run.
     means : ndarray of shape (n_models, n_clusters)
         Mean error of each model in each cluster, from which errors deviate.
+    weights : ndarray of shape (n_prompts,), default=None
+        Number of times that each prompt counts.
 
     Returns
     -------
@@ -318,11 +325,12 @@ def own_noise_share(labels: np.ndarray, errors: np.ndarray, means: np.ndarray) -
         known = ~np.isnan(deviations)
         n_models = known.sum(axis=1)
         values = np.where(known, deviations, 0.0)
-        squares = (values**2).sum()
+        times = np.ones(len(values)) if weights is None else weights[rows]
+        squares = times @ (values**2).sum(axis=1)
         total += squares
-        own += squares - (values.sum(axis=1) ** 2 / np.maximum(n_models, 1)).sum()
-        n_cells += n_models.sum()
-        freedom += np.maximum(n_models - 1, 0).sum()
+        own += squares - times @ (values.sum(axis=1) ** 2 / np.maximum(n_models, 1))
+        n_cells += times @ n_models
+        freedom += times @ np.maximum(n_models - 1, 0)
     if freedom == 0 or total == 0:
         return 1.0
     return float(np.clip(own / freedom * n_cells / total, _LEAST_SHARE, 1))

@@ -15,7 +15,10 @@ _BLOCK_ROWS = 8192
 
 
 def gram_sums(
-    X: np.ndarray, errors: np.ndarray, features: Callable[[np.ndarray], np.ndarray]
+    X: np.ndarray,
+    errors: np.ndarray,
+    features: Callable[[np.ndarray], np.ndarray],
+    weights: np.ndarray | None = None,
 ) -> tuple[list[np.ndarray], np.ndarray]:
     """Sum up the evidence of errors on prompts about the coefficients of features.
 
@@ -28,6 +31,8 @@ def gram_sums(
         NaN where a model was not run.
     features : callable
         Maps rows of `X` to an array of shape (n_rows, n_features).
+    weights : ndarray of shape (n_prompts,), default=None
+        Number of times that each prompt counts.
 
     Returns
     -------
@@ -44,13 +49,14 @@ def gram_sums(
     for rows in gen_batches(len(X), _BLOCK_ROWS):
         phi = features(X[rows]).astype(np.float64, copy=False)
         known = np.where(missing[rows], 0.0, errors[rows].astype(np.float64))
-        moments = moments + column_products(known, phi)
-        overall = phi.T @ phi
+        weighted = phi if weights is None else weights[rows, None] * phi
+        moments = moments + column_products(known, weighted)
+        overall = weighted.T @ phi
         for number, gap in enumerate(patterns[rows].T):
             if gap.sum() < len(gap) / 2:
-                sums[number] = sums[number] + overall - phi[gap].T @ phi[gap]
+                sums[number] = sums[number] + overall - weighted[gap].T @ phi[gap]
             else:
-                sums[number] = sums[number] + phi[~gap].T @ phi[~gap]
+                sums[number] = sums[number] + weighted[~gap].T @ phi[~gap]
     return [sums[number] for number in group.ravel()], moments
 
 
@@ -172,7 +178,9 @@ def low_rank_factors(coefficients: np.ndarray, metric: np.ndarray) -> tuple[np.n
     return left * scale, solve_triangular(root, right.T, lower=True, trans="T").T
 
 
-def stacked_weights(predicted: np.ndarray, errors: np.ndarray) -> np.ndarray:
+def stacked_weights(
+    predicted: np.ndarray, errors: np.ndarray, sample_weight: np.ndarray | None = None
+) -> np.ndarray:
     """Learn weights from predictions on held-out prompts, by least squares.
 
     What the models have in common on a prompt is left out, since it decides no choice. The weights
@@ -185,6 +193,8 @@ def stacked_weights(predicted: np.ndarray, errors: np.ndarray) -> np.ndarray:
         NaN where a model is left out.
     errors : ndarray of shape (n_prompts, n_models)
         NaN where a model was not run.
+    sample_weight : ndarray of shape (n_prompts,), default=None
+        Number of times that each prompt counts.
 
     Returns
     -------
@@ -194,9 +204,13 @@ def stacked_weights(predicted: np.ndarray, errors: np.ndarray) -> np.ndarray:
     known = ~np.isnan(errors + predicted.sum(axis=0))
     target = contrasts(np.where(known, errors, np.nan))[known]
     columns = np.array([contrasts(np.where(known, one, np.nan))[known] for one in predicted])
+    n_errors = float(len(target))
+    if sample_weight is not None:
+        times = np.broadcast_to(sample_weight[:, None], errors.shape)[known]
+        target, columns, n_errors = np.sqrt(times) * target, np.sqrt(times) * columns, times.sum()
     equal = np.full(n_members, 1 / n_members)
     residual = target - equal @ columns
-    penalty = n_members**2 * (residual @ residual) / max(len(target), 1)
+    penalty = n_members**2 * (residual @ residual) / max(n_errors, 1)
     gram = columns @ columns.T + penalty * np.eye(n_members)
     moment = columns @ target + penalty * equal
     scale = np.trace(gram)

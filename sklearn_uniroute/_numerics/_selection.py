@@ -216,3 +216,44 @@ def greedy_order(
         column = covariance[:, cluster].copy()
         covariance -= np.outer(column, column / total[cluster])
     return order
+
+
+def draw_by_weight(
+    weights: np.ndarray, n_prompts: int, rng: np.random.RandomState
+) -> tuple[np.ndarray, float]:
+    """Draw prompts with probabilities in proportion to their weights, none of them twice.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n_candidates,)
+        Weights above 0.
+    n_prompts : int
+        Number of prompts to draw, below the number of candidates.
+    rng : RandomState
+
+    Returns
+    -------
+    rows : ndarray of shape (n_prompts,)
+        Rising positions of the drawn candidates.
+    step : float
+        Weight for which each drawn prompt stands, but for heavier ones, which are drawn for certain
+        and stand for themselves.
+    """
+    certain = np.zeros(len(weights), dtype=bool)
+    step = weights.sum() / n_prompts
+    while certain.sum() < n_prompts and (weights[~certain] >= step).any():
+        certain |= weights >= step
+        step = weights[~certain].sum() / max(n_prompts - certain.sum(), 1)
+    others = rng.permutation(np.flatnonzero(~certain))
+    ends = np.cumsum(weights[others])
+    points = step * (rng.uniform() + np.arange(n_prompts - certain.sum()))
+    drawn = others[np.searchsorted(ends[:-1], points, side="right")]
+    return np.sort(np.append(np.flatnonzero(certain), drawn)), float(step)
+
+
+def times_to_count(weights: np.ndarray, step: float) -> np.ndarray:
+    """Compute how often an error on each drawn prompt counts: once, or more on heavy prompts.
+
+    Takes the weights of the drawn prompts and the step of :func:`draw_by_weight`.
+    """
+    return np.maximum(weights, step) / max(step, 1.0)

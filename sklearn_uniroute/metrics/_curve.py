@@ -15,11 +15,11 @@ from sklearn_uniroute.utils._validation import (
     check_costs,
     check_quality,
     check_same_order,
-    check_sample_weight,
     listing,
     model_labels,
     select_columns,
 )
+from sklearn_uniroute.utils._weights import check_sample_weight
 
 
 class CurveInputs(NamedTuple):

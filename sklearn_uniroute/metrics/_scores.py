@@ -15,7 +15,8 @@ from sklearn_uniroute.metrics._curve import (
     model_means,
 )
 from sklearn_uniroute.utils._typing import Costs
-from sklearn_uniroute.utils._validation import check_sample_weight, check_share
+from sklearn_uniroute.utils._validation import check_share
+from sklearn_uniroute.utils._weights import check_sample_weight
 
 
 def deferral_curve(

@@ -11,20 +11,18 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_uniroute._numerics._clusters import ClustersSeen
 from sklearn_uniroute._numerics._predictors import OwnPredictor, Predictor
-from sklearn_uniroute._numerics._routing import HullWalk, weight_within_budget
+from sklearn_uniroute._numerics._routing import HullWalk
+from sklearn_uniroute._numerics._selection import draw_by_weight, times_to_count
 from sklearn_uniroute.metrics._curve import model_means
 from sklearn_uniroute.metrics._scores import curve_score
 from sklearn_uniroute.routers._budget import (
-    check_amount,
+    BudgetMixin,
     check_has_costs,
     check_has_std,
     check_operating_point,
-    check_target,
     operating_point,
     prompts_to_keep,
     settle,
-    terms_to_keep,
-    weight_for_quality,
 )
 from sklearn_uniroute.routers._dask import map_rows, predict_error_blocks, refuse_blocks
 from sklearn_uniroute.routers._pool import (
@@ -60,7 +58,6 @@ from sklearn_uniroute.utils._validation import (
     check_prompts,
     check_quality,
     check_same_order,
-    check_sample_weight,
     check_training_prompts,
     check_validation_prompts,
     is_dask,
@@ -68,9 +65,16 @@ from sklearn_uniroute.utils._validation import (
     row_labels,
     select_columns,
 )
+from sklearn_uniroute.utils._weights import (
+    check_no_weights,
+    check_sample_weight,
+    check_takes_weights,
+    weighted,
+    without_weightless,
+)
 
 
-class BaseRouter(TrafficMixin, BaseEstimator):
+class BaseRouter(BudgetMixin, TrafficMixin, BaseEstimator):
     """Base class of all routers.
 
     Subclass it to build a router of your own. The router implements
@@ -84,6 +88,9 @@ class BaseRouter(TrafficMixin, BaseEstimator):
     - optionally ``_fit_features(X, errors, rng)``: learn what all models share from the training
       prompts and the errors on them, of shape (n_prompts, n_models) with NaN where a model was not
       run. Set attributes whose names begin or end with an underscore. `rng` is a RandomState.
+
+    A router that supports weights of prompts takes a further argument ``sample_weight=None`` of
+    shape (n_prompts,) in ``_represent``, and in ``_fit_features`` if it has one.
 
     All public methods work from these, and so do tables, searches and comparisons. Arguments have
     been checked when a method is called. A representation may be any other object, such as a fitted
@@ -163,6 +170,7 @@ class BaseRouter(TrafficMixin, BaseEstimator):
     n_validation: Any = 400
     random_state: Any = None
     representation_: Any
+    validation_indices_: Any
     # Public arrays with one row per model, beside `models_` and `costs_`.
     _row_attributes: tuple[str, ...] = ("representation_",)
     # What is known of each model by name: arrays or lists with one row per model.
@@ -177,6 +185,8 @@ class BaseRouter(TrafficMixin, BaseEstimator):
     _uses_features, _needs_errors = False, True
     # Whether models were added or removed since the router was fitted.
     _pool_changed = False
+    # Numbers of times that an error on each validation prompt counts; None for once each.
+    _validation_times: Any = None
     # Whether a budget is met by mixing cost weights where a call does not say so.
     _randomizes = False
 
@@ -210,6 +220,7 @@ class BaseRouter(TrafficMixin, BaseEstimator):
         costs: Costs | None = None,
         *,
         X_val: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
     ) -> Self:
         """Fit the router on prompts and the correctness of the training models.
 
@@ -232,6 +243,10 @@ class BaseRouter(TrafficMixin, BaseEstimator):
         X_val : array-like of shape (n_validation_prompts, n_features), default=None
             Validation prompts, on which new models are run before they are added. By default, the
             router chooses them among `X`.
+        sample_weight : array-like of shape (n_prompts,), default=None
+            Weights of the prompts: each counts like that many repetitions of it. For prompts that
+            stand for traffic, pass ``calls / calls.mean()``, so that evidence stays as strong as
+            the number of prompts.
 
         Returns
         -------
@@ -241,11 +256,13 @@ class BaseRouter(TrafficMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If shapes or names disagree, if a model has no observed quality, or if costs are
-            negative or not finite. A router that was fitted before keeps its state.
+            If shapes or names disagree, if a model has no observed quality, if costs are
+            negative or not finite, or if weights count for fewer than two prompts. A router that
+            was fitted before keeps its state.
         TypeError
             If a parameter has the wrong type, if `X` is a dask array and the router is not over
-            clusters, or if a subclass overrides a method that would not be used.
+            clusters or there are weights, if a subclass overrides a method that would not be used,
+            or if the router or its `clusterer` does not support weights.
         ImportError
             If the router trains a network and torch or skorch is not installed.
 
@@ -254,45 +271,56 @@ class BaseRouter(TrafficMixin, BaseEstimator):
         UserWarning
             If a model's qualities have another range than those of the others.
         """
-        return self._fit(X, y, costs, X_val)
+        return self._fit(X, y, costs, X_val, sample_weight)
 
-    def _fit(self, X: Any, y: Any, costs: Any, X_val: Any) -> Self:
+    def _fit(self, X: Any, y: Any, costs: Any, X_val: Any, sample_weight: Any = None) -> Self:
         if is_dask(X) or is_dask(y):
+            check_no_weights(sample_weight)
             return self._fit_blocks(X, y, costs, X_val)
         check_overrides(type(self), BaseRouter)
+        if sample_weight is not None:
+            check_takes_weights(type(self), BaseRouter)
         with replaced_at_once(self) as fitted:
-            fitted._fit_arrays(X, y, costs, X_val)
+            fitted._fit_arrays(X, y, costs, X_val, sample_weight)
         return self
 
-    def _fit_arrays(self, X: Any, y: Any, costs: Any, X_val: Any) -> None:
+    def _fit_arrays(self, X: Any, y: Any, costs: Any, X_val: Any, sample_weight: Any) -> None:
         self._check_params()
         labels = None if y is None else model_labels(y)
-        check_same_order(X=X, y=y, costs=costs)
+        check_same_order(X=X, y=y, costs=costs, sample_weight=sample_weight)
         labels_of_rows = row_labels(X if X_val is None else X_val)
         X = check_training_prompts(self, X, y)
         y = check_quality(as_columns(y), n_prompts=len(X), labels=labels)
         self.models_ = np.arange(y.shape[1]) if labels is None else labels
+        if costs is not None:
+            recorded = self._needs_recorded_costs
+            costs = check_costs(costs, self.models_, quality=y, recorded=recorded)
+        rows, weights = np.arange(len(X)), None
+        if sample_weight is not None:
+            rows, weights, X, y, costs = without_weightless(
+                sample_weight, X, y, costs, self.models_
+            )
         warn_of_scales(y, self.models_, stacklevel=5)
         self._error_range = typical_range(y)
         self._pool_changed = False
         self._has_classes = have_classes(y)
         self.costs_ = None
         if costs is not None:
-            recorded = self._needs_recorded_costs
-            costs = check_costs(costs, self.models_, quality=y, recorded=recorded)
-            self.costs_ = model_means(costs, np.ones(len(X)))
+            self.costs_ = model_means(costs, check_sample_weight(weights, len(X)))
         self._check_data(costs)
         if X_val is not None:
             X_val = check_validation_prompts(self, X_val)
         rng = check_random_state(self.random_state)
         errors = 1 - y
-        self._fit_features(X, errors, rng)
-        self._set_validation_prompts(X, X_val, rng)
+        self._fit_features(X, errors, rng, **weighted(weights))
+        self._set_validation_prompts(X, X_val, rng, weights)
         self._row_labels = labels_of_rows
-        if labels_of_rows is not None and X_val is None:
-            self._row_labels = labels_of_rows[self.validation_indices_]
-        self._fit_evidence(X, errors)
-        self._fit_costs(X, costs)
+        if X_val is None:
+            self.validation_indices_ = rows[self.validation_indices_]
+            if labels_of_rows is not None:
+                self._row_labels = labels_of_rows[self.validation_indices_]
+        self._fit_evidence(X, errors, weights)
+        self._fit_costs(X, costs, weights)
         self._mixing_seed = int(rng.randint(2**31))
 
     @of_one_state
@@ -697,112 +725,6 @@ class BaseRouter(TrafficMixin, BaseEstimator):
             exploration=self._exploration(order, exploration, n_draws) if exploration else None,
         )
 
-    @of_one_state
-    def cost_weight_for_budget(
-        self,
-        budget: float,
-        pool: Pool | None = None,
-        X: ArrayLike | None = None,
-        *,
-        eligible: ArrayLike | None = None,
-    ) -> float:
-        """Find the lowest cost weight that keeps the mean cost within a budget.
-
-        The mean cost is a step function of the cost weight, and its steps are known, so no search
-        is needed. The result lies one millionth above a step, so that rounding cannot undo it.
-
-        Parameters
-        ----------
-        budget : float
-            Mean cost per prompt, in the unit of the costs.
-        pool : sequence of model names, default=None
-            Models to choose among. By default, all models of the router.
-        X : array-like of shape (n_prompts, n_features), default=None
-            Prompts on which to keep the budget. By default, the training prompts for routers over
-            clusters, and the validation prompts otherwise. Pass other prompts to a
-            KNeighborsRouter, whose validation prompts are their own neighbours.
-        eligible : array-like or DataFrame of shape (n_prompts, n_pool), default=None
-            Whether each model may be chosen for each prompt of `X`, as for :meth:`predict`.
-
-        Returns
-        -------
-        cost_weight : float
-            Cost weight, in error per unit of cost. It is 0 if the budget pays for the model of
-            lowest error on every prompt.
-
-        Raises
-        ------
-        ValueError
-            If the router has no costs, or if the budget is below the lowest mean cost that can be
-            reached. That is the cost of the cheapest model, or more if prompts fall back to a
-            dearer one.
-
-        References
-        ----------
-        "Universal Model Routing for Efficient LLM Inference", arXiv 2502.08773, appendix E.
-        """
-        check_is_fitted(self)
-        check_amount(budget, "budget", has_costs=self.costs_ is not None)
-        index, prompts, allowed = prompts_to_keep(self, X, pool, eligible)
-        return weight_within_budget(budget, *terms_to_keep(self, prompts, index, allowed))
-
-    @of_one_state
-    def cost_weight_for_quality(
-        self,
-        quality: float,
-        pool: Pool | None = None,
-        X: ArrayLike | None = None,
-        *,
-        confidence: float | None = None,
-        eligible: ArrayLike | None = None,
-    ) -> float:
-        """Find the highest cost weight, hence the lowest cost, that reaches a mean quality.
-
-        Parameters
-        ----------
-        quality : float
-            Mean quality per prompt to reach; quality is one minus error.
-        pool : sequence of model names, default=None
-            Models to choose among. By default, all models of the router.
-        X : array-like of shape (n_prompts, n_features), default=None
-            Prompts on which to reach the quality, by default as in :meth:`cost_weight_for_budget`.
-            A KNeighborsRouter is overconfident on its validation prompts; pass other prompts to it.
-        confidence : float, default=None
-            Probability that the mean quality is reached, given how uncertain the errors of the
-            models are. Only for routers with standard errors. It does not account for the sampling
-            of the prompts. By default, the quality is reached in expectation.
-        eligible : array-like or DataFrame of shape (n_prompts, n_pool), default=None
-            Whether each model may be chosen for each prompt of `X`, as for :meth:`predict`.
-
-        Returns
-        -------
-        cost_weight : float
-            Cost weight, in error per unit of cost, halfway between two changes of the choices.
-
-        Raises
-        ------
-        ValueError
-            If the quality cannot be reached, if the router has no costs, if `confidence` is not
-            between 0 and 1, or if the router has no standard errors and `confidence` is given.
-
-        Examples
-        --------
-        >>> from sklearn_uniroute import KMeansRouter
-        >>> from sklearn_uniroute.datasets import make_routing_data
-        >>> data = make_routing_data(random_state=0)
-        >>> router = KMeansRouter(random_state=0).fit(data.X, data.y, costs=data.costs)
-        >>> expected = router.cost_weight_for_quality(0.8)
-        >>> sure = router.cost_weight_for_quality(0.8, confidence=0.95)
-        >>> sure < expected
-        True
-        """
-        check_is_fitted(self)
-        check_target(quality, confidence, has_costs=self.costs_ is not None)
-        if confidence is not None:
-            check_has_std(self._has_std, "confidence")
-        index, prompts, allowed = prompts_to_keep(self, X, pool, eligible)
-        return weight_for_quality(self, quality, index, prompts, allowed, confidence)
-
     def add_model(
         self,
         val_errors: ArrayLike,
@@ -1018,10 +940,18 @@ class BaseRouter(TrafficMixin, BaseEstimator):
 
     # What a router of one's own implements.
 
-    def _fit_features(self, X: np.ndarray, errors: np.ndarray, rng: np.random.RandomState) -> None:
+    def _fit_features(
+        self,
+        X: np.ndarray,
+        errors: np.ndarray,
+        rng: np.random.RandomState,
+        sample_weight: np.ndarray | None = None,
+    ) -> None:
         """Learn what all models share."""
 
-    def _represent(self, X: np.ndarray, errors: np.ndarray) -> Any:
+    def _represent(
+        self, X: np.ndarray, errors: np.ndarray, sample_weight: np.ndarray | None = None
+    ) -> Any:
         """Represent one model by its errors on prompts."""
         raise NotImplementedError(
             f"{type(self).__name__} must implement `_represent(X, errors)`; see BaseRouter."
@@ -1050,12 +980,16 @@ class BaseRouter(TrafficMixin, BaseEstimator):
     def _fit_blocks(self, X: Any, y: Any, costs: Costs | None, X_val: ArrayLike | None) -> Self:
         refuse_blocks(self)
 
-    def _fit_evidence(self, X: np.ndarray, errors: np.ndarray) -> None:
+    def _fit_evidence(
+        self, X: np.ndarray, errors: np.ndarray, weights: np.ndarray | None = None
+    ) -> None:
         """Represent the training models, once the validation prompts are known."""
         # A copy, because the caller's array may change.
         X = X.copy()
         self._evidence = {"prompts": [X] * errors.shape[1], "errors": list(errors.T.copy())}
-        rows = [self._represented(X, column) for column in errors.T]
+        if weights is not None:
+            self._evidence["weights"] = [weights] * errors.shape[1]
+        rows = [self._represented(X, column, weights) for column in errors.T]
         self.representation_ = rows
         if all(isinstance(row, np.ndarray) for row in rows):
             # Rows of integers would cut those of later models.
@@ -1097,16 +1031,31 @@ class BaseRouter(TrafficMixin, BaseEstimator):
         The errors add to what the model at `position` has, unless that is None. `X_val` is None for
         the validation prompts of the router.
         """
-        prompts = self.X_val_ if X_val is None else X_val.copy()
-        if position is not None:
-            prompts = np.concatenate([self._evidence["prompts"][position], prompts])
-            val_errors = np.concatenate([self._evidence["errors"][position], val_errors])
-        representation = self._represented(prompts, val_errors)
-        return {"prompts": prompts, "errors": val_errors, "representation_": representation}
+        rows = self._joined_errors(val_errors, X_val, position)
+        representation = self._represented(rows["prompts"], rows["errors"], rows.get("weights"))
+        return {**rows, "representation_": representation}
 
-    def _represented(self, X: np.ndarray, errors: np.ndarray) -> Any:
+    def _joined_errors(
+        self, val_errors: np.ndarray, X_val: np.ndarray | None, position: int | None
+    ) -> dict[str, np.ndarray]:
+        """Prompts and errors of one model, and weights if the router was fitted with weights."""
+        rows = {"prompts": self.X_val_ if X_val is None else X_val.copy(), "errors": val_errors}
+        if "weights" in self._evidence:
+            rows["weights"] = check_sample_weight(self._times(X_val), len(val_errors))
+        if position is not None:
+            for name, new in rows.items():
+                rows[name] = np.concatenate([self._evidence[name][position], new])
+        return rows
+
+    def _times(self, X_val: np.ndarray | None) -> np.ndarray | None:
+        """Numbers of times that the errors of a model count; None for once each."""
+        return self._validation_times if X_val is None else None
+
+    def _represented(self, X: np.ndarray, errors: np.ndarray, weights: np.ndarray | None) -> Any:
         run = ~np.isnan(errors)
-        return self._represent(X[run], errors[run])
+        return self._represent(
+            X[run], errors[run], **weighted(None if weights is None else weights[run])
+        )
 
     def _predictor(self, index: np.ndarray) -> Predictor:
         """Errors and costs of the models at the positions `index`, from arrays alone."""
@@ -1127,8 +1076,13 @@ class BaseRouter(TrafficMixin, BaseEstimator):
         """Forget what only removed models needed."""
 
     def _set_validation_prompts(
-        self, X: np.ndarray, X_val: np.ndarray | None, rng: np.random.RandomState
+        self,
+        X: np.ndarray,
+        X_val: np.ndarray | None,
+        rng: np.random.RandomState,
+        weights: np.ndarray | None,
     ) -> None:
+        self._validation_times = None
         if X_val is not None:
             # A copy, because the caller's array may change.
             self.validation_indices_, self.X_val_ = None, X_val.copy()
@@ -1137,19 +1091,36 @@ class BaseRouter(TrafficMixin, BaseEstimator):
         if self.n_validation is None or self.n_validation >= len(X):
             self.validation_indices_ = np.arange(len(X))
             self.validation_weights_ = np.ones(len(X))
+            if weights is not None:
+                self.validation_weights_ = weights / weights.mean()
+                self._validation_times = weights
         else:
             self.validation_indices_, self.validation_weights_ = self._choose_validation_prompts(
-                X, self.n_validation, rng
+                X, self.n_validation, rng, weights
             )
         self.X_val_ = X[self.validation_indices_]
 
     def _choose_validation_prompts(
-        self, X: np.ndarray, n_validation: int, rng: np.random.RandomState
+        self,
+        X: np.ndarray,
+        n_validation: int,
+        rng: np.random.RandomState,
+        weights: np.ndarray | None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Draw rows of the training prompts, and the weight of each in an average."""
-        return np.sort(rng.permutation(len(X))[:n_validation]), np.ones(n_validation)
+        """Draw rows of the training prompts, and the weight of each in an average.
 
-    def _fit_costs(self, X: np.ndarray, costs: np.ndarray | None) -> None:
+        With weights, also set the numbers of times that errors on these prompts count.
+        """
+        if weights is None:
+            return np.sort(rng.permutation(len(X))[:n_validation]), np.ones(n_validation)
+        rows, step = draw_by_weight(weights, n_validation, rng)
+        times = times_to_count(weights[rows], step)
+        self._validation_times = times
+        return rows, times / times.mean()
+
+    def _fit_costs(
+        self, X: np.ndarray, costs: np.ndarray | None, weights: np.ndarray | None
+    ) -> None:
         """Learn how costs differ from prompt to prompt."""
 
     def _cost_rows(

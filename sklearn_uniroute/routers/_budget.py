@@ -8,7 +8,9 @@ import numbers
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.stats import t as student_t
+from sklearn.utils.validation import check_is_fitted
 
 from sklearn_uniroute._numerics._predictors import OperatingPoint
 from sklearn_uniroute._numerics._routing import (
@@ -18,13 +20,125 @@ from sklearn_uniroute._numerics._routing import (
     walk_points,
     weight_within_budget,
 )
+from sklearn_uniroute.routers._pool import of_one_state
 from sklearn_uniroute.utils._eligible import check_eligible
+from sklearn_uniroute.utils._typing import Pool
 from sklearn_uniroute.utils._validation import (
     check_pool,
     check_prompts,
     check_same_order,
     is_price,
 )
+
+
+class BudgetMixin:
+    """Ability of a router to find the cost weight that meets a budget or a quality."""
+
+    @of_one_state
+    def cost_weight_for_budget(
+        self: Any,
+        budget: float,
+        pool: Pool | None = None,
+        X: ArrayLike | None = None,
+        *,
+        eligible: ArrayLike | None = None,
+    ) -> float:
+        """Find the lowest cost weight that keeps the mean cost within a budget.
+
+        The mean cost is a step function of the cost weight, and its steps are known, so no search
+        is needed. The result lies one millionth above a step, so that rounding cannot undo it.
+
+        Parameters
+        ----------
+        budget : float
+            Mean cost per prompt, in the unit of the costs.
+        pool : sequence of model names, default=None
+            Models to choose among. By default, all models of the router.
+        X : array-like of shape (n_prompts, n_features), default=None
+            Prompts on which to keep the budget. By default, the training prompts for routers over
+            clusters, and the validation prompts otherwise. Pass other prompts to a
+            KNeighborsRouter, whose validation prompts are their own neighbours.
+        eligible : array-like or DataFrame of shape (n_prompts, n_pool), default=None
+            Whether each model may be chosen for each prompt of `X`, as for :meth:`predict`.
+
+        Returns
+        -------
+        cost_weight : float
+            Cost weight, in error per unit of cost. It is 0 if the budget pays for the model of
+            lowest error on every prompt.
+
+        Raises
+        ------
+        ValueError
+            If the router has no costs, or if the budget is below the lowest mean cost that can be
+            reached. That is the cost of the cheapest model, or more if prompts fall back to a
+            dearer one.
+
+        References
+        ----------
+        "Universal Model Routing for Efficient LLM Inference", arXiv 2502.08773, appendix E.
+        """
+        check_is_fitted(self)
+        check_amount(budget, "budget", has_costs=self.costs_ is not None)
+        index, prompts, allowed = prompts_to_keep(self, X, pool, eligible)
+        return weight_within_budget(budget, *terms_to_keep(self, prompts, index, allowed))
+
+    @of_one_state
+    def cost_weight_for_quality(
+        self: Any,
+        quality: float,
+        pool: Pool | None = None,
+        X: ArrayLike | None = None,
+        *,
+        confidence: float | None = None,
+        eligible: ArrayLike | None = None,
+    ) -> float:
+        """Find the highest cost weight, hence the lowest cost, that reaches a mean quality.
+
+        Parameters
+        ----------
+        quality : float
+            Mean quality per prompt to reach; quality is one minus error.
+        pool : sequence of model names, default=None
+            Models to choose among. By default, all models of the router.
+        X : array-like of shape (n_prompts, n_features), default=None
+            Prompts on which to reach the quality, by default as in :meth:`cost_weight_for_budget`.
+            A KNeighborsRouter is overconfident on its validation prompts; pass other prompts to it.
+        confidence : float, default=None
+            Probability that the mean quality is reached, given how uncertain the errors of the
+            models are. Only for routers with standard errors. It does not account for the sampling
+            of the prompts. By default, the quality is reached in expectation.
+        eligible : array-like or DataFrame of shape (n_prompts, n_pool), default=None
+            Whether each model may be chosen for each prompt of `X`, as for :meth:`predict`.
+
+        Returns
+        -------
+        cost_weight : float
+            Cost weight, in error per unit of cost, halfway between two changes of the choices.
+
+        Raises
+        ------
+        ValueError
+            If the quality cannot be reached, if the router has no costs, if `confidence` is not
+            between 0 and 1, or if the router has no standard errors and `confidence` is given.
+
+        Examples
+        --------
+        >>> from sklearn_uniroute import KMeansRouter
+        >>> from sklearn_uniroute.datasets import make_routing_data
+        >>> data = make_routing_data(random_state=0)
+        >>> router = KMeansRouter(random_state=0).fit(data.X, data.y, costs=data.costs)
+        >>> expected = router.cost_weight_for_quality(0.8)
+        >>> sure = router.cost_weight_for_quality(0.8, confidence=0.95)
+        >>> sure < expected
+        True
+        """
+        check_is_fitted(self)
+        check_target(quality, confidence, has_costs=self.costs_ is not None)
+        if confidence is not None:
+            check_has_std(self._has_std, "confidence")
+        index, prompts, allowed = prompts_to_keep(self, X, pool, eligible)
+        return weight_for_quality(self, quality, index, prompts, allowed, confidence)
 
 
 def settle(router: Any, cost_weight: float | None, budget: float | None) -> tuple[Any, Any]:

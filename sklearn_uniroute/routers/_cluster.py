@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_array
+from sklearn.utils.validation import has_fit_parameter
 
 from sklearn_uniroute._numerics._clusters import (
     ClustersSeen,
@@ -28,6 +29,7 @@ from sklearn_uniroute.routers._base import BaseRouter
 from sklearn_uniroute.routers._pool import put_rows
 from sklearn_uniroute.utils._typing import Label
 from sklearn_uniroute.utils._validation import FLOATS, check_share, listing
+from sklearn_uniroute.utils._weights import weighted
 
 # Maximum number of training prompts whose features are kept to calibrate budgets.
 _CALIBRATION_PROMPTS = 10_000
@@ -38,9 +40,9 @@ _CALLS_OF_PRICE = 10
 class ClusterRouter(BaseRouter):
     """Base class of routers that estimate errors from sums over clusters of prompts.
 
-    A subclass implements ``_fit_clusters(X, rng)``; ``_assign(X)``, the cluster of each prompt, for
-    which an error on the prompt counts; and ``_phi()``, the :class:`Phi` that predicts errors. A
-    model is represented by its mean error in each cluster.
+    A subclass implements ``_fit_clusters(X, rng, weights)``; ``_assign(X)``, the cluster of each
+    prompt, for which an error on the prompt counts; and ``_phi()``, the :class:`Phi` that predicts
+    errors. A model is represented by its mean error in each cluster.
 
     The evidence holds `error_sums` and `error_counts` of shape (n_models, n_clusters), and also
     `cost_sums` and `cost_counts` if costs are learned by cluster.
@@ -70,7 +72,9 @@ class ClusterRouter(BaseRouter):
     cost_representation_: Any = None
     fallback_distance_: Any
 
-    def _fit_clusters(self, X: np.ndarray, rng: np.random.RandomState) -> None:
+    def _fit_clusters(
+        self, X: np.ndarray, rng: np.random.RandomState, weights: np.ndarray | None
+    ) -> None:
         raise NotImplementedError
 
     def _assign(self, X: np.ndarray) -> np.ndarray:
@@ -82,24 +86,38 @@ class ClusterRouter(BaseRouter):
     def _features(self, X: np.ndarray) -> np.ndarray:
         return self._phi().features(X)
 
-    def _fit_features(self, X: np.ndarray, errors: np.ndarray, rng: np.random.RandomState) -> None:
-        self._sum_by_cluster(X, errors, rng)
+    def _fit_features(
+        self,
+        X: np.ndarray,
+        errors: np.ndarray,
+        rng: np.random.RandomState,
+        sample_weight: np.ndarray | None = None,
+    ) -> None:
+        self._sum_by_cluster(X, errors, rng, sample_weight)
 
     def _sum_by_cluster(
-        self, X: np.ndarray, errors: np.ndarray, rng: np.random.RandomState
+        self,
+        X: np.ndarray,
+        errors: np.ndarray,
+        rng: np.random.RandomState,
+        weights: np.ndarray | None,
     ) -> np.ndarray:
         """Fit the clusters and sum the errors in each; returns the cluster of each prompt."""
-        self._fit_clusters(X, rng)
+        self._fit_clusters(X, rng, weights)
         labels = self._assign(X)
-        self.cluster_sizes_ = np.bincount(labels, minlength=self._n_clusters)
-        self.cluster_shares_ = self.cluster_sizes_ / len(X)
-        sums, counts = cluster_sums(labels, errors, self._n_clusters)
+        self.cluster_sizes_ = np.bincount(labels, weights, minlength=self._n_clusters)
+        self.cluster_shares_ = self.cluster_sizes_ / self.cluster_sizes_.sum()
+        sums, counts = cluster_sums(labels, errors, self._n_clusters, weights)
         self._evidence = {"error_sums": sums, "error_counts": counts}
         self.representation_ = mean_errors(sums, counts, self.cluster_shares_)
         return labels
 
     def _held_out_distances(
-        self, X: np.ndarray, labels: np.ndarray, squares: np.ndarray
+        self,
+        X: np.ndarray,
+        labels: np.ndarray,
+        squares: np.ndarray,
+        weights: np.ndarray | None,
     ) -> np.ndarray:
         """Distances that the training prompts would have, were they new.
 
@@ -109,8 +127,10 @@ class ClusterRouter(BaseRouter):
         if not isinstance(self.clusterer, FrozenEstimator):
             nearest = NearestCluster(self.cluster_centers_)
             n_clustered = None if self._centers is None else self._n_clustered
-            distances, labels = held_out_distances(X, nearest, labels, squares, n_clustered)
-        self._held_out_sizes = np.bincount(labels, minlength=self._n_clusters)
+            distances, labels = held_out_distances(
+                X, nearest, labels, squares, n_clustered, weights
+            )
+        self._held_out_sizes = np.bincount(labels, weights, minlength=self._n_clusters)
         return distances
 
     def _clusters_seen(self) -> ClustersSeen | None:
@@ -120,7 +140,9 @@ class ClusterRouter(BaseRouter):
         sizes = getattr(self, "_held_out_sizes", self.cluster_sizes_)
         return ClustersSeen(sizes, self.distance_quantiles_)
 
-    def _fit_evidence(self, X: np.ndarray, errors: np.ndarray) -> None:
+    def _fit_evidence(
+        self, X: np.ndarray, errors: np.ndarray, weights: np.ndarray | None = None
+    ) -> None:
         # The evidence was summed with the clusters; what is left is where budgets are kept.
         if self._keeps_budgets_by_cluster:
             self._calibration_prompts = {
@@ -132,13 +154,14 @@ class ClusterRouter(BaseRouter):
         # Choices differ within clusters, so single prompts calibrate budgets.
         order = np.random.RandomState(self._selection_seed).permutation(len(X))
         drawn = np.sort(order[:_CALIBRATION_PROMPTS])
+        shares = np.ones(len(drawn)) if weights is None else weights[drawn]
         far = None
         if self._fallback is not None:
             far = self._far_prompts[drawn]
             del self._far_prompts
         self._calibration_prompts = {
             "features": self._features(X[drawn]),
-            "weights": np.full(len(drawn), 1 / len(drawn)),
+            "weights": shares / shares.sum(),
             "far": far,
         }
 
@@ -158,7 +181,9 @@ class ClusterRouter(BaseRouter):
         self, val_errors: np.ndarray, X_val: np.ndarray | None, position: int | None
     ) -> dict[str, Any]:
         prompts = self.X_val_ if X_val is None else X_val
-        sums, counts = cluster_sums(self._assign(prompts), val_errors[:, None], self._n_clusters)
+        sums, counts = cluster_sums(
+            self._assign(prompts), val_errors[:, None], self._n_clusters, self._times(X_val)
+        )
         sums, counts = sums[0], counts[0]
         if position is not None:
             sums += self._evidence["error_sums"][position]
@@ -190,10 +215,12 @@ class ClusterRouter(BaseRouter):
     # Costs by cluster are means of calls, as errors are in eq. 12 of the paper, scaled such that
     # predicted costs have the mean of the model on the prompts on which budgets are kept.
 
-    def _fit_costs(self, X: np.ndarray, costs: np.ndarray | None) -> None:
+    def _fit_costs(
+        self, X: np.ndarray, costs: np.ndarray | None, weights: np.ndarray | None
+    ) -> None:
         self._cost_sums = {}
         if costs is not None and costs.ndim == 2:
-            sums, counts = cluster_sums(self._assign(X), costs, self._n_clusters)
+            sums, counts = cluster_sums(self._assign(X), costs, self._n_clusters, weights)
             self._cost_sums = {"cost_sums": sums, "cost_counts": counts}
 
     @property
@@ -228,7 +255,9 @@ class ClusterRouter(BaseRouter):
             return super()._cost_rows(cost, X_val)
         if isinstance(cost, np.ndarray):
             prompts = self.X_val_ if X_val is None else X_val
-            sums, counts = cluster_sums(self._assign(prompts), cost[:, None], self._n_clusters)
+            sums, counts = cluster_sums(
+                self._assign(prompts), cost[:, None], self._n_clusters, self._times(X_val)
+            )
             return self._charged_rows(sums[0], counts[0])
         charged = self.costs_ > 0
         profiles = self.cost_representation_[charged] / self.costs_[charged, None]
@@ -289,7 +318,7 @@ class ClusterRouter(BaseRouter):
         return Fallback(nearest, self.fallback_distance_, int(position))
 
 
-def fitted_centers(clusterer: Any, X: np.ndarray) -> np.ndarray:
+def fitted_centers(clusterer: Any, X: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
     """Fit a clusterer and get its centres."""
     if isinstance(clusterer, FrozenEstimator):
         centers = check_clusterer(clusterer)
@@ -299,10 +328,15 @@ def fitted_centers(clusterer: Any, X: np.ndarray) -> np.ndarray:
                 "fit it on embeddings of the same kind."
             )
         return centers
+    if weights is not None and not has_fit_parameter(clusterer, "sample_weight"):
+        raise TypeError(
+            f"`clusterer` {type(clusterer).__name__} does not support `sample_weight`; use KMeans, "
+            "or fit it beforehand and pass FrozenEstimator(clusterer)."
+        )
     offset = offset_to_subtract(clusterer, X)
     if offset is None:
-        return check_clusterer(clusterer.fit(X))
-    return check_clusterer(clusterer.fit(X - offset)) + offset
+        return check_clusterer(clusterer.fit(X, **weighted(weights)))
+    return check_clusterer(clusterer.fit(X - offset, **weighted(weights))) + offset
 
 
 def offset_to_subtract(clusterer: Any, X: np.ndarray) -> np.ndarray | None:

@@ -217,21 +217,34 @@ class EnsembleRouter(_BaseComposition, ModelFeaturesMixin):
         super()._check_data(costs)
         self._training = costs
 
-    def _fit_features(self, X: np.ndarray, errors: np.ndarray, rng: np.random.RandomState) -> None:
-        self._training = errors, self._training
+    def _fit_features(
+        self,
+        X: np.ndarray,
+        errors: np.ndarray,
+        rng: np.random.RandomState,
+        sample_weight: np.ndarray | None = None,
+    ) -> None:
+        self._training = errors, self._training, sample_weight
         self._seeds = rng.randint(2**31, size=len(self.routers))
 
     def _choose_validation_prompts(
-        self, X: np.ndarray, n_validation: int, rng: np.random.RandomState
+        self,
+        X: np.ndarray,
+        n_validation: int,
+        rng: np.random.RandomState,
+        weights: np.ndarray | None,
     ) -> tuple[np.ndarray, np.ndarray]:
         first = self._member(0)
         if "n_validation" not in first.get_params():
-            return super()._choose_validation_prompts(X, n_validation, rng)
+            return super()._choose_validation_prompts(X, n_validation, rng, weights)
         self._first = first.set_params(n_validation=n_validation)
         self._fit_member(first, X)
+        self._validation_times = first._validation_times
         return first.validation_indices_, first.validation_weights_
 
-    def _fit_evidence(self, X: np.ndarray, errors: np.ndarray) -> None:
+    def _fit_evidence(
+        self, X: np.ndarray, errors: np.ndarray, weights: np.ndarray | None = None
+    ) -> None:
         self._evidence = {}
         self.weights_ = self._fitted_weights(X, errors)
         self.routers_ = []
@@ -245,6 +258,7 @@ class EnsembleRouter(_BaseComposition, ModelFeaturesMixin):
             # Their averages weight the validation prompts as the first router says.
             member.validation_indices_ = self.validation_indices_
             member.validation_weights_ = self.validation_weights_
+            member._validation_times = self._validation_times
             self.routers_.append(member)
         self._training = self._first = None
 
@@ -263,13 +277,15 @@ class EnsembleRouter(_BaseComposition, ModelFeaturesMixin):
     ) -> None:
         """Fit a router on the cells of some prompts and models, or of all."""
         rows, models = cells
-        errors, costs = self._training
+        errors, costs, weights = self._training
         if costs is not None:
             costs = costs[models] if costs.ndim == 1 else costs[rows][:, models]
-        cards = {}
+        optional = {}
         if self.model_features_ is not None and member._uses_features:
-            cards = {"model_features": self.model_features_[models]}
-        member.fit(X[rows], 1 - errors[rows][:, models], costs=costs, X_val=X_val, **cards)
+            optional = {"model_features": self.model_features_[models]}
+        if weights is not None:
+            optional["sample_weight"] = weights[rows]
+        member.fit(X[rows], 1 - errors[rows][:, models], costs=costs, X_val=X_val, **optional)
 
     def _fitted_weights(self, X: np.ndarray, errors: np.ndarray) -> np.ndarray:
         n_members = len(self.routers)
@@ -287,7 +303,7 @@ class EnsembleRouter(_BaseComposition, ModelFeaturesMixin):
                 member = self._member(number)
                 self._fit_member(member, X, X[held_out[:1]], (training, models))
                 predicted[number][np.ix_(held_out, models)] = member.predict_error(X[held_out])
-        return stacked_weights(predicted, errors)
+        return stacked_weights(predicted, errors, self._training[-1])
 
     def _predictor(self, index: np.ndarray) -> EnsemblePredictor:
         members = [member._predictor(index) for member in self.routers_]

@@ -7,12 +7,14 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import clone
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.validation import has_fit_parameter
 
-from sklearn_uniroute._numerics._features import MappedFeatures, Phi, row_blocks
+from sklearn_uniroute._numerics._features import MappedFeatures, Phi, row_blocks, weighted_mean
 from sklearn_uniroute._numerics._selection import greedy_rows
 from sklearn_uniroute.routers._few_shot import FewShotRouter, check_trainable
 from sklearn_uniroute.utils._typing import RandomState
 from sklearn_uniroute.utils._validation import check_enough
+from sklearn_uniroute.utils._weights import weighted
 
 
 class FeatureMapRouter(FewShotRouter):
@@ -30,8 +32,9 @@ class FeatureMapRouter(FewShotRouter):
         :class:`sklearn.kernel_approximation.Nystroem` (the router is then a Gaussian process over
         prompts), task labels by :class:`sklearn.preprocessing.OneHotEncoder`, or several of these
         in a :class:`sklearn.pipeline.FeatureUnion`. It is cloned and fitted on arrays: the training
-        prompts and, if it learns from them, the qualities. Features are centred and scaled
-        together; scale them one by one in a pipeline if their units differ.
+        prompts and, if it learns from them, the qualities, with `sample_weight` if its `fit` takes
+        weights. Features are centred and scaled together; scale them one by one in a pipeline if
+        their units differ.
     cost_weight : float, default=0.0
         Error that one unit of cost is worth, lambda of the paper, in error per unit of cost.
     budget : float, default=None
@@ -144,15 +147,26 @@ class FeatureMapRouter(FewShotRouter):
         super()._check_params()
         check_feature_map(self.feature_map)
 
-    def _fit_clusters(self, X: np.ndarray, rng: np.random.RandomState) -> None:
-        self.cluster_centers_ = X.mean(axis=0, keepdims=True, dtype=np.float64).astype(X.dtype)
+    def _fit_clusters(
+        self, X: np.ndarray, rng: np.random.RandomState, weights: np.ndarray | None
+    ) -> None:
+        self.cluster_centers_ = weighted_mean(X, weights)[None].astype(X.dtype)
 
-    def _fit_map(self, X: np.ndarray, errors: np.ndarray, representation: np.ndarray) -> None:
+    def _fit_map(
+        self,
+        X: np.ndarray,
+        errors: np.ndarray,
+        representation: np.ndarray,
+        weights: np.ndarray | None,
+    ) -> None:
         check_trainable(X)
-        self.feature_map_ = clone(self.feature_map).fit(X, 1 - errors)
+        feature_map = clone(self.feature_map)
+        taken = weights if has_fit_parameter(feature_map, "sample_weight") else None
+        self.feature_map_ = feature_map.fit(X, 1 - errors, **weighted(taken))
         scaler = StandardScaler()
         for rows in row_blocks(len(X)):
-            scaler.partial_fit(map_features(self.feature_map_, X[rows]))
+            mapped = map_features(self.feature_map_, X[rows])
+            scaler.partial_fit(mapped, sample_weight=None if weights is None else weights[rows])
         self._map_center = scaler.mean_
         length = np.sqrt(scaler.var_.sum())
         self._map_scale = float(1 / length) if length > 0 else 1.0

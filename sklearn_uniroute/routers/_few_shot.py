@@ -12,6 +12,7 @@ from sklearn_uniroute._numerics._clusters import (
     mean_errors,
     squared_deviations,
     squared_distances,
+    weighted_quantiles,
 )
 from sklearn_uniroute._numerics._exploration import Exploration, draw_representations
 from sklearn_uniroute._numerics._features import NearestCluster
@@ -33,7 +34,11 @@ from sklearn_uniroute._numerics._prior import (
     scale_interactions,
 )
 from sklearn_uniroute._numerics._routing import HullWalk
-from sklearn_uniroute._numerics._selection import select_validation_prompts
+from sklearn_uniroute._numerics._selection import (
+    draw_by_weight,
+    select_validation_prompts,
+    times_to_count,
+)
 from sklearn_uniroute.routers._cluster import (
     ClusterRouter,
     check_costs_by_call,
@@ -78,8 +83,8 @@ class FewShotRouter(
 
     A subclass has the parameters `n_clusters`, `clusterer`, `validation`, `cost_model`, `fallback`
     and `far_share` beside those of BaseRouter, and `representation` unless it is always
-    "posterior". It implements ``_fit_map(X, errors, representation)``, which learns what its
-    ``_phi()`` needs beyond the clusters. For the posterior, an observed error counts by the
+    "posterior". It implements ``_fit_map(X, errors, representation, weights)``, which learns what
+    its ``_phi()`` needs beyond the clusters. For the posterior, an observed error counts by the
     features of its prompt; for the mean, by the nearest cluster.
 
     The evidence of the posterior also holds `information`, a list of arrays of shape
@@ -150,51 +155,67 @@ class FewShotRouter(
         if self.fallback is not None:
             find_fallback(self.fallback, self.models_, self.costs_)
 
-    def _fit_features(self, X: np.ndarray, errors: np.ndarray, rng: np.random.RandomState) -> None:
-        labels = self._sum_by_cluster(X, errors, rng)
+    def _fit_features(
+        self,
+        X: np.ndarray,
+        errors: np.ndarray,
+        rng: np.random.RandomState,
+        sample_weight: np.ndarray | None = None,
+    ) -> None:
+        weights = sample_weight
+        labels = self._sum_by_cluster(X, errors, rng, weights)
         self.representation_std_ = None
         # The result of a first pass over chunks is used up, or not wanted.
         self._clusterer = None
         squares = squared_distances(X, self.cluster_centers_, labels)
-        self._mean_squared_distance = float(squares.mean())
-        distances = self._held_out_distances(X, labels, squares)
-        grid = np.linspace(0, 1, 1001)
-        # New prompts exceed these quantiles as often as they should.
-        self.distance_quantiles_ = np.quantile(distances, grid, method="weibull")
+        self._mean_squared_distance = float(np.average(squares, weights=weights))
+        distances = self._held_out_distances(X, labels, squares, weights)
+        self.distance_quantiles_ = weighted_quantiles(distances, np.linspace(0, 1, 1001), weights)
         self._fit_fallback(X, self.fallback, self.distance_quantiles_, self.far_share)
         if self.fallback is not None:
             self._far_prompts = distances > self.fallback_distance_
         self._selection_seed = int(rng.randint(2**31))
         means, counts = self.representation_, self._evidence["error_counts"]
         self._n_prior_models = len(means)
-        squares = squared_deviations(labels, errors, means)
-        self._own_noise_share = own_noise_share(labels, errors, means)
+        squares = squared_deviations(labels, errors, means, weights)
+        self._own_noise_share = own_noise_share(labels, errors, means, weights)
         prior = fit_prior(means, squares, counts, self.cluster_shares_)
-        self._fit_map(X, errors, means)
+        self._fit_map(X, errors, means, weights)
         n_further = self._phi().n_outputs - self._n_clusters
         self.noise_ = np.append(prior.noise, np.zeros(n_further))
         if self.representation == "posterior":
-            information, moments = sum_evidence(X, errors, self._phi(), self.noise_)
+            information, moments = sum_evidence(X, errors, self._phi(), self.noise_, weights)
             self._evidence |= {"information": information, "moments": moments}
         self._fit_posteriors(prior)
 
-    def _fit_clusters(self, X: np.ndarray, rng: np.random.RandomState) -> None:
+    def _fit_clusters(
+        self, X: np.ndarray, rng: np.random.RandomState, weights: np.ndarray | None
+    ) -> None:
         if self._centers is not None:
             self.cluster_centers_ = self._centers
             return
         if self.clusterer is None:
-            n_clusters = number_of_clusters(self.n_clusters, len(X))
+            n_prompts = len(X) if weights is None else weights.sum()
+            n_clusters = number_of_clusters(self.n_clusters, len(X), n_prompts)
             check_enough(n_clusters, "n_clusters", len(X), "training prompts")
             clusterer = KMeans(n_clusters, random_state=rng)
         else:
             clusterer = clone(self.clusterer)
-        self.cluster_centers_ = fitted_centers(clusterer, X)
+        self.cluster_centers_ = fitted_centers(clusterer, X, weights)
 
-    def _fit_map(self, X: np.ndarray, errors: np.ndarray, representation: np.ndarray) -> None:
+    def _fit_map(
+        self,
+        X: np.ndarray,
+        errors: np.ndarray,
+        representation: np.ndarray,
+        weights: np.ndarray | None,
+    ) -> None:
         raise NotImplementedError
 
-    def _fit_costs(self, X: np.ndarray, costs: np.ndarray | None) -> None:
-        super()._fit_costs(X, costs)
+    def _fit_costs(
+        self, X: np.ndarray, costs: np.ndarray | None, weights: np.ndarray | None
+    ) -> None:
+        super()._fit_costs(X, costs, weights)
         self.cost_representation_ = None
         if self.cost_model == "cluster":
             self._evidence |= self._cost_sums
@@ -303,14 +324,14 @@ class FewShotRouter(
             prior = self._prior_of(position)
         prompts = self.X_val_ if X_val is None else X_val
         (information,), (moment,) = sum_evidence(
-            prompts, val_errors[:, None], self._phi(), self.noise_
+            prompts, val_errors[:, None], self._phi(), self.noise_, self._times(X_val)
         )
         if position is not None:
             information = information + self._evidence["information"][position]
             moment = moment + self._evidence["moments"][position]
             return rows | self._posterior_rows(prior, information, moment)
         run = np.flatnonzero(~np.isnan(val_errors))
-        few = 0 < len(run) < self.noise_.size
+        few = 0 < len(run) < self.noise_.size and self._times(X_val) is None
         features = self._features(prompts[run]) if few else None
         if features is None or features.ndim == 1:
             return rows | self._posterior_rows(prior, information, moment)
@@ -380,10 +401,14 @@ class FewShotRouter(
         return mean_error_std(walk, features, weights, covariances)
 
     def _choose_validation_prompts(
-        self, X: np.ndarray, n_validation: int, rng: np.random.RandomState
+        self,
+        X: np.ndarray,
+        n_validation: int,
+        rng: np.random.RandomState,
+        weights: np.ndarray | None,
     ) -> tuple[np.ndarray, np.ndarray]:
         if self.validation == "random":
-            return super()._choose_validation_prompts(X, n_validation, rng)
+            return super()._choose_validation_prompts(X, n_validation, rng, weights)
         # Some are drawn at random among the others, for which they stand in an average.
         n_drawn = max(1, n_validation // _DRAWN)
         n_telling = n_validation - n_drawn
@@ -397,8 +422,17 @@ class FewShotRouter(
             covariance = self._with_card(prior, typical).covariance
             telling = candidates[self._telling_prompts(X[candidates], covariance, n_telling)]
         others = order[~np.isin(order, telling)]
-        weights = np.repeat([1, len(others) / n_drawn], [n_telling, n_drawn])
-        return np.append(telling, others[-n_drawn:]), weights * n_validation / len(X)
+        if weights is None:
+            stand_for = np.repeat([1, len(others) / n_drawn], [n_telling, n_drawn])
+            return np.append(telling, others[-n_drawn:]), stand_for * n_validation / len(X)
+        drawn, step = draw_by_weight(weights[others], n_drawn, rng)
+        rows, known = np.append(telling, others[drawn]), weights[telling]
+        # In a cluster, errors on telling prompts count by weight, and once on average.
+        times = known / max(1.0, known.sum() / max(n_telling, 1))
+        drawn_times = times_to_count(weights[others[drawn]], step)
+        self._validation_times = np.append(times, drawn_times)
+        stand_for = np.append(known, np.maximum(weights[others[drawn]], step))
+        return rows, stand_for / stand_for.mean()
 
     def _telling_prompts(self, X: np.ndarray, covariance: np.ndarray, n_prompts: int) -> np.ndarray:
         known = slice(self._n_clusters)

@@ -5,7 +5,12 @@ from typing import Any
 import numpy as np
 from sklearn.decomposition import PCA
 
-from sklearn_uniroute._numerics._features import Phi, SharesAndComponents, common_offset
+from sklearn_uniroute._numerics._features import (
+    Phi,
+    SharesAndComponents,
+    common_offset,
+    weighted_components,
+)
 from sklearn_uniroute.routers._few_shot import FewShotRouter, check_trainable
 from sklearn_uniroute.utils._typing import Label, RandomState
 from sklearn_uniroute.utils._validation import check_count, check_nonnegative
@@ -177,10 +182,20 @@ class HybridRouter(FewShotRouter):
         check_count(self.n_components, "n_components")
         check_nonnegative(self.temperature, "temperature")
 
-    def _fit_map(self, X: np.ndarray, errors: np.ndarray, representation: np.ndarray) -> None:
+    def _fit_map(
+        self,
+        X: np.ndarray,
+        errors: np.ndarray,
+        representation: np.ndarray,
+        weights: np.ndarray | None,
+    ) -> None:
         check_trainable(X)
         self.temperature_ = float(self.temperature * self._mean_squared_distance)
         n_components = min(self.n_components, *X.shape)
+        if weights is not None:
+            self.center_, axes, variances = weighted_components(X, weights, n_components)
+            self.components_ = axes / (np.sqrt(variances.sum()) or 1.0)
+            return
         # Prompts that are all equal have no ratio of explained variance.
         with np.errstate(invalid="ignore"):
             pca = PCA(n_components, random_state=self._selection_seed)

@@ -175,7 +175,13 @@ class KMeansRouter(FewShotRouter):
         super()._check_params()
         check_nonnegative(self.temperature, "temperature")
 
-    def _fit_map(self, X: np.ndarray, errors: np.ndarray, representation: np.ndarray) -> None:
+    def _fit_map(
+        self,
+        X: np.ndarray,
+        errors: np.ndarray,
+        representation: np.ndarray,
+        weights: np.ndarray | None,
+    ) -> None:
         self.temperature_ = float(self.temperature * self._mean_squared_distance)
 
     def _phi(self) -> Phi:

@@ -221,13 +221,21 @@ class LearnedMapRouter(FewShotRouter):
         check_choice(self.loss, "loss", ("auto", "log_loss", "squared_error"))
         import_training()
 
-    def _fit_clusters(self, X: np.ndarray, rng: np.random.RandomState) -> None:
+    def _fit_clusters(
+        self, X: np.ndarray, rng: np.random.RandomState, weights: np.ndarray | None
+    ) -> None:
         if self.warm_start and hasattr(self, "_map_state"):
             check_map_shape(self.cluster_centers_, X, self.n_clusters, self.clusterer)
             return
-        super()._fit_clusters(X, rng)
+        super()._fit_clusters(X, rng, weights)
 
-    def _fit_map(self, X: np.ndarray, errors: np.ndarray, representation: np.ndarray) -> None:
+    def _fit_map(
+        self,
+        X: np.ndarray,
+        errors: np.ndarray,
+        representation: np.ndarray,
+        weights: np.ndarray | None,
+    ) -> None:
         from sklearn_uniroute.routers._torch import check_loss, train_map
 
         check_trainable(X)
@@ -236,15 +244,18 @@ class LearnedMapRouter(FewShotRouter):
         if state is None:
             scaler = StandardScaler()
             for rows in gen_batches(len(X), _BLOCK_ROWS):
-                scaler.partial_fit(X[rows])
+                scaler.partial_fit(
+                    X[rows], sample_weight=None if weights is None else weights[rows]
+                )
             self._map_means, self._map_scales = scaler.mean_, scaler.scale_
         self.coefs_, self.intercepts_, self._map_state, self.loss_curve_ = train_map(
             X,
             errors.astype(np.float32, copy=False),
             representation.astype(np.float32),
+            weights,
             means=self._map_means,
             scales=self._map_scales,
-            squared=check_loss(self.loss, errors) == "squared_error",
+            squared=check_loss(self.loss, errors, weights) == "squared_error",
             hidden_layer_sizes=tuple(self.hidden_layer_sizes),
             net_params=_NET_PARAMS | dict(self.net_params or {}),
             seed=self._selection_seed,

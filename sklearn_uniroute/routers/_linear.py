@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_uniroute._numerics._features import Affine, Phi
+from sklearn_uniroute._numerics._features import Affine, Phi, weighted_mean
 from sklearn_uniroute._numerics._predictors import FeaturePredictor
 from sklearn_uniroute._numerics._ridge import (
     choose_penalty,
@@ -13,9 +13,11 @@ from sklearn_uniroute._numerics._ridge import (
     ridge_coefficients,
     ridge_penalty,
 )
+from sklearn_uniroute.metrics._curve import model_means
 from sklearn_uniroute.routers._base import BaseRouter
 from sklearn_uniroute.utils._typing import RandomState
 from sklearn_uniroute.utils._validation import check_positive, is_auto
+from sklearn_uniroute.utils._weights import check_sample_weight
 
 # Penalties among which "auto" chooses, by the errors of so many models at most.
 _ALPHAS = 10.0 ** np.arange(-3, 5.5, 0.5)
@@ -116,27 +118,35 @@ class LinearRouter(BaseRouter):
         self.n_validation = n_validation
         self.random_state = random_state
 
-    def _fit_features(self, X: np.ndarray, errors: np.ndarray, rng: np.random.RandomState) -> None:
-        self.center_ = X.mean(axis=0, dtype=np.float64)
-        grams, moments, self.alpha_ = self._sums(X, errors)
+    def _fit_features(
+        self,
+        X: np.ndarray,
+        errors: np.ndarray,
+        rng: np.random.RandomState,
+        sample_weight: np.ndarray | None = None,
+    ) -> None:
+        self.center_ = weighted_mean(X, sample_weight)
+        grams, moments, self.alpha_ = self._sums(X, errors, sample_weight)
         self._evidence = {"grams": grams, "moments": moments}
         self._penalty = ridge_penalty(self.alpha_, X.shape[1])
 
     def _sums(
-        self, X: np.ndarray, errors: np.ndarray
+        self, X: np.ndarray, errors: np.ndarray, weights: np.ndarray | None
     ) -> tuple[list[np.ndarray], np.ndarray, float]:
         """Sum up the evidence on coefficients of the embedding, and choose the penalty."""
         affine = Affine(self.center_).block
         if not is_auto(self.alpha, "alpha"):
-            return *gram_sums(X, errors, affine), float(self.alpha)
+            return *gram_sums(X, errors, affine, weights), float(self.alpha)
         n_models = errors.shape[1]
-        targets = contrasts(errors - np.nanmean(errors, axis=0))
-        grams, moments = gram_sums(X, np.hstack([errors, targets]), affine)
+        targets = contrasts(errors - model_means(errors, check_sample_weight(weights, len(X))))
+        grams, moments = gram_sums(X, np.hstack([errors, targets]), affine, weights)
         judged = np.arange(n_models)[:: -(-n_models // _JUDGED)]
         alpha = choose_penalty(
             [grams[model] for model in judged],
             moments[n_models + judged],
-            np.nansum(targets[:, judged].astype(np.float64) ** 2, axis=0),
+            np.nansum(
+                check_sample_weight(weights, len(X))[:, None] * targets[:, judged] ** 2, axis=0
+            ),
             _ALPHAS,
         )
         return grams[:n_models], moments[:n_models], alpha
@@ -149,14 +159,18 @@ class LinearRouter(BaseRouter):
         if not is_auto(self.alpha, "alpha"):
             check_positive(self.alpha, "alpha")
 
-    def _fit_evidence(self, X: np.ndarray, errors: np.ndarray) -> None:
+    def _fit_evidence(
+        self, X: np.ndarray, errors: np.ndarray, weights: np.ndarray | None = None
+    ) -> None:
         self.representation_ = ridge_coefficients(**self._evidence, penalty=self._penalty)
 
     def _model_rows(
         self, val_errors: np.ndarray, X_val: np.ndarray | None, position: int | None
     ) -> dict[str, Any]:
         prompts = self.X_val_ if X_val is None else X_val
-        (gram,), moments = gram_sums(prompts, val_errors[:, None], self._phi().block)
+        (gram,), moments = gram_sums(
+            prompts, val_errors[:, None], self._phi().block, self._times(X_val)
+        )
         if position is not None:
             gram = gram + self._evidence["grams"][position]
             moments = moments + self._evidence["moments"][position]

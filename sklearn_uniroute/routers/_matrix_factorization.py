@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sklearn_uniroute._numerics._features import Affine, AffineProjection, Phi
+from sklearn_uniroute._numerics._features import Affine, AffineProjection, Phi, weighted_mean
 from sklearn_uniroute._numerics._ridge import (
     contrasts,
     gram_sums,
@@ -122,22 +122,28 @@ class MatrixFactorizationRouter(LinearRouter):
         if self.rank is not None:
             check_count(self.rank, "rank")
 
-    def _fit_features(self, X: np.ndarray, errors: np.ndarray, rng: np.random.RandomState) -> None:
-        self.center_ = X.mean(axis=0, dtype=np.float64)
+    def _fit_features(
+        self,
+        X: np.ndarray,
+        errors: np.ndarray,
+        rng: np.random.RandomState,
+        sample_weight: np.ndarray | None = None,
+    ) -> None:
+        self.center_ = weighted_mean(X, sample_weight)
         most = min(errors.shape[1], X.shape[1])
-        grams, moments, self.alpha_ = self._sums(X, errors)
+        grams, moments, self.alpha_ = self._sums(X, errors, sample_weight)
         if self.rank is not None:
             check_enough(self.rank, "rank", most, "models or features")
             rank = self.rank
         elif len(X) < _LEAST_PROMPTS:
             rank = most
         else:
-            rank = self._choose_rank(X, errors, rng)
+            rank = self._choose_rank(X, errors, rng, sample_weight)
         _, projection = self._factorize(grams, moments)[1:]
         self.projection_ = projection[:rank]
         self._penalty = np.zeros((1 + rank, 1 + rank))
         self._penalty[1:, 1:] = self.alpha_ * self.projection_ @ self.projection_.T
-        grams, moments = gram_sums(X, errors, self._phi().block)
+        grams, moments = gram_sums(X, errors, self._phi().block, sample_weight)
         self._evidence = {"grams": grams, "moments": moments}
 
     def _factorize(
@@ -149,19 +155,27 @@ class MatrixFactorizationRouter(LinearRouter):
         metric = (sum(grams) / len(grams) + penalty)[1:, 1:]
         return coefficients[:, :1], *low_rank_factors(coefficients[:, 1:], metric)
 
-    def _choose_rank(self, X: np.ndarray, errors: np.ndarray, rng: np.random.RandomState) -> int:
+    def _choose_rank(
+        self,
+        X: np.ndarray,
+        errors: np.ndarray,
+        rng: np.random.RandomState,
+        weights: np.ndarray | None,
+    ) -> int:
+        weights = np.ones(len(X)) if weights is None else weights
         order = rng.permutation(len(X))
         held_out, training = np.split(order, [int(_HELD_OUT * len(X))])
         # A model that was run on held-out prompts alone says nothing about the rank.
         errors = errors[:, ~np.isnan(errors[training]).all(axis=0)]
-        sums = gram_sums(X[training], errors[training], Affine(self.center_).block)
+        block = Affine(self.center_).block
+        sums = gram_sums(X[training], errors[training], block, weights[training])
         levels, models, projection = self._factorize(*sums)
         features = AffineProjection(self.center_, projection).block(X[held_out])[:, 1:]
         residual = errors[held_out] - levels.T
         losses = []
-        for feature, weights in zip(features.T, models.T, strict=True):
-            residual = residual - np.outer(feature, weights)
-            losses.append(np.nansum(contrasts(residual) ** 2))
+        for feature, coefficients in zip(features.T, models.T, strict=True):
+            residual = residual - np.outer(feature, coefficients)
+            losses.append(np.nansum(weights[held_out, None] * contrasts(residual) ** 2))
         return int(np.argmin(losses)) + 1
 
     def _phi(self) -> Phi:

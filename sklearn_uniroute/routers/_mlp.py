@@ -153,65 +153,74 @@ class MLPRouter(BaseRouter):
         check_choice(self.loss, "loss", ("auto", "log_loss", "squared_error"))
         import_training()
 
-    def _fit_features(self, X: np.ndarray, errors: np.ndarray, rng: np.random.RandomState) -> None:
+    def _fit_features(
+        self,
+        X: np.ndarray,
+        errors: np.ndarray,
+        rng: np.random.RandomState,
+        sample_weight: np.ndarray | None = None,
+    ) -> None:
         check_spread(X)
-        scaler = StandardScaler().fit(X)
+        scaler = StandardScaler().fit(X, sample_weight=sample_weight)
         self._input_means, self._input_scales = scaler.mean_, scaler.scale_
         # By what was fitted: the parameter may be set anew before a model is added.
         self._layer_sizes = tuple(self.hidden_layer_sizes)
         self._training_seed = int(rng.randint(2**31))
 
-    def _fit_evidence(self, X: np.ndarray, errors: np.ndarray) -> None:
+    def _fit_evidence(
+        self, X: np.ndarray, errors: np.ndarray, weights: np.ndarray | None = None
+    ) -> None:
         n_models = errors.shape[1]
         order = np.random.RandomState(self._training_seed).permutation(len(X))
         # Prompts on which no model was run teach nothing.
         order = order[~np.isnan(errors[order]).all(axis=1)]
-        network, self.representation_ = self._train(X[order], errors[order])
+        taken = None if weights is None else weights[order]
+        network, self.representation_ = self._train(X[order], errors[order], taken)
         self._evidence = {
             "networks": [network] * n_models,
             # A copy, because the caller's array may change.
             "prompts": [X.copy()] * n_models,
             "errors": list(errors.T.copy()),
         }
+        if weights is not None:
+            self._evidence["weights"] = [weights] * n_models
 
     def _model_rows(
         self, val_errors: np.ndarray, X_val: np.ndarray | None, position: int | None
     ) -> dict[str, Any]:
-        prompts = self.X_val_ if X_val is None else X_val.copy()
-        if position is not None:
-            prompts = np.concatenate([self._evidence["prompts"][position], prompts])
-            val_errors = np.concatenate([self._evidence["errors"][position], val_errors])
+        rows = self._joined_errors(val_errors, X_val, position)
+        prompts, val_errors = rows["prompts"], rows["errors"]
         observed = np.flatnonzero(~np.isnan(val_errors))
         # The training does not depend on the order in which errors were reported.
         order = np.lexsort(
             (val_errors[observed], row_uniform(prompts[observed], self._training_seed))
         )
         order = observed[order]
-        network, representation = self._train(prompts[order], val_errors[order, None])
-        return {
-            "networks": network,
-            "representation_": representation[0],
-            "prompts": prompts,
-            "errors": val_errors,
-        }
+        weights = rows["weights"][order] if "weights" in rows else None
+        network, representation = self._train(prompts[order], val_errors[order, None], weights)
+        return {**rows, "networks": network, "representation_": representation[0]}
 
-    def _train(self, X: np.ndarray, errors: np.ndarray) -> tuple[dict[str, Any], np.ndarray]:
+    def _train(
+        self, X: np.ndarray, errors: np.ndarray, weights: np.ndarray | None
+    ) -> tuple[dict[str, Any], np.ndarray]:
         """Train on prompts in random order, of which the first are held out."""
         import_training()
-        from sklearn_uniroute.routers._torch import check_loss, train_outputs
+        from sklearn_uniroute.routers._torch import check_loss, observed_moments, train_outputs
 
-        squared = check_loss(self.loss, errors) == "squared_error"
+        squared = check_loss(self.loss, errors, weights) == "squared_error"
         center, scale = 0.0, 1.0
         if squared:
             # The unit of the quality plays no part.
-            center, scale = np.nanmean(errors), np.nanstd(errors)
+            center, scale = observed_moments(errors, weights)
             errors = (errors - center) / (scale or 1.0)
         held_out = slice(int(_HELD_OUT * len(X)))
         training = slice(held_out.stop, None)
-        judge = partial(_worth, errors=errors[held_out], squared=squared)
+        weights = np.ones(len(X)) if weights is None else weights
+        judge = partial(_worth, errors=errors[held_out], weights=weights[held_out], squared=squared)
         coefs, intercepts = train_outputs(
             X[training],
             errors[training].astype(np.float32, copy=False),
+            weights[training],
             X[held_out],
             judge if held_out.stop else None,
             means=self._input_means,
@@ -242,8 +251,8 @@ class MLPRouter(BaseRouter):
         return NetworkPredictor(self._input_means, outputs, self._prices(index))
 
 
-def _worth(outputs: np.ndarray, errors: np.ndarray, squared: bool) -> float:
+def _worth(outputs: np.ndarray, errors: np.ndarray, weights: np.ndarray, squared: bool) -> float:
     """Score of the outputs on held-out prompts, the higher the better."""
     # On the scale by which prompts are routed.
     predicted = outputs if squared else expit(outputs)
-    return -np.nansum(contrasts(predicted - errors) ** 2)
+    return -np.nansum(weights[:, None] * contrasts(predicted - errors) ** 2)

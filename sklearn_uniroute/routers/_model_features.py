@@ -39,6 +39,7 @@ class ModelFeaturesMixin(BaseRouter):
         *,
         X_val: ArrayLike | None = None,
         model_features: ArrayLike | str | None = None,
+        sample_weight: ArrayLike | None = None,
     ) -> Self:
         """Fit the router on prompts and the correctness of the training models.
 
@@ -70,6 +71,10 @@ class ModelFeaturesMixin(BaseRouter):
             not tell errors change nothing. The router fills in missing values of a column
             "log_cost" with the logarithm of the costs, and takes the string "log_cost" for this
             column alone; :meth:`set_cost` does not change it.
+        sample_weight : array-like of shape (n_prompts,), default=None
+            Weights of the prompts: each counts like that many repetitions of it. For prompts that
+            stand for traffic, pass ``calls / calls.mean()``, so that evidence stays as strong as
+            the number of prompts.
 
         Returns
         -------
@@ -80,11 +85,12 @@ class ModelFeaturesMixin(BaseRouter):
         ------
         ValueError
             If shapes or names disagree, if a model has no observed quality, if costs are negative
-            or not finite, or if features are no finite numbers. A router that was fitted before
-            keeps its state.
+            or not finite, if features are no finite numbers, or if weights count for fewer than two
+            prompts. A router that was fitted before keeps its state.
         TypeError
             If a parameter has the wrong type, if `X` is a dask array and the router is not over
-            clusters, or if a subclass overrides a method that would not be used.
+            clusters or there are weights, if a subclass overrides a method that would not be used,
+            or if the router or its `clusterer` does not support weights.
         ImportError
             If the router trains a network and torch or skorch is not installed.
 
@@ -95,7 +101,7 @@ class ModelFeaturesMixin(BaseRouter):
         """
         with replaced_at_once(self) as fitted:
             fitted._given_features = model_features
-            fitted._fit(X, y, costs, X_val)
+            fitted._fit(X, y, costs, X_val, sample_weight)
             del fitted._given_features
         return self
 

@@ -9,6 +9,7 @@ from sklearn_uniroute._numerics._neighbors import NeighborPredictor, choose_n_ne
 from sklearn_uniroute.routers._base import BaseRouter
 from sklearn_uniroute.utils._typing import RandomState
 from sklearn_uniroute.utils._validation import check_choice, check_count, is_auto
+from sklearn_uniroute.utils._weights import check_sample_weight
 
 # Maximum number of training prompts on which "auto" tries numbers of neighbours.
 _QUERIES = 1000
@@ -27,7 +28,8 @@ class KNeighborsRouter(BaseRouter):
         Number of neighbours, k. A model that was run on fewer prompts is estimated from all of
         them. "auto" chooses k by leave-one-out on up to 1,000 training prompts: the k that predicts
         best how the errors of the training models differ. For a model that was run on fewer
-        prompts, k is smaller by the cube root of the ratio.
+        prompts, k is smaller by the cube root of the ratio. If `fit` is given `sample_weight`, each
+        prompt makes as many neighbours as its weight.
     weights : {"uniform", "distance"}, default="uniform"
         Weights of the neighbours. "uniform" weights them equally; "distance" weights them by the
         inverse of their distance. If there are neighbours at distance 0, they alone count.
@@ -95,6 +97,8 @@ class KNeighborsRouter(BaseRouter):
     representation_: np.ndarray
     # Files of version 0.1 have neither this nor `n_neighbors_`.
     _shrinks = False
+    # Number of times that each reference prompt counts; None without weights.
+    _counts: Any = None
 
     def __init__(
         self,
@@ -121,7 +125,13 @@ class KNeighborsRouter(BaseRouter):
             check_count(self.n_neighbors, "n_neighbors")
         check_choice(self.weights, "weights", ("uniform", "distance"))
 
-    def _fit_features(self, X: np.ndarray, errors: np.ndarray, rng: np.random.RandomState) -> None:
+    def _fit_features(
+        self,
+        X: np.ndarray,
+        errors: np.ndarray,
+        rng: np.random.RandomState,
+        sample_weight: np.ndarray | None = None,
+    ) -> None:
         if not is_auto(self.n_neighbors, "n_neighbors"):
             # Nothing is learned; an unknown metric fails here.
             probe = NearestNeighbors(n_neighbors=1, metric=self.metric, algorithm="brute")
@@ -131,9 +141,13 @@ class KNeighborsRouter(BaseRouter):
             return
         queries = rng.permutation(len(X))[:_QUERIES]
         self._shrinks = True
-        self.n_neighbors_ = choose_n_neighbors(X, errors, queries, self.weights, self.metric)
+        self.n_neighbors_ = choose_n_neighbors(
+            X, errors, queries, self.weights, self.metric, sample_weight
+        )
 
-    def _fit_evidence(self, X: np.ndarray, errors: np.ndarray) -> None:
+    def _fit_evidence(
+        self, X: np.ndarray, errors: np.ndarray, weights: np.ndarray | None = None
+    ) -> None:
         self._evidence = {}
         self.reference_prompts_ = np.concatenate([X, self.X_val_])
         self.representation_ = np.full(
@@ -141,6 +155,10 @@ class KNeighborsRouter(BaseRouter):
         )
         self.representation_[:, : len(X)] = errors.T
         self._n_training_prompts = len(X)
+        self._counts = None
+        if weights is not None:
+            times = check_sample_weight(self._validation_times, len(self.X_val_))
+            self._counts = np.concatenate([weights, times])
 
     def _drop_unused(self) -> None:
         """Forget prompts that were passed for models no longer known."""
@@ -150,6 +168,8 @@ class KNeighborsRouter(BaseRouter):
         if not used.all():
             self.reference_prompts_ = self.reference_prompts_[used]
             self.representation_ = self.representation_[:, used]
+            if self._counts is not None:
+                self._counts = self._counts[used]
 
     def _model_rows(
         self, val_errors: np.ndarray, X_val: np.ndarray | None, position: int | None
@@ -173,13 +193,16 @@ class KNeighborsRouter(BaseRouter):
         self.reference_prompts_ = np.concatenate([self.reference_prompts_, X])
         not_run = np.full((len(self.models_), len(X)), np.nan, dtype=self.representation_.dtype)
         self.representation_ = np.concatenate([self.representation_, not_run], axis=1)
+        if self._counts is not None:
+            self._counts = np.append(self._counts, np.ones(len(X)))
 
     def _numbers_of_neighbors(self, index: np.ndarray) -> np.ndarray:
         # By what was fitted: the parameter may have been set anew since.
         numbers = np.full(len(index), getattr(self, "n_neighbors_", self.n_neighbors))
         if self._shrinks:
-            n_run = (~np.isnan(self.representation_[index])).sum(axis=1)
-            share = np.minimum(n_run / self._n_training_prompts, 1)
+            counts = check_sample_weight(self._counts, len(self.reference_prompts_))
+            n_run = ~np.isnan(self.representation_[index]) @ counts
+            share = np.minimum(n_run / counts[: self._n_training_prompts].sum(), 1)
             numbers = np.maximum(np.rint(numbers * np.cbrt(share)), 1).astype(np.intp)
         return numbers
 
@@ -191,4 +214,5 @@ class KNeighborsRouter(BaseRouter):
             self._numbers_of_neighbors(index),
             self.weights,
             self.metric,
+            self._counts,
         )

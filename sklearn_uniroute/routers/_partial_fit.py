@@ -131,7 +131,7 @@ class PartialFitMixin:
         X = validate_data(self, X, reset=clusterer is None, dtype=FLOATS)
         if clusterer is None and self.clusterer is None:
             rng = check_random_state(self.random_state)
-            n_clusters = number_of_clusters(self.n_clusters, len(X))
+            n_clusters = number_of_clusters(self.n_clusters, len(X), len(X))
             clusterer = MiniBatchKMeans(n_clusters, random_state=rng)
         elif clusterer is None:
             check_learns_by_chunks(self.clusterer)
@@ -196,10 +196,10 @@ class PartialFitMixin:
         return self
 
 
-def number_of_clusters(n_clusters: int | str, n_prompts: int) -> int:
-    """Resolve "auto", for the training prompts or for a first chunk of them."""
+def number_of_clusters(n_clusters: int | str, n_rows: int, n_prompts: float) -> int:
+    """Resolve "auto" for prompts, which may be more or fewer than rows if these have weights."""
     if isinstance(n_clusters, str):
-        return max(1, min(_CLUSTERS, n_prompts // _PROMPTS_PER_CLUSTER))
+        return max(1, min(_CLUSTERS, n_rows, int(n_prompts // _PROMPTS_PER_CLUSTER)))
     return n_clusters
 
 

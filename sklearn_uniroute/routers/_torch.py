@@ -48,7 +48,8 @@ class ClusterMap(nn.Module):
 class RepresentationLoss(nn.Module):
     """Loss of the errors predicted by responsibilities and fixed representations.
 
-    The loss is averaged over the errors that are not NaN. NaN means that the model was not run.
+    The loss is averaged over the errors that are not NaN. NaN means that the model was not run. The
+    last column of the errors holds the weights of the prompts.
     """
 
     representation: torch.Tensor
@@ -93,11 +94,18 @@ class OutputLoss(nn.Module):
 def _observed_mean(
     loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
     predicted: torch.Tensor,
-    errors: torch.Tensor,
+    weighted_errors: torch.Tensor,
 ) -> torch.Tensor:
-    observed = ~errors.isnan()
+    errors, weights = weighted_errors[:, :-1], weighted_errors[:, -1:]
+    counts = weights * ~errors.isnan()
     losses = loss(predicted, errors.nan_to_num())
-    return (losses * observed).sum() / observed.sum().clamp(min=1)
+    return (losses * counts).sum() / counts.sum().clamp(min=torch.finfo(counts.dtype).tiny)
+
+
+def _with_weights(errors: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+    """Append the weights of the prompts to their errors, with a mean of 1."""
+    weights = np.ones(len(errors)) if weights is None else weights / weights.mean()
+    return np.column_stack([errors, weights.astype(np.float32)])
 
 
 def _squared_error(predicted: torch.Tensor, errors: torch.Tensor) -> torch.Tensor:
@@ -157,6 +165,7 @@ def train_map(
     X: np.ndarray,
     errors: np.ndarray,
     representation: np.ndarray,
+    weights: np.ndarray | None,
     *,
     means: np.ndarray,
     scales: np.ndarray,
@@ -176,6 +185,8 @@ def train_map(
     errors : ndarray of shape (n_prompts, n_models), dtype float32
         NaN where a model was not run.
     representation : ndarray of shape (n_models, n_clusters), dtype float32
+    weights : ndarray of shape (n_prompts,) or None
+        Number of times that each prompt counts in the loss.
     means, scales : ndarray of shape (n_features,)
         Means and scales that standardise the features, so that batch normalisation does not have to
         learn their scale.
@@ -213,7 +224,7 @@ def train_map(
             fresh = net.module_.state_dict()
             check_map_state(state, {name: tuple(fresh[name].shape) for name in fresh})
             net.module_.load_state_dict({name: torch.tensor(state[name]) for name in state})
-        _fit(net, standardised, errors)
+        _fit(net, standardised, _with_weights(errors, weights))
         module = net.module_.cpu()
         _settle_normalisation(module, torch.as_tensor(standardised))
     trained = {name: value.numpy().copy() for name, value in module.state_dict().items()}
@@ -225,6 +236,7 @@ def train_map(
 def train_outputs(
     X: np.ndarray,
     errors: np.ndarray,
+    weights: np.ndarray,
     held_out: np.ndarray,
     judge: Any,
     *,
@@ -246,6 +258,8 @@ def train_outputs(
     X : ndarray of shape (n_prompts, n_features)
     errors : ndarray of shape (n_prompts, n_models), dtype float32
         NaN where a model was not run.
+    weights : ndarray of shape (n_prompts,)
+        Number of times that each prompt counts in the loss.
     held_out : ndarray of shape (n_held_out, n_features)
         Held-out prompts, on which each epoch is judged.
     judge : callable or None
@@ -276,8 +290,8 @@ def train_outputs(
             **_net_settings(net_params),
             callbacks=[best] if judge is not None else None,
         ).initialize()
-        start_at_means(net.module_.layers[-1], errors, squared)
-        _fit(net, _standardised(X, means, scales), errors)
+        start_at_means(net.module_.layers[-1], errors, weights, squared)
+        _fit(net, _standardised(X, means, scales), _with_weights(errors, weights))
         module = net.module_.cpu()
         if best.state is not None:
             module.load_state_dict(best.state)
@@ -285,12 +299,15 @@ def train_outputs(
     return _folded(module.eval().layers, scales)
 
 
-def start_at_means(last: nn.Linear, errors: np.ndarray, squared: bool) -> None:
+def start_at_means(last: nn.Linear, errors: np.ndarray, weights: np.ndarray, squared: bool) -> None:
     """Let the last layer return what says the mean error of each model, whatever the prompt."""
-    n_errors = (~np.isnan(errors)).sum(axis=0)
-    total = np.nansum(errors, axis=0)
-    # Half an answer of each kind keeps log odds finite.
-    means = total / n_errors.clip(1) if squared else logit((total + 0.5) / (n_errors + 1))
+    n_errors = weights @ ~np.isnan(errors)
+    total = weights @ np.nan_to_num(errors)
+    if squared:
+        means = np.divide(total, n_errors, out=np.zeros_like(total), where=n_errors > 0)
+    else:
+        # Half an answer of each kind keeps log odds finite.
+        means = logit((total + 0.5) / (n_errors + 1))
     with torch.no_grad():
         last.weight.zero_()
         last.bias.copy_(torch.as_tensor(means))
@@ -434,7 +451,15 @@ def _normalisation(layer: Any) -> tuple[torch.Tensor, torch.Tensor]:
     return scale, layer.bias - layer.running_mean * scale
 
 
-def check_loss(loss: str, errors: np.ndarray) -> str:
+def observed_moments(errors: np.ndarray, weights: np.ndarray | None) -> tuple[float, float]:
+    """Mean and standard deviation of the errors that are not NaN."""
+    known = ~np.isnan(errors)
+    times = None if weights is None else np.broadcast_to(weights[:, None], errors.shape)[known]
+    mean = np.average(errors[known], weights=times)
+    return float(mean), float(np.sqrt(np.average((errors[known] - mean) ** 2, weights=times)))
+
+
+def check_loss(loss: str, errors: np.ndarray, weights: np.ndarray | None) -> str:
     """Choose a loss that fits the range of the qualities."""
     low, high = 1 - np.nanmax(errors), 1 - np.nanmin(errors)
     is_rate = low >= 0 and high <= 1
@@ -445,8 +470,8 @@ def check_loss(loss: str, errors: np.ndarray) -> str:
         )
     if loss == "auto":
         # Log odds cannot tell small differences between small rates apart.
-        mean = np.nanmean(errors)
-        spreads = np.nanvar(errors) >= _LEAST_SPREAD * mean * (1 - mean)
+        mean, deviation = observed_moments(errors, weights)
+        spreads = deviation**2 >= _LEAST_SPREAD * mean * (1 - mean)
         return "log_loss" if is_rate and spreads else "squared_error"
     return loss
 

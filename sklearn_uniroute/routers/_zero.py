@@ -93,7 +93,9 @@ class ZeroRouter(ClusterRouter):
         self.n_validation = n_validation
         self.random_state = random_state
 
-    def _fit_clusters(self, X: np.ndarray, rng: np.random.RandomState) -> None:
+    def _fit_clusters(
+        self, X: np.ndarray, rng: np.random.RandomState, weights: np.ndarray | None
+    ) -> None:
         """All prompts are one cluster."""
 
     def _phi(self) -> Phi:

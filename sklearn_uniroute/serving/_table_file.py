@@ -40,8 +40,8 @@ from sklearn_uniroute.utils._typing import Label, StrPath
 
 # Incremented with every change that older versions cannot read. Since 2, tables of routers over
 # clusters record how the training prompts lie in the clusters. Since 3, there are ensembles. Since
-# 4, tables may explore.
-FORMAT = 4
+# 4, tables may explore. Since 5, prompts may count several times.
+FORMAT = 5
 _HEADER, _CHECKSUM = "header.json", "sha256"
 # Arrays and numbers of each Phi, by the names of its constructor's arguments. Arrays have shapes:
 # the same letter means the same size (D features, K clusters, M models, F outputs of Phi). Numbers
@@ -227,7 +227,7 @@ def _unpack(header: dict[str, Any], arrays: _Arrays) -> TableContent:
     predictor = _UNPACK[header["kind"]](header["settings"], arrays, prices)
     clusters = None
     if "seen_sizes" in arrays:
-        sizes = arrays.take("seen_sizes", "K", dtypes=["int64"])
+        sizes = arrays.take("seen_sizes", "K", dtypes=["int64", "float64"])
         clusters = ClustersSeen(sizes, arrays.take("seen_quantiles", "Q", dtypes=["float64"]))
         check_seen(clusters)
     exploration = _exploration(header.get("exploration"), arrays)
@@ -450,6 +450,8 @@ def _pack_neighbors(predictor: Any, arrays: dict[str, np.ndarray]) -> dict[str, 
         )
     arrays["prompts"], arrays["errors"] = predictor.prompts, predictor.known
     arrays["n_neighbors"] = predictor.n_neighbors.astype(np.int64)
+    if predictor.counts is not None:
+        arrays["counts"] = predictor.counts
     return {
         "weights": predictor.weights,
         "metric": predictor.metric,
@@ -470,6 +472,9 @@ def _unpack_neighbors(
         n_neighbors = np.full(len(errors), _whole(settings["n_neighbors"], 1))
     if n_neighbors.min() < 1:
         raise ValueError("n_neighbors must be at least 1")
+    counts = arrays.take("counts", "N", dtypes=["float64"]) if "counts" in arrays else None
+    if counts is not None and not counts.min() > 0:
+        raise ValueError("counts must be above 0")
     if settings["weights"] not in ("uniform", "distance"):
         raise ValueError("weights must be 'uniform' or 'distance'")
     return NeighborPredictor(
@@ -479,6 +484,7 @@ def _unpack_neighbors(
         n_neighbors,
         settings["weights"],
         _kind_of(settings["metric"], str),
+        counts,
     )
 
 

@@ -508,6 +508,26 @@ def check_validation_prompts(router: Any, data: Bunch) -> None:
     np.testing.assert_array_equal(passed.X_val_, data.X[N_TRAINING:])
 
 
+def check_weights_of_prompts(router: Any, data: Bunch) -> None:
+    plain, weights = fitted(router, data), np.ones(N_TRAINING)
+    try:
+        equal = fitted(router, data, sample_weight=weights)
+    except TypeError:
+        # Weights are optional for routers of one's own.
+        return
+    np.testing.assert_allclose(
+        equal.predict_error(data.X), plain.predict_error(data.X), rtol=1e-6, atol=1e-6
+    )
+    weights[::3] = 0
+    weighted = fitted(router, data, sample_weight=weights)
+    kept = np.flatnonzero(weights)
+    without = unfitted(router).fit(
+        data.X[kept], data.y[kept, :6], costs=data.costs[:6], sample_weight=weights[kept]
+    )
+    assert_same(weighted, without, data.X)
+    np.testing.assert_array_equal(weighted.validation_indices_, kept[without.validation_indices_])
+
+
 def check_fit_starts_afresh(router: Any, data: Bunch) -> None:
     router = grown(router, data)
     again = router.fit(data.X[:N_TRAINING], data.y[:N_TRAINING, :6], costs=data.costs[:6])

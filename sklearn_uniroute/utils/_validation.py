@@ -226,28 +226,6 @@ def feature_names(X: Any) -> list[str] | None:
     return list(names)
 
 
-def check_sample_weight(sample_weight: Any, n_prompts: int) -> np.ndarray:
-    """Check the weights of prompts; None gives all prompts a weight of 1."""
-    if sample_weight is None:
-        return np.ones(n_prompts)
-    checked: np.ndarray = check_array(
-        as_numbers(sample_weight), dtype=np.float64, ensure_2d=False, input_name="sample_weight"
-    )
-    if checked.shape != (n_prompts,):
-        raise ValueError(
-            f"`sample_weight` has shape {checked.shape} but there are {n_prompts} prompts; "
-            "pass one weight per prompt."
-        )
-    with np.errstate(over="ignore"):
-        total = checked.sum()
-    if checked.min() < 0 or total == 0 or not np.isfinite(total):
-        raise ValueError(
-            "`sample_weight` must hold weights of at least 0, not all of them 0, with a finite "
-            f"sum; got a minimum of {checked.min()} and a sum of {total}."
-        )
-    return checked
-
-
 def listing(labels: Iterable[Any], limit: int = 20) -> str:
     """Format the first `limit` labels for a message."""
     labels = [label.item() if isinstance(label, np.generic) else label for label in labels]

@@ -83,7 +83,8 @@ def test_loss_by_hand(squared):
     representation = rng.uniform(0.1, 0.9, size=(2, 3))
     errors = rng.randint(2, size=(4, 2)).astype(float)
     errors[0, 1] = errors[2, 0] = errors[2, 1] = np.nan
-    losses = []
+    weights = np.array([1.0, 2.0, 0.5, 3.0])
+    losses, counts = [], []
     for i in range(4):
         for m in range(2):
             gamma = sum(features[i, k] * representation[m, k] for k in range(3))
@@ -91,10 +92,13 @@ def test_loss_by_hand(squared):
                 losses.append((1 - gamma) ** 2 if squared else -np.log(gamma))
             elif errors[i, m] == 0:
                 losses.append(gamma**2 if squared else -np.log(1 - gamma))
+            if not np.isnan(errors[i, m]):
+                counts.append(weights[i])
     loss = RepresentationLoss(representation, squared)
-    value = loss(torch.tensor(features), torch.tensor(errors))
-    assert float(value) == pytest.approx(np.mean(losses))
-    nothing = loss(torch.tensor(features[2:3]), torch.tensor(errors[2:3]))
+    weighted = torch.tensor(np.column_stack([errors, weights]))
+    value = loss(torch.tensor(features), weighted)
+    assert float(value) == pytest.approx(np.average(losses, weights=counts))
+    nothing = loss(torch.tensor(features[2:3]), weighted[2:3])
     assert float(nothing) == 0
 
 

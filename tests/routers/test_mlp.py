@@ -80,8 +80,12 @@ def test_without_a_signal_it_is_a_zero_router(router, unit):
 
 
 def test_losses_by_hand():
-    outputs, errors = np.array([[0.3, -2.0]]), np.array([[1.0, np.nan]])
-    for squared, expected in ((True, 0.7**2), (False, -np.log(expit(0.3)))):
+    outputs = np.array([[0.3, -2.0], [0.1, 0.2]])
+    # A weight of 3, then of 1, and one error that is not known.
+    errors = np.array([[1.0, np.nan, 3.0], [0.0, 0.0, 1.0]])
+    squares = 3 * 0.7**2 + 0.1**2 + 0.2**2
+    logs = -3 * np.log(expit(0.3)) - np.log(expit(-0.1)) - np.log(expit(-0.2))
+    for squared, expected in ((True, squares / 5), (False, logs / 5)):
         loss = training.OutputLoss(squared)(torch.tensor(outputs), torch.tensor(errors))
         assert float(loss) == pytest.approx(expected)
 
@@ -227,7 +231,9 @@ def test_epochs_are_judged_on_the_scale_of_the_errors():
     outputs = np.array([[8.0, 4.0], [-4.0, -8.0]])
     predicted = 1 / (1 + np.exp(-outputs))
     own = np.diff(predicted - errors, axis=1)
-    assert _worth(outputs, errors, squared=False) == pytest.approx(-(own**2).sum() / 2)
+    weights = np.array([1.0, 3.0])
+    expected = -(weights @ own**2).sum() / 2
+    assert _worth(outputs, errors, weights, squared=False) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("router", [MLPRouter(max_epochs=1), LearnedMapRouter(3)], ids=str)

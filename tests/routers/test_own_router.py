@@ -28,12 +28,13 @@ class CentroidRouter(BaseRouter):
         self.budget = budget
         self.random_state = random_state
 
-    def _fit_features(self, X, errors, rng):
-        self.mean_ = X.mean(axis=0)
+    def _fit_features(self, X, errors, rng, sample_weight=None):
+        self.mean_ = np.average(X, axis=0, weights=sample_weight)
 
-    def _represent(self, X, errors):
-        deviation = (X - self.mean_) * (errors - errors.mean())[:, None]
-        return np.append(errors.mean(), deviation.mean(axis=0))
+    def _represent(self, X, errors, sample_weight=None):
+        mean = np.average(errors, weights=sample_weight)
+        deviation = (X - self.mean_) * (errors - mean)[:, None]
+        return np.append(mean, np.average(deviation, axis=0, weights=sample_weight))
 
     def _estimate(self, X, representation):
         slope = np.einsum("nd,md->nm", X - self.mean_, representation[:, 1:])
@@ -46,8 +47,8 @@ class TreeRouter(BaseRouter):
     def __init__(self):
         pass
 
-    def _represent(self, X, errors):
-        return DecisionTreeRegressor(max_depth=3, random_state=0).fit(X, errors)
+    def _represent(self, X, errors, sample_weight=None):
+        return DecisionTreeRegressor(max_depth=3, random_state=0).fit(X, errors, sample_weight)
 
     def _estimate(self, X, representation):
         return np.column_stack([tree.predict(X) for tree in representation])
