@@ -2,7 +2,12 @@ import numpy as np
 import pytest
 from sklearn.cluster import KMeans
 
-from sklearn_uniroute._numerics._clusters import cluster_sums, distinct_centers, mean_errors
+from sklearn_uniroute._numerics._clusters import (
+    cluster_sums,
+    distinct_centers,
+    mean_errors,
+    weighted_quantiles,
+)
 from sklearn_uniroute._numerics._features import NearestCluster
 
 
@@ -45,3 +50,15 @@ def test_single_precision_errors_are_summed_in_double():
     errors = np.full((10**6, 1), 0.1, dtype=np.float32)
     sums, _ = cluster_sums(np.zeros(len(errors), dtype=int), errors, 1)
     np.testing.assert_allclose(sums, 10**6 * float(np.float32(0.1)), rtol=1e-10)
+
+
+def test_quantiles_of_weighted_values_are_those_of_repeated_values():
+    rng = np.random.RandomState(0)
+    values, weights = rng.normal(size=40).round(1), rng.randint(1, 6, size=40)
+    grid = np.linspace(0, 1, 101)
+    found = weighted_quantiles(values, grid, weights.astype(float))
+    repeated = np.quantile(np.repeat(values, weights), grid, method="weibull")
+    np.testing.assert_allclose(found, repeated)
+    lighter = weighted_quantiles(values, grid, np.full(40, 0.25))
+    assert (np.diff(lighter) >= 0).all()
+    assert lighter[[0, -1]].tolist() == [values.min(), values.max()]

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sklearn_uniroute import KMeansRouter, select_validation_prompts
-from sklearn_uniroute._numerics._selection import greedy_order
+from sklearn_uniroute._numerics._selection import draw_by_weight, greedy_order, times_to_count
 
 
 def total_variance(covariance, noise, shares, counts):
@@ -144,3 +146,26 @@ def test_a_budget_is_kept_for_the_traffic_not_for_the_picks(data):
 def test_prompts_are_suggested_where_fit_got_its_own_validation_prompts(data):
     router = KMeansRouter(4, random_state=0).fit(data.X, data.y, X_val=data.X[:10])
     assert len(router.suggest_prompts(0, 3, data.X)) == 3
+
+
+@given(weights=st.lists(st.floats(0.01, 50), min_size=3, max_size=30), seed=st.integers(0, 100))
+def test_draws_by_weight_are_distinct_and_stand_for_all(weights, seed):
+    weights = np.array(weights)
+    for n_prompts in range(1, len(weights)):
+        rows, step = draw_by_weight(weights, n_prompts, np.random.RandomState(seed))
+        assert len(np.unique(rows)) == n_prompts
+        # Heavy prompts stand for themselves, and each of the others for one step.
+        stand_for = np.maximum(weights[rows], step * (1 - 1e-9))
+        assert stand_for.sum() == pytest.approx(weights.sum())
+
+
+def test_probabilities_are_in_proportion_to_weights():
+    weights = np.array([0.5, 1, 1.5, 2, 3, 12])
+    drawn = np.zeros(6)
+    for seed in range(2000):
+        rows, step = draw_by_weight(weights, 3, np.random.RandomState(seed))
+        drawn[rows] += 1
+    # The last is drawn for certain; two draws are left for a weight of 8.
+    assert step == pytest.approx(4)
+    np.testing.assert_allclose(drawn / 2000, [0.125, 0.25, 0.375, 0.5, 0.75, 1], atol=0.04)
+    np.testing.assert_allclose(times_to_count(weights[[3, 5]], step), [1, 3])
