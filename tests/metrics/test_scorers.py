@@ -208,7 +208,7 @@ def test_requests_can_be_set_on_a_copy(data):
         with pytest.raises(TypeError, match="take costs and sample_weight"):
             scorer.set_score_request(groups=True)
         weights = np.arange(400.0)
-        router = KMeansRouter(6, random_state=0)
+        router = KMeansRouter(6, random_state=0).set_fit_request(sample_weight=False)
         router.fit(data.X, data.y, costs=data.costs)
         result = cross_validate(
             router,

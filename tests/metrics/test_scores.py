@@ -303,7 +303,7 @@ BAD = [
     ({"routing_costs": [[1, np.nan], [3, 4]]}, r"got nan for model 1 in row 0\.$"),
     ({"sample_weight": [1]}, r"`sample_weight` has shape \(1,\) but there are 2 prompts"),
     ({"sample_weight": [-1, 2]}, "`sample_weight` must hold weights of at least 0"),
-    ({"sample_weight": [0, 0]}, "not all of them 0"),
+    ({"sample_weight": [0, 0]}, "not all of them zero"),
 ]
 
 
