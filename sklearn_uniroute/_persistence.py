@@ -16,8 +16,8 @@ from sklearn_uniroute.utils._optional import import_optional
 from sklearn_uniroute.utils._typing import StrPath
 from sklearn_uniroute.utils._validation import check_names, listing
 
-# Raised with every change that older versions cannot read.
-FORMAT = 1
+# Raised with every change that older versions cannot read. Since 2, prompts have weights.
+FORMAT = 2
 # Shapes of arrays that `fit` leaves: the same letter means the same size (M models, D features, V
 # validation prompts, K clusters, F outputs). Routers of one's own may name arrays as they like.
 _SHAPES = {
@@ -55,6 +55,7 @@ _NOT_NEGATIVE = {
     "weights_",
     "validation_indices_",
     "validation_weights_",
+    "_validation_times",
     "cluster_sizes_",
     "cluster_shares_",
     "_held_out_sizes",

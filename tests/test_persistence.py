@@ -103,7 +103,7 @@ def test_what_is_not_trusted_is_not_read(data, tmp_path):
         skops.io.dump(other, path)
         with pytest.raises(ValueError, match="holds no router"):
             load_router(path)
-    skops.io.dump({"format": 2, "package_version": "9.1", "router": KMeansRouter()}, path)
+    skops.io.dump({"format": 3, "package_version": "9.1", "router": KMeansRouter()}, path)
     with pytest.raises(ValueError, match=r"by version 9\.1, .* upgrade sklearn_uniroute"):
         load_router(path)
     for content in (b"", b"PK", pickle.dumps(1)):

@@ -13,6 +13,8 @@ _SINGLE_ROUNDING = 1e-6
 _PULL = 2.2
 # Largest distance between means of the same rows, in units of the precision.
 _CENTER_ROUNDING = 8
+# Sizes of clusters that differ by less, in units of the size, are equal.
+_EQUAL_SIZES = 1e-9
 
 
 class ClustersSeen(NamedTuple):
@@ -92,9 +94,10 @@ def held_out_distances(
     sizes = np.bincount(labels, weights, minlength=n_clusters).astype(np.float64)
     if n_clustered is not None:
         sizes *= n_clustered / len(X)
-    alone = sizes <= 1
-    factor = (sizes / np.where(alone, 1, sizes - 1)) ** _PULL
-    own = np.where(alone[labels], np.inf, squares * factor[labels])
+    left = sizes[labels] - (1.0 if weights is None else np.minimum(weights, 1))
+    alone = left <= _EQUAL_SIZES * sizes[labels]
+    factor = (sizes[labels] / np.where(alone, 1, left)) ** _PULL
+    own = np.where(alone, np.inf, squares * factor)
     if n_clusters == 1:
         return np.sqrt(own), labels
     second = nearest.second(X, labels)
@@ -144,10 +147,12 @@ def weighted_quantiles(
         return np.quantile(values, quantiles, method="weibull")
     order = np.argsort(values, kind="stable")
     last = np.cumsum(weights[order])
+    # What one value counts, but no more than one.
+    unit = min(1.0, float(weights @ weights / last[-1]))
     # Ranks of the first and the last repetition of each value.
-    first = last - np.maximum(weights[order] - 1, 0)
+    first = last - np.maximum(weights[order] - unit, 0)
     ranks, repeated = np.column_stack([first, last]).ravel(), np.repeat(values[order], 2)
-    return np.interp(quantiles * (last[-1] + 1), ranks, repeated)
+    return np.interp(quantiles * (last[-1] + unit), ranks, repeated)
 
 
 def cluster_sums(

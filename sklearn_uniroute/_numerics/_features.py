@@ -312,7 +312,10 @@ def weighted_components(
     wanted = [X.shape[1] - n_components, X.shape[1] - 1]
     variances, axes = eigh(gram / (total - 1), subset_by_index=wanted)
     axes = np.ascontiguousarray(axes.T[::-1], dtype=X.dtype)
-    return center.astype(X.dtype), axes, np.maximum(variances[::-1], 0)
+    variances = variances[::-1]
+    # Rounding of equal rows is no variance.
+    least = (np.finfo(X.dtype).eps * np.abs(X).max()) ** 2 * X.shape[1]
+    return center.astype(X.dtype), axes, np.where(variances > least, variances, 0.0)
 
 
 def weighted_mean(X: np.ndarray, weights: np.ndarray | None) -> np.ndarray:

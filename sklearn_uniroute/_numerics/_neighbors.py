@@ -63,9 +63,8 @@ class NeighborPredictor(Predictor):
             members = np.flatnonzero(group == number)
             times = np.ones(run.sum()) if counts is None else counts[run]
             k = min(n_neighbors[members[0]], times.sum())
-            # Enough for k neighbours, even if those found count least.
-            most = min(np.searchsorted(np.cumsum(np.sort(times)), k) + 1, len(times))
-            search = NearestNeighbors(n_neighbors=most, metric=metric, algorithm="brute")
+            usual = min(int(np.ceil(k / times.mean())), len(times))
+            search = NearestNeighbors(n_neighbors=usual, metric=metric, algorithm="brute")
             candidates = self._centred(prompts[run])
             known = errors[np.ix_(members, run)]
             self._searches.append((members, known, candidates, search.fit(candidates), times, k))
@@ -95,7 +94,34 @@ class NeighborPredictor(Predictor):
         k: float,
     ) -> np.ndarray:
         """Average the `errors` of each model over the neighbours, `k` in number."""
-        n_near = search.n_neighbors
+        n_near, n_prompts = search.n_neighbors, search.n_samples_fit_
+        while True:
+            distance, neighbor = self._nearest(X, search, n_near)
+            near_times = times[neighbor]
+            # Neighbours that count little make up for k only if there are more of them.
+            if n_near == n_prompts or near_times.sum(axis=1).min() >= k:
+                break
+            n_near = min(2 * n_near, n_prompts)
+        taken = np.clip(k - (near_times.cumsum(axis=1) - near_times), 0, near_times)
+        if self.weights == "uniform":
+            weight = taken
+        else:
+            if self.metric in PAIRED_DISTANCES:
+                distance = exact_distances(X, candidates, neighbor, self.metric)
+            distance = np.where(taken > 0, distance, np.inf)
+            same = distance == 0
+            with np.errstate(divide="ignore"):
+                weight = taken * np.where(same.any(axis=1, keepdims=True), same, 1 / distance)
+        # Sum one neighbour at a time and divide last, so that equal evidence gives equal errors.
+        total = np.zeros((len(errors), len(X)))
+        for place in range(n_near):
+            total += errors[:, neighbor[:, place]] * weight[:, place]
+        return (total / weight.sum(axis=1)).T
+
+    def _nearest(
+        self, X: np.ndarray, search: NearestNeighbors, n_near: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Find distances and positions of the nearest prompts, the first ones among ties."""
         n_found = min(n_near + _TIES, search.n_samples_fit_)
         # Several threads would order equal distances differently from batch to batch.
         with _thread_pools().limit(limits=1, user_api="openmp"):
@@ -104,23 +130,7 @@ class NeighborPredictor(Predictor):
         distance = distance.astype(np.float32)
         order = np.lexsort((neighbor, distance))[:, :n_near]
         distance = np.take_along_axis(distance, order, axis=1).astype(np.float64)
-        neighbor = np.take_along_axis(neighbor, order, axis=1)
-        near_times = times[neighbor]
-        taken = np.clip(k - (near_times.cumsum(axis=1) - near_times), 0, near_times)
-        if self.weights == "uniform":
-            weight = taken
-        else:
-            if self.metric in PAIRED_DISTANCES:
-                distance = exact_distances(X, candidates, neighbor, self.metric)
-            same = distance == 0
-            with np.errstate(divide="ignore"):
-                weight = np.where(same.any(axis=1, keepdims=True), same, 1 / distance)
-            weight *= taken
-        # Sum one neighbour at a time and divide last, so that equal evidence gives equal errors.
-        total = np.zeros((len(errors), len(X)))
-        for place in range(n_near):
-            total += errors[:, neighbor[:, place]] * weight[:, place]
-        return (total / weight.sum(axis=1)).T
+        return distance, np.take_along_axis(neighbor, order, axis=1)
 
 
 def choose_n_neighbors(
@@ -150,7 +160,7 @@ def choose_n_neighbors(
     Returns
     -------
     n_neighbors : int
-        Among numbers that grow by half, times the mean of the counts.
+        Number of prompts, among numbers that grow by half.
     """
     times = np.ones(len(X)) if counts is None else counts
     most = min(len(X) - 1, _MOST_NEIGHBORS)
@@ -182,7 +192,7 @@ def choose_n_neighbors(
             residual = total / mass - errors[asked][:, None]
         for number, one in enumerate(residual.transpose(1, 0, 2)):
             loss[number] += np.nansum(times[asked, None] * contrasts(one) ** 2)
-    return max(1, round(numbers[loss.argmin()] * times.mean()))
+    return int(numbers[loss.argmin()])
 
 
 def exact_distances(

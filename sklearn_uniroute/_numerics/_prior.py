@@ -6,6 +6,7 @@ coefficients of further features of prompts.
 
 from collections import Counter
 from functools import reduce
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -53,7 +54,11 @@ _RIDGE = 1e-10
 
 
 def fit_prior(
-    means: np.ndarray, squares: np.ndarray, counts: np.ndarray, shares: np.ndarray
+    means: np.ndarray,
+    squares: np.ndarray,
+    counts: np.ndarray,
+    shares: np.ndarray,
+    square_counts: np.ndarray | None = None,
 ) -> Prior:
     """Learn the prior from the training models.
 
@@ -70,12 +75,14 @@ def fit_prior(
         numbers of errors.
     shares : ndarray of shape (n_clusters,)
         Share of the training prompts in each cluster.
+    square_counts : ndarray of shape (n_models, n_clusters), default=None
+        Sums of the squared weights of the errors. By default, each error counts once.
 
     Returns
     -------
     Prior
     """
-    prior = prior_of_noise(means, _noise(means, squares, counts), shares)
+    prior = prior_of_noise(means, _noise(means, squares, counts, square_counts), shares)
     least = _LEAST_NOISE * np.trace(prior.covariance)
     return prior._replace(noise=np.maximum(prior.noise, least))
 
@@ -382,9 +389,15 @@ def _mean_and_covariance(
     return mean, covariance
 
 
-def _noise(means: np.ndarray, squares: np.ndarray, counts: np.ndarray) -> np.ndarray:
+def _noise(
+    means: np.ndarray, squares: np.ndarray, counts: np.ndarray, square_counts: np.ndarray | None
+) -> np.ndarray:
     """Estimate the variance of a single error in each cluster, pooled over the models."""
-    freedom = np.maximum(counts - 1, 0).sum(axis=0)
+    used: Any = 1.0
+    if square_counts is not None:
+        # A mean uses up as much as one error counts, but no more than one.
+        used = np.minimum(square_counts / np.where(counts > 0, counts, 1), 1)
+    freedom = np.maximum(counts - used, 0).sum(axis=0)
     overall = squares.sum() / max(freedom.sum(), 1)
     rounding = 1e-9 * np.abs(means).max()
     if overall <= rounding**2:

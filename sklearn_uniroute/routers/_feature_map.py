@@ -166,9 +166,11 @@ class FeatureMapRouter(FewShotRouter):
         scaler = StandardScaler()
         for rows in row_blocks(len(X)):
             mapped = map_features(self.feature_map_, X[rows])
-            scaler.partial_fit(mapped, sample_weight=None if weights is None else weights[rows])
+            # The variance of a constant feature may come out below 0.
+            with np.errstate(invalid="ignore"):
+                scaler.partial_fit(mapped, sample_weight=None if weights is None else weights[rows])
         self._map_center = scaler.mean_
-        length = np.sqrt(scaler.var_.sum())
+        length = np.sqrt(np.maximum(scaler.var_, 0).sum())
         self._map_scale = float(1 / length) if length > 0 else 1.0
 
     def _phi(self) -> Phi:

@@ -9,6 +9,7 @@ from sklearn.cluster import KMeans
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_uniroute._numerics._clusters import (
+    cluster_sums,
     mean_errors,
     squared_deviations,
     squared_distances,
@@ -179,7 +180,10 @@ class FewShotRouter(
         self._n_prior_models = len(means)
         squares = squared_deviations(labels, errors, means, weights)
         self._own_noise_share = own_noise_share(labels, errors, means, weights)
-        prior = fit_prior(means, squares, counts, self.cluster_shares_)
+        square_counts = None
+        if weights is not None:
+            square_counts = cluster_sums(labels, errors, self._n_clusters, weights**2)[1]
+        prior = fit_prior(means, squares, counts, self.cluster_shares_, square_counts)
         self._fit_map(X, errors, means, weights)
         n_further = self._phi().n_outputs - self._n_clusters
         self.noise_ = np.append(prior.noise, np.zeros(n_further))

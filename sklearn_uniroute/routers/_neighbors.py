@@ -157,8 +157,7 @@ class KNeighborsRouter(BaseRouter):
         self._n_training_prompts = len(X)
         self._counts = None
         if weights is not None:
-            times = check_sample_weight(self._validation_times, len(self.X_val_))
-            self._counts = np.concatenate([weights, times])
+            self._counts = np.append(weights, np.ones(len(self.X_val_)))
 
     def _drop_unused(self) -> None:
         """Forget prompts that were passed for models no longer known."""
@@ -181,29 +180,48 @@ class KNeighborsRouter(BaseRouter):
             row = self.representation_[position].astype(np.float64)
         if X_val is None:
             # A prompt that was reported before becomes a further reference prompt.
-            own = slice(self._n_training_prompts, self._n_training_prompts + len(self.X_val_))
+            own = self._validation_slots
             again = ~np.isnan(row[own])
             row[own] = np.where(again, row[own], val_errors)
+            times = check_sample_weight(self._validation_times, len(self.X_val_))[again]
             X_val, val_errors = self.X_val_[again], val_errors[again]
+        else:
+            times = np.ones(len(X_val))
         if len(X_val):
-            self._append_reference_prompts(X_val)
+            self._append_reference_prompts(X_val, times)
         return {"representation_": np.concatenate([row, val_errors])}
 
-    def _append_reference_prompts(self, X: np.ndarray) -> None:
+    @property
+    def _validation_slots(self) -> slice:
+        """Rows of the validation prompts in the reference prompts."""
+        return slice(self._n_training_prompts, self._n_training_prompts + len(self.X_val_))
+
+    def _append_reference_prompts(self, X: np.ndarray, times: np.ndarray) -> None:
         self.reference_prompts_ = np.concatenate([self.reference_prompts_, X])
         not_run = np.full((len(self.models_), len(X)), np.nan, dtype=self.representation_.dtype)
         self.representation_ = np.concatenate([self.representation_, not_run], axis=1)
         if self._counts is not None:
-            self._counts = np.append(self._counts, np.ones(len(X)))
+            self._counts = np.append(self._counts, times)
+
+    def _reference_counts(self) -> np.ndarray | None:
+        if self._counts is None or self._validation_times is None:
+            return self._counts
+        counts = self._counts.copy()
+        # An ensemble sets them once its routers are fitted.
+        counts[self._validation_slots] = self._validation_times
+        return counts
 
     def _numbers_of_neighbors(self, index: np.ndarray) -> np.ndarray:
         # By what was fitted: the parameter may have been set anew since.
         numbers = np.full(len(index), getattr(self, "n_neighbors_", self.n_neighbors))
         if self._shrinks:
-            counts = check_sample_weight(self._counts, len(self.reference_prompts_))
-            n_run = ~np.isnan(self.representation_[index]) @ counts
-            share = np.minimum(n_run / counts[: self._n_training_prompts].sum(), 1)
-            numbers = np.maximum(np.rint(numbers * np.cbrt(share)), 1).astype(np.intp)
+            was_run = ~np.isnan(self.representation_[index])
+            n_run = was_run.sum(axis=1)
+            share = np.minimum(n_run / self._n_training_prompts, 1)
+            # The number was chosen for prompts, which count so often on average.
+            counts = check_sample_weight(self._reference_counts(), len(self.reference_prompts_))
+            found = numbers * (was_run @ counts / n_run) * np.cbrt(share)
+            numbers = np.maximum(np.rint(found), 1).astype(np.intp)
         return numbers
 
     def _predictor(self, index: np.ndarray) -> NeighborPredictor:
@@ -214,5 +232,5 @@ class KNeighborsRouter(BaseRouter):
             self._numbers_of_neighbors(index),
             self.weights,
             self.metric,
-            self._counts,
+            self._reference_counts(),
         )

@@ -97,9 +97,10 @@ def _observed_mean(
     weighted_errors: torch.Tensor,
 ) -> torch.Tensor:
     errors, weights = weighted_errors[:, :-1], weighted_errors[:, -1:]
-    counts = weights * ~errors.isnan()
+    observed = ~errors.isnan()
     losses = loss(predicted, errors.nan_to_num())
-    return (losses * counts).sum() / counts.sum().clamp(min=torch.finfo(counts.dtype).tiny)
+    # Weights have a mean of 1; a batch of light prompts counts for less.
+    return (losses * weights * observed).sum() / observed.sum().clamp(min=1)
 
 
 def _with_weights(errors: np.ndarray, weights: np.ndarray | None) -> np.ndarray:

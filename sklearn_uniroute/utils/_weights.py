@@ -60,10 +60,11 @@ def without_weightless(
             UserWarning,
             stacklevel=5,
         )
-    y = check_quality(y[rows], labels=labels)
-    if costs is not None and costs.ndim == 2:
-        costs = costs[rows]
-    return rows, weights, X[rows], y, costs
+    if len(rows) < len(X):
+        X, y = X[rows], check_quality(y[rows], labels=labels)
+        if costs is not None and costs.ndim == 2:
+            costs = costs[rows]
+    return rows, weights, X, y, costs
 
 
 def check_no_weights(sample_weight: Any) -> None:

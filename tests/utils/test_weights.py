@@ -45,7 +45,7 @@ ROUTERS = [
     FeatureMapRouter(SplineTransformer(n_knots=3, knots="quantile")),
     KNeighborsRouter(7),
     KNeighborsRouter(7, weights="distance"),
-    EnsembleRouter([("kmeans", KMeansRouter(clusterer=CLUSTERS)), ("linear", LinearRouter())]),
+    EnsembleRouter([("kmeans", KMeansRouter(clusterer=CLUSTERS)), ("near", KNeighborsRouter(7))]),
 ]
 
 
@@ -117,6 +117,10 @@ def test_weights_are_repetitions(router, log):
     # On other prompts, errors count once.
     for grown in (weighted, repeated):
         grown.update_model(5, errors[:20], X_val=X[:20] + 0.1)
+    assert_same(weighted, repeated, X)
+    # A prompt that is reported again counts again.
+    weighted.update_model(5, errors[weight > 0])
+    repeated.update_model(5, errors[rows])
     assert_same(weighted, repeated, X)
     weighted.remove_model(1)
     repeated.remove_model(1)
@@ -344,3 +348,51 @@ def test_dask_arrays_take_no_weights(log):
     X, y, _costs, weight = log
     with pytest.raises(TypeError, match="needs all prompts in memory"):
         KMeansRouter().fit(array.from_array(X), array.from_array(y), sample_weight=weight)
+
+
+def test_batches_of_light_prompts_count_for_little():
+    rng = np.random.RandomState(0)
+    X, heavy = rng.normal(size=(1500, 3)), rng.uniform(size=1500) < 0.02
+    weight = np.where(heavy, 49.0, 1.0)
+    y = np.column_stack([~heavy, X[:, 1] > 0, X[:, 2] > 0]).astype(float)
+    router = MLPRouter((16,), max_epochs=15, random_state=0).fit(X, y, sample_weight=weight)
+    mean = np.average(router.predict_error(X)[:, 0], weights=weight)
+    assert mean == pytest.approx(weight @ heavy / weight.sum(), abs=0.1)
+
+
+def test_a_neighbor_beyond_the_last_one_counts_for_nothing():
+    X = np.array([[1, 0], [1 + 3e-9, 0], [5, 5], [6, 6], [7, 7]])
+    y = [[0, 1], [1, 0], [1, 1], [0, 0], [1, 0]]
+    router = KNeighborsRouter(3, weights="distance")
+    router.fit(X, y, sample_weight=[10, 1, 1, 1, 1])
+    np.testing.assert_allclose(router.predict_error(X[1:2]), [[1, 0]])
+
+
+@pytest.mark.parametrize("weight", [0.12, 0.5, 1.0])
+def test_noise_and_distances_do_not_depend_on_the_scale_of_light_weights(weight):
+    rng = np.random.RandomState(0)
+    X, y = rng.normal(size=(600, 5)), rng.randint(2, size=(600, 6)).astype(float)
+    plain = KMeansRouter(24, random_state=0).fit(X, y)
+    router = KMeansRouter(24, random_state=0).fit(X, y, sample_weight=np.full(600, weight))
+    np.testing.assert_allclose(router.noise_, plain.noise_, rtol=0.02)
+    np.testing.assert_allclose(
+        router.distance_quantiles_[5:-5], plain.distance_quantiles_[5:-5], rtol=1e-6
+    )
+
+
+def test_equal_prompts_have_no_components():
+    X, y = np.full((50, 3), 0.1), np.random.RandomState(0).randint(2, size=(50, 3)).astype(float)
+    router = HybridRouter(1, n_components=2, random_state=0).fit(X, y, sample_weight=np.ones(50))
+    np.testing.assert_allclose(router.predict_error(X[:1] + 1e-3), [1 - y.mean(axis=0)], atol=0.05)
+
+
+def test_the_automatic_number_of_neighbors_does_not_depend_on_the_scale(log):
+    X, y, _, _ = log
+    routers = [
+        KNeighborsRouter(n_validation=40, random_state=0).fit(X, y, sample_weight=np.full(90, one))
+        for one in (0.5, 1.0, 4.0)
+    ]
+    for router in routers:
+        router.add_model((X[router.validation_indices_, 0] > 0).astype(float))
+    for router in routers[::2]:
+        np.testing.assert_allclose(router.predict_error(X), routers[1].predict_error(X), atol=0.1)
