@@ -8,6 +8,7 @@ from sklearn_uniroute._version import __version__
 from sklearn_uniroute.metrics import DeferralCurveDisplay
 from sklearn_uniroute.model_selection import FewShotCurveDisplay
 from sklearn_uniroute.routers import (
+    CascadeRouter,
     EnsembleRouter,
     FeatureMapRouter,
     HybridRouter,
@@ -19,12 +20,15 @@ from sklearn_uniroute.routers import (
     MLPRouter,
     ZeroRouter,
 )
+from sklearn_uniroute.serving._cascade_table import CascadeTable
 from sklearn_uniroute.serving._pacer import BudgetPacer
 from sklearn_uniroute.serving._routing_table import RoutingTable
 
 __all__ = [
     "AttributeEncoder",
     "BudgetPacer",
+    "CascadeRouter",
+    "CascadeTable",
     "DeferralCurveDisplay",
     "EnsembleRouter",
     "FeatureMapRouter",

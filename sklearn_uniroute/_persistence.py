@@ -9,8 +9,10 @@ from sklearn.pipeline import Pipeline
 from sklearn_uniroute._attributes import AttributeEncoder
 from sklearn_uniroute._version import __version__
 from sklearn_uniroute.routers._base import BaseRouter
+from sklearn_uniroute.routers._cascade import CascadeRouter
 from sklearn_uniroute.routers._pool import pool_columns
 from sklearn_uniroute.serving._table_file import can_be_packed, unpack_table
+from sklearn_uniroute.utils._estimators import final_router
 from sklearn_uniroute.utils._files import check_arrays, read_whole, write_whole
 from sklearn_uniroute.utils._optional import import_optional
 from sklearn_uniroute.utils._typing import StrPath
@@ -79,8 +81,8 @@ def save_router(router: Any, path: StrPath, *, trusted: Iterable[str] = ()) -> N
     Parameters
     ----------
     router : router or Pipeline
-        Router, fitted or not, of estimators of this package, of scikit-learn, and of `trusted`
-        types.
+        Router or cascade, fitted or not, of estimators of this package, of scikit-learn, and of
+        `trusted` types.
     path : str or path-like
         Path of the file. An existing file is replaced.
     trusted : iterable of str, default=()
@@ -180,6 +182,9 @@ def load_router(path: StrPath, *, trusted: Iterable[str] = ()) -> Any:
     router = _end(saved["router"])
     if router.__sklearn_is_fitted__():
         try:
+            if isinstance(router, CascadeRouter):
+                check_cascade_state(router)
+                router = final_router(router.router_)
             check_fitted_state(router)
         # A state that no fit leaves can raise any error.
         except Exception as error:
@@ -228,6 +233,25 @@ def check_fitted_state(router: Any) -> None:
         unpack_table(table._packed(), "its table")
 
 
+def check_cascade_state(cascade: CascadeRouter) -> None:
+    """Refuse a cascade whose scores say impossible things."""
+    low, high = cascade.quality_range_
+    if not (np.isfinite([low, high]).all() and low <= high and 0 <= cascade.correlation_ < 1):
+        raise ValueError("quality_range_ or correlation_ is impossible")
+    if not np.isfinite(list(cascade.score_shifts_.values())).all():
+        raise ValueError("score_shifts_ are not finite")
+    if cascade.informative_:
+        evidence = cascade._score_evidence
+        sizes = {"E": len(evidence["log_odds"]) - 1}
+        for name, letters in {"edges": "E", "log_odds": "B", "right": "B", "wrong": "B"}.items():
+            check_state_array(name, evidence[name], letters, sizes, may_miss=False)
+        if (np.diff(evidence["log_odds"]) < 0).any() or (np.diff(evidence["edges"]) <= 0).any():
+            raise ValueError("log_odds or edges do not rise")
+        chances = np.array([evidence["right"], evidence["wrong"]])
+        if not (chances > 0).all() or not np.allclose(chances.sum(axis=1), 1):
+            raise ValueError("right and wrong are no distributions")
+
+
 def check_state_array(
     name: str, array: np.ndarray, letters: str, sizes: dict[str, int], *, may_miss: bool
 ) -> None:
@@ -272,7 +296,7 @@ def _trusted(further: Iterable[str]) -> set[str]:
             f"`trusted` must name types, as 'module.Class'; got {odd[0]!r}. For a class of your "
             "own, pass f'{Class.__module__}.{Class.__qualname__}'."
         )
-    kinds = [AttributeEncoder, *_subclasses(BaseRouter)]
+    kinds = [AttributeEncoder, CascadeRouter, *_subclasses(BaseRouter)]
     own = {f"{kind.__module__}.{kind.__qualname__}" for kind in kinds}
     return {name for name in own if name.startswith("sklearn_uniroute.")} | set(further)
 
@@ -285,7 +309,7 @@ def _subclasses(kind: type) -> Iterator[type]:
 
 
 def _is_router(estimator: Any) -> bool:
-    return isinstance(_end(estimator), BaseRouter)
+    return isinstance(_end(estimator), BaseRouter | CascadeRouter)
 
 
 def _end(estimator: Any) -> Any:

@@ -52,3 +52,12 @@ def real_path(request):
     if not path.exists():
         pytest.skip("the real routing data is not part of this repository")
     return path
+
+
+@pytest.fixture(scope="session")
+def scored_log():
+    """Prompts, qualities, costs, and scores of a check that is right more often than not."""
+    data = make_routing_data(n_prompts=1500, n_models=6, random_state=0)
+    rng = np.random.RandomState(0)
+    data.scores = data.y + rng.normal(scale=0.6, size=data.y.shape)
+    return data

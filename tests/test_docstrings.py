@@ -9,7 +9,7 @@ import sklearn_uniroute
 # names, and neither further reading nor examples are of use everywhere.
 OTHERWISE = {"ES01", "SA01", "EX01", "RT02"}
 # Objects that functions return, and so have attributes but no parameters to speak of.
-RETURNED = {"RoutingTable", "RouterComparison", "PoolFold", "DeferralScorer"}
+RETURNED = {"CascadeTable", "RoutingTable", "RouterComparison", "PoolFold", "DeferralScorer"}
 
 
 def public_names():

@@ -105,6 +105,7 @@ class DeferralCurveDisplay:
         costs: Costs | None = None,
         pool: Pool | None = None,
         *,
+        scores: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         eligible: ArrayLike | None = None,
         ax: Any = None,
@@ -112,12 +113,12 @@ class DeferralCurveDisplay:
         cost_unit: str | None = None,
         curve_kwargs: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Draw the deferral curve of a fitted router.
+        """Draw the deferral curve of a fitted router, or of a cascade beside its router alone.
 
         Parameters
         ----------
-        estimator : router or Pipeline
-            Fitted router, or fitted pipeline that ends in one.
+        estimator : router, Pipeline or CascadeRouter
+            Fitted router, or fitted pipeline that ends in one; or fitted cascade.
         X : array-like of shape (n_prompts, n_features)
             Prompt embeddings, or input of the pipeline.
         y : array-like or DataFrame of shape (n_prompts, n_pool)
@@ -129,6 +130,8 @@ class DeferralCurveDisplay:
             router.
         pool : sequence of model names, default=None
             Models to choose among. By default, all models of the router.
+        scores : array-like or DataFrame of shape (n_prompts, n_pool), default=None
+            Scores of all answers, for a cascade.
         sample_weight : array-like of shape (n_prompts,), default=None
             Weights of the prompts.
         eligible : array-like or DataFrame of shape (n_prompts, n_pool), default=None
@@ -153,6 +156,23 @@ class DeferralCurveDisplay:
             If neither the router nor the call has costs, or for the same reasons as
             :func:`sklearn_uniroute.metrics.deferral_curve`.
         """
+        if hasattr(estimator, "simulate"):
+            known: dict[str, Any] = {"pool": pool, "sample_weight": sample_weight}
+            curve = estimator.simulate(X, y, costs, scores=scores, **known)
+            alone = cls.from_estimator(
+                estimator.router_,
+                X,
+                y,
+                costs,
+                eligible=eligible,
+                ax=ax,
+                name="router alone",
+                curve_kwargs={"linestyle": "--", "color": "0.4"},
+                **known,
+            )
+            name = type(estimator).__name__ if name is None else name
+            display = cls(curve.cost, curve.quality, name=name)
+            return display.plot(alone.ax_, cost_unit=cost_unit, curve_kwargs=curve_kwargs)
         estimator, X = last_router(estimator, X)
         check_drawable(costs is not None or estimator.costs_ is not None)
         y, error, costs, routing_costs = estimator.curve_inputs(

@@ -4,13 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from sklearn import get_config
-from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing, indexable
 
 from sklearn_uniroute.metrics._curve import model_means
 from sklearn_uniroute.model_selection._split import PoolFold
-from sklearn_uniroute.utils._estimators import final_router, last_router
+from sklearn_uniroute.utils._estimators import final_router, fit_name, last_router
 from sklearn_uniroute.utils._model_features import check_model_features
 from sklearn_uniroute.utils._validation import (
     check_costs,
@@ -86,24 +84,10 @@ def fit_on_models(
 ) -> Any:
     """Fit an estimator on some of the prompts and models."""
     y, costs = cells(y, costs, prompts, models)
-    params = {_fit_name(estimator, "costs"): costs}
+    params = {fit_name(estimator, "costs"): costs}
     if cards is not None and uses_cards(estimator):
-        params[_fit_name(estimator, "model_features")] = cards[models]
+        params[fit_name(estimator, "model_features")] = cards[models]
     return estimator.fit(_safe_indexing(X, prompts), y, **params)
-
-
-def _fit_name(estimator: Any, name: str) -> str:
-    """Name of a parameter of the router's `fit` as the estimator's `fit` takes it."""
-    if get_config()["enable_metadata_routing"]:
-        return name
-    steps = []
-    while not hasattr(estimator, "add_model"):
-        if isinstance(estimator, Pipeline):
-            step, estimator = estimator.steps[-1]
-            steps.append(step)
-        else:
-            estimator = estimator.estimator
-    return "__".join([*steps, name])
 
 
 def add_unseen(

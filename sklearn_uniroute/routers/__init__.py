@@ -1,6 +1,7 @@
 """Routers, and the base class for routers of your own."""
 
 from sklearn_uniroute.routers._base import BaseRouter
+from sklearn_uniroute.routers._cascade import CascadeRouter
 from sklearn_uniroute.routers._ensemble import EnsembleRouter
 from sklearn_uniroute.routers._feature_map import FeatureMapRouter
 from sklearn_uniroute.routers._hybrid import HybridRouter
@@ -14,6 +15,7 @@ from sklearn_uniroute.routers._zero import ZeroRouter
 
 __all__ = [
     "BaseRouter",
+    "CascadeRouter",
     "EnsembleRouter",
     "FeatureMapRouter",
     "HybridRouter",

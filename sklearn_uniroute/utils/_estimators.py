@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from sklearn import get_config
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
@@ -37,6 +38,20 @@ def last_router(estimator: Any, X: Any) -> tuple[Any, Any]:
                 f"that ends in one; got {estimator!r}."
             )
     return estimator, X
+
+
+def fit_name(estimator: Any, name: str) -> str:
+    """Name of a parameter of the router's `fit` as the estimator's `fit` takes it."""
+    if get_config()["enable_metadata_routing"]:
+        return name
+    steps = []
+    while not hasattr(estimator, "add_model"):
+        if isinstance(estimator, Pipeline):
+            step, estimator = estimator.steps[-1]
+            steps.append(step)
+        else:
+            estimator = estimator.estimator
+    return "__".join([*steps, name])
 
 
 def check_overrides(kind: type, base: type) -> None:

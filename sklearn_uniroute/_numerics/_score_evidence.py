@@ -1,0 +1,207 @@
+"""What the score of an answer says, learned from scores of answers of known quality.
+
+Qualities are between 0 and 1, and stand for the probability that an answer is right.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import brentq, minimize_scalar
+from scipy.special import expit, logit
+from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import KFold
+
+# Estimates are kept this far from 0 and 1 where odds are taken.
+_MARGIN = 1e-3
+# Number of bins of the scores, and of folds in which what they say is judged.
+_BINS, _FOLDS = 16, 5
+# Improvement of the log loss on held-out prompts, in standard errors, from which on scores count.
+_LEAST_GAIN = 2.0
+# Largest factor on the log odds of the bins.
+_MOST_FACTOR = 1.5
+
+
+class ScoreEvidence(NamedTuple):
+    """What the score of an answer says, for scores in bins.
+
+    Attributes
+    ----------
+    edges : ndarray of shape (n_bins - 1,)
+        Scores between the bins, rising.
+    sign : float
+        1, or -1 if low scores are good; scores are multiplied by it first.
+    log_odds : ndarray of shape (n_bins,)
+        Log odds that a score in the bin adds to the log odds that the answer is right; rising.
+    right, wrong : ndarray of shape (n_bins,)
+        Probability of each bin for an answer that is right, and for one that is wrong.
+    """
+
+    edges: np.ndarray
+    sign: float
+    log_odds: np.ndarray
+    right: np.ndarray
+    wrong: np.ndarray
+
+    def of(self, scores: np.ndarray) -> np.ndarray:
+        """Look up the log odds of scores; NaN says nothing."""
+        bins = np.searchsorted(self.edges, self.sign * scores, side="right")
+        return np.where(np.isnan(scores), 0.0, self.log_odds[bins])
+
+
+class ScoreLevels(NamedTuple):
+    """How the scores of the answers of some models are higher than those of others.
+
+    The score of an answer is expected to be `base`, plus `slope` if it is right, plus the shift of
+    its model. Shifts have the variance `between` over models, and single scores the variance
+    `within`.
+    """
+
+    base: float
+    slope: float
+    between: float
+    within: float
+
+    def shift(self, scores: np.ndarray, quality: np.ndarray) -> float:
+        """Estimate the shift of one model from its scores and qualities; 0 from none."""
+        known = ~np.isnan(scores + quality)
+        if self.between == 0 or not known.any():
+            return 0.0
+        residual = scores[known] - self.base - self.slope * quality[known]
+        trust = self.between / (self.between + self.within / known.sum())
+        return float(trust * residual.mean())
+
+
+def learn_levels(scores: np.ndarray, quality: np.ndarray) -> ScoreLevels:
+    """Learn by how much the scores of models differ, for equal quality of their answers.
+
+    Parameters
+    ----------
+    scores, quality : ndarray of shape (n_prompts, n_models)
+        NaN where there is none.
+
+    Returns
+    -------
+    levels : ScoreLevels
+        The variance between models is 0 if the means of their scores show no more than noise.
+    """
+    known = ~np.isnan(scores + quality)
+    design = np.column_stack([np.ones(known.sum()), quality[known]])
+    (base, slope), *_ = np.linalg.lstsq(design, scores[known])
+    residual = np.where(known, scores - base - slope * np.nan_to_num(quality), 0.0)
+    counts = known.sum(axis=0)
+    means = residual.sum(axis=0)[counts > 0] / counts[counts > 0]
+    squares = (np.where(known, residual - (residual.sum(axis=0) / counts.clip(1)), 0) ** 2).sum()
+    within = squares / max(known.sum() - len(means), 1)
+    noise = within * (1 / counts[counts > 0]).mean()
+    between = max(means.var(ddof=1) - noise, 0.0) if len(means) > 1 else 0.0
+    return ScoreLevels(float(base), float(slope), float(between), float(within))
+
+
+def learn_evidence(
+    scores: np.ndarray, quality: np.ndarray, estimates: np.ndarray, calibration: str
+) -> ScoreEvidence | None:
+    """Learn what scores say of answers, beyond the estimates of the router.
+
+    Scores are put in bins. A bin adds the same log odds to any estimate. How much is learned from
+    the qualities of the answers in the bin, and taken times one factor, which is learned on
+    held-out prompts.
+
+    Parameters
+    ----------
+    scores, quality, estimates : ndarray of shape (n_prompts, n_models)
+        Score and quality of each answer, and the quality that the router expected before it had
+        seen the prompt. NaN where there is none.
+    calibration : {"isotonic", "logistic"}
+        How the log odds rise from bin to bin.
+
+    Returns
+    -------
+    evidence : ScoreEvidence or None
+        None if the scores say nothing: if the log loss on held-out prompts is not better by two
+        standard errors.
+    """
+    rows, models = np.nonzero(~np.isnan(scores + quality + estimates))
+    quality, prior = quality[rows, models], _log_odds(estimates[rows, models])
+    scores = scores[rows, models]
+    if len(scores) < _BINS or np.ptp(scores) == 0 or not 0 < quality.mean() < 1:
+        return None
+    sign = 1.0 if np.cov(scores, quality - expit(prior))[0, 1] >= 0 else -1.0
+    scores = sign * scores
+    edges = np.unique(np.quantile(scores, np.linspace(0, 1, _BINS + 1)[1:-1]))
+    bins = np.searchsorted(edges, scores, side="right")
+    added = np.zeros(len(scores))
+    folds = KFold(_FOLDS, shuffle=True, random_state=0)
+    for _, held_out in folds.split(np.unique(rows)) if len(np.unique(rows)) >= _FOLDS else ():
+        out = np.isin(rows, np.unique(rows)[held_out])
+        added[out] = _bin_odds(bins[~out], scores[~out], quality[~out], edges, calibration)[
+            bins[out]
+        ]
+
+    def loss(factor: float) -> np.ndarray:
+        odds = prior + factor * added
+        return np.logaddexp(0, odds) - quality * odds
+
+    bounds = (0, _MOST_FACTOR)
+    factor = minimize_scalar(lambda one: loss(one).sum(), bounds=bounds, method="bounded").x
+    gain = np.bincount(rows, loss(0) - loss(factor))[np.unique(rows)]
+    if gain.sum() <= _LEAST_GAIN * np.sqrt(len(gain)) * gain.std():
+        return None
+    odds = factor * _bin_odds(bins, scores, quality, edges, calibration)
+    shares, base = np.bincount(bins, minlength=len(edges) + 1) / len(bins), quality.mean()
+    # Such that scores leave the mean quality as it is.
+    offset = brentq(lambda one: shares @ expit(logit(base) + odds + one) - base, -30, 30)
+    rates = expit(logit(base) + odds + offset)
+    right, wrong = shares * rates / base, shares * (1 - rates) / (1 - base)
+    return ScoreEvidence(edges, sign, odds + offset, right, wrong)
+
+
+def _bin_odds(
+    bins: np.ndarray, scores: np.ndarray, quality: np.ndarray, edges: np.ndarray, calibration: str
+) -> np.ndarray:
+    """Log odds of a right answer in each bin, minus those in all bins."""
+    n_bins, base = len(edges) + 1, quality.mean()
+    base = np.clip(base, _MARGIN, 1 - _MARGIN)
+    # One more answer of mean quality in each bin keeps odds finite.
+    counts = np.bincount(bins, minlength=n_bins) + 1.0
+    rates = (np.bincount(bins, quality, minlength=n_bins) + base) / counts
+    if calibration == "isotonic":
+        places = np.arange(n_bins)
+        rates = IsotonicRegression().fit(places, rates, sample_weight=counts).predict(places)
+        return logit(rates) - logit(base)
+    center, scale = scores.mean(), scores.std() or 1.0
+    standard = np.tile((scores - center) / scale, 2)[:, None]
+    targets = np.repeat([1, 0], len(scores))
+    # A graded answer is partly right and partly wrong.
+    weights = np.concatenate([quality, 1 - quality])
+    model = LogisticRegression().fit(standard, targets, sample_weight=weights)
+    middles = np.bincount(bins, scores, minlength=n_bins) / np.maximum(counts - 1, 1)
+    middles = np.where(counts > 1, middles, np.append(edges, edges[-1]))
+    odds: np.ndarray = model.decision_function(((middles - center) / scale)[:, None])
+    return np.maximum.accumulate(odds) - logit(base)
+
+
+def residual_correlation(quality: np.ndarray, estimates: np.ndarray) -> float:
+    """Estimate how the qualities of two models on a prompt go together, beyond the estimates.
+
+    Parameters
+    ----------
+    quality, estimates : ndarray of shape (n_prompts, n_models)
+        NaN where there is none.
+
+    Returns
+    -------
+    correlation : float
+        Mean correlation of the residuals of two models, at least 0.
+    """
+    estimates = np.clip(estimates, 0.02, 0.98)
+    residual = (quality - estimates) / np.sqrt(estimates * (1 - estimates))
+    known = ~np.isnan(residual)
+    residual, n_models = np.where(known, residual, 0.0), known.sum(axis=1)
+    products = (residual.sum(axis=1) ** 2 - (residual**2).sum(axis=1)).sum()
+    n_pairs = (n_models * (n_models - 1)).sum()
+    return float(np.clip(products / n_pairs, 0, 0.95)) if n_pairs else 0.0
+
+
+def _log_odds(quality: np.ndarray) -> np.ndarray:
+    return logit(np.clip(quality, _MARGIN, 1 - _MARGIN))

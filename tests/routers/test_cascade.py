@@ -1,0 +1,229 @@
+"""Cascades of routers: fit, pools that change, files."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+
+from sklearn_uniroute import (
+    CascadeRouter,
+    EnsembleRouter,
+    KMeansRouter,
+    LinearRouter,
+    ZeroRouter,
+    load_router,
+    save_router,
+)
+
+TRAIN, TEST = slice(900), slice(900, 1500)
+
+
+def fit(log, router=None, models=slice(None), **params):
+    router = KMeansRouter(random_state=0) if router is None else router
+    cascade = CascadeRouter(router, **params)
+    cut = (TRAIN, models)
+    return cascade.fit(log.X[TRAIN], log.y[cut], log.costs[models], scores=log.scores[cut])
+
+
+def gain(cascade, log, scores=None, pool=None):
+    models = slice(None) if pool is None else pool
+    cells = (TEST, models)
+    scores = log.scores if scores is None else scores
+    alone = cascade.router_.score(log.X[TEST], log.y[cells], pool=pool)
+    area = cascade.score(log.X[TEST], log.y[cells], pool=pool, scores=scores[cells])
+    return area - alone
+
+
+@pytest.mark.parametrize("calibration", ["isotonic", "logistic"])
+@pytest.mark.parametrize(
+    "router",
+    [
+        KMeansRouter(random_state=0),
+        ZeroRouter(random_state=0),
+        LinearRouter(random_state=0),
+        EnsembleRouter([("kmeans", KMeansRouter()), ("linear", LinearRouter())], random_state=0),
+    ],
+    ids=lambda router: type(router).__name__,
+)
+def test_a_check_pays_with_any_router(scored_log, router, calibration):
+    log = scored_log
+    cascade = fit(log, router, calibration=calibration)
+    assert cascade.informative_
+    assert gain(cascade, log) > 0.02
+
+
+def test_more_calls_are_worth_more(scored_log):
+    log = scored_log
+    gains = [gain(fit(log, max_calls=n), log) for n in (1, 2, 3)]
+    assert gains[0] == pytest.approx(0, abs=0.002)
+    assert gains[0] < gains[1] < gains[2] + 0.002
+
+
+@pytest.mark.parametrize("scores", ["constant", "none", "noise"])
+def test_scores_that_say_nothing_give_the_router_alone(scored_log, scores):
+    log = scored_log
+    values = {
+        "constant": np.ones(log.y.shape),
+        "none": np.full(log.y.shape, np.nan),
+        "noise": np.random.RandomState(1).normal(size=log.y.shape),
+    }[scores]
+    cascade = CascadeRouter(KMeansRouter(random_state=0))
+    with pytest.warns(UserWarning, match="say nothing"):
+        cascade.fit(log.X[TRAIN], log.y[TRAIN], log.costs, scores=values[TRAIN])
+    assert not cascade.informative_
+    alone = KMeansRouter(random_state=0).fit(log.X[TRAIN], log.y[TRAIN], log.costs)
+    X, y = log.X[TEST], log.y[TEST]
+    for cost_weight in (0.0, 0.003, 0.02):
+        first = cascade.first(X, cost_weight=cost_weight)
+        np.testing.assert_array_equal(first, alone.predict(X, cost_weight=cost_weight))
+        kept = cascade.next(X, first, np.full(len(X), 3.0), cost_weight=cost_weight)
+        np.testing.assert_array_equal(kept, first)
+    assert cascade.score(X, y, scores=values[TEST]) == alone.score(X, y)
+    assert cascade.cost_weight_for_budget(10.0) == alone.cost_weight_for_budget(10.0)
+    curve = cascade.simulate(X, y, scores=values[TEST], cost_weight=[0.003])
+    chosen = alone.predict(X, cost_weight=0.003)
+    assert curve.cost == pytest.approx([log.costs[chosen].mean()])
+
+
+def test_a_fitted_router_is_used_as_it_is(scored_log):
+    log = scored_log
+    router = KMeansRouter(random_state=0).fit(log.X[:500], log.y[:500, :5], log.costs[:5])
+    router.add_model(1 - log.y[router.validation_indices_, 5], cost=log.costs[5])
+    cascade = CascadeRouter(FrozenEstimator(router))
+    cascade.fit(log.X[500:900], log.y[500:900], log.costs, scores=log.scores[500:900])
+    assert cascade.router_ is router
+    assert gain(cascade, log) > 0.02
+    wide = np.column_stack([log.y, log.y[:, 0]])
+    with pytest.raises(ValueError, match="6 that the fitted router does not know"):
+        cascade.fit(log.X, wide, np.arange(1.0, 8), scores=wide)
+
+
+def test_an_added_model_works_from_few_scores_or_none(scored_log):
+    log = scored_log
+    shifted = log.scores + np.array([0, 0, 0, 0, 0, 2.0])
+    cascade = fit(log, models=slice(5))
+    rows = cascade.router_.validation_indices_[:60]
+    errors, X_val = 1 - log.y[rows, 5], log.X[rows]
+    without = clone(cascade).set_params(router=KMeansRouter(random_state=0))
+    without.fit(log.X[TRAIN], log.y[TRAIN, :5], log.costs[:5], scores=log.scores[TRAIN, :5])
+    without.add_model(errors, cost=log.costs[5], X_val=X_val)
+    assert without.models_.tolist() == [0, 1, 2, 3, 4, 5]
+    assert without.score_shifts_[5] == 0
+    assert gain(without, log) > 0.02
+    # Levels differ between models if the training models' do.
+    scores = shifted + np.array([1.0, -1, 0.5, 0, -0.5, 0])
+    cascade.fit(log.X[TRAIN], log.y[TRAIN, :5], log.costs[:5], scores=scores[TRAIN, :5])
+    cascade.add_model(errors, cost=log.costs[5], X_val=X_val, scores=scores[rows, 5])
+    assert cascade.score_shifts_[5] == pytest.approx(2, abs=0.4)
+    assert gain(cascade, log, scores) > 0.02
+
+
+def test_scores_must_fit_the_errors_of_an_added_model(scored_log):
+    log = scored_log
+    cascade = fit(log, models=slice(5))
+    errors = 1 - log.y[cascade.router_.validation_indices_, 5]
+    for scores, message in ((errors[:-1], "one score for each error"), (errors + np.inf, "inf")):
+        with pytest.raises(ValueError, match=message):
+            cascade.add_model(errors, cost=1.0, scores=scores)
+    with pytest.raises(ValueError, match="one score for each error"):
+        cascade.add_model(None, cost=1.0, scores=errors)
+    assert len(cascade.models_) == 5
+
+
+def test_pipelines_and_names(scored_log):
+    log = scored_log
+    names = [f"model-{place}" for place in range(6)]
+    y, scores = (pd.DataFrame(table, columns=names) for table in (log.y, log.scores))
+    costs = dict(zip(names, log.costs, strict=True))
+    pipeline = make_pipeline(PCA(8, random_state=0), KMeansRouter(random_state=0))
+    cascade = CascadeRouter(pipeline).fit(
+        log.X[TRAIN], y[TRAIN], costs, scores=scores[TRAIN][names[::-1]]
+    )
+    plain = CascadeRouter(pipeline).fit(
+        log.X[TRAIN], log.y[TRAIN], log.costs, scores=log.scores[TRAIN]
+    )
+    X = log.X[TEST]
+    first = cascade.first(X, cost_weight=0.005)
+    assert first.tolist() == [names[place] for place in plain.first(X, cost_weight=0.005)]
+    area = cascade.score(X, y[TEST][names[::-1]], scores=scores[TEST])
+    assert area == pytest.approx(plain.score(X, log.y[TEST], scores=log.scores[TEST]))
+    table = cascade.routing_table(cost_weight=0.005)
+    step = table.first(cascade.router_[:-1].transform(X)[0])
+    assert step["ask"] == first[0]
+
+
+def test_qualities_may_have_any_scale(scored_log):
+    log = scored_log
+    plain = fit(log)
+    cascade = CascadeRouter(KMeansRouter(random_state=0)).fit(
+        log.X[TRAIN], 1 + 4 * log.y[TRAIN], log.costs, scores=log.scores[TRAIN]
+    )
+    assert cascade.quality_range_ == (1, 5)
+    X = log.X[TEST]
+    for cost_weight in (0.001, 0.005):
+        np.testing.assert_array_equal(
+            cascade.first(X, cost_weight=4 * cost_weight), plain.first(X, cost_weight=cost_weight)
+        )
+
+
+def test_parameters_are_checked_and_searched(scored_log):
+    log = scored_log
+    for params, message in (
+        ({"max_calls": 0}, "max_calls"),
+        ({"calibration": "sigmoid"}, "calibration"),
+        ({"check_cost": -1.0}, "check_cost"),
+        ({"cost_weight": -1.0}, "cost_weight"),
+        ({"cost_weight": 1.0, "budget": 1.0}, "exclude"),
+    ):
+        with pytest.raises((ValueError, TypeError), match=message):
+            fit(log, **params)
+    cascade = fit(log, max_calls=50)
+    assert len(set(cascade.first(log.X[TEST]).tolist())) > 0
+    assert clone(cascade).get_params()["router__random_state"] == 0
+    search = GridSearchCV(
+        CascadeRouter(KMeansRouter(random_state=0)),
+        {"router__n_clusters": [2, 8]},
+        cv=2,
+        scoring=lambda cascade, X, y: cascade.router_.score(X, y),
+    )
+    search.fit(log.X[TRAIN], log.y[TRAIN], costs=log.costs, scores=log.scores[TRAIN])
+    assert search.best_estimator_.informative_
+
+
+@pytest.mark.parametrize(
+    ("scores", "message"),
+    [
+        (None, "missing"),
+        (np.zeros((900, 5)), "shape"),
+        (np.zeros((800, 6)), "shape"),
+        (np.full((900, 6), np.inf), "infinity"),
+        (pd.DataFrame(np.zeros((900, 5)), columns=range(5)), "5"),
+        (np.zeros(900), "shape"),
+        (np.full((900, 6), "good"), "convert|numbers"),
+    ],
+)
+def test_bad_scores_are_refused(scored_log, scores, message):
+    log = scored_log
+    cascade = fit(log)
+    before = cascade.router_
+    with pytest.raises((ValueError, TypeError), match=message):
+        cascade.fit(log.X[TRAIN], log.y[TRAIN], log.costs, scores=scores)
+    assert cascade.router_ is before
+
+
+def test_files_keep_the_cascade(scored_log, tmp_path):
+    log = scored_log
+    cascade = fit(log, check_cost=0.1)
+    save_router(cascade, tmp_path / "cascade")
+    loaded = load_router(tmp_path / "cascade")
+    X = log.X[TEST]
+    np.testing.assert_array_equal(
+        loaded.first(X, cost_weight=0.004), cascade.first(X, cost_weight=0.004)
+    )
+    assert loaded.score(X, log.y[TEST], scores=log.scores[TEST]) == cascade.score(
+        X, log.y[TEST], scores=log.scores[TEST]
+    )
