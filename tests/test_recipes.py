@@ -18,7 +18,7 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline
 
-from sklearn_uniroute import KMeansRouter
+from sklearn_uniroute import CascadeRouter, KMeansRouter
 
 TOPICS = {"sum": "please add these numbers", "poem": "write some verses on love"}
 PRICES = {"small": 1.0, "poet": 2.0, "large": 10.0}
@@ -387,3 +387,32 @@ def test_a_job_that_fails_loses_nothing(learning, router, embed, tmp_path):
     learning.log_feedback(feedback, "0", 1.0)
     learned = learning.learn(router.remove_model(decision.model), calls, feedback)
     assert learned.pool_frame().equals(router.pool_frame())
+
+
+def test_answers_are_checked(gateway, texts, embed):
+    """The check knows a good answer; small answers everything, well or not."""
+    verses = np.arange(200) >= 100
+    y = pd.DataFrame({"small": ~verses, "poet": verses, "large": True}).astype(float)
+    y["small"] = np.random.RandomState(0).binomial(1, 0.6, size=200)
+    X = np.array([embed(text) for text in texts])
+    scores = y + np.random.RandomState(1).normal(scale=0.1, size=y.shape)
+    cascade = CascadeRouter(KMeansRouter(2, random_state=0)).fit(X, y, PRICES, scores=scores)
+    table, asked = cascade.routing_table(["small", "large"], cost_weight=0.01), []
+
+    def ask(model, prompt):
+        asked.append(model)
+        if model in down:
+            raise TimeoutError
+        return f"{model}: {prompt}"
+
+    down = set()
+    for check, models in ((lambda *_: 1.0, ["small"]), (lambda *_: 0.0, ["small", "large"])):
+        asked.clear()
+        result = gateway.answer_checked(texts[0], table, embed, ask, check)
+        assert asked == models
+        assert result == (models[-1], f"{models[-1]}: {texts[0]}")
+    down.add("small")
+    assert gateway.answer_checked(texts[0], table, embed, ask, lambda *_: 1.0)[0] == "large"
+    down.add("large")
+    with pytest.raises(TimeoutError):
+        gateway.answer_checked(texts[0], table, embed, ask, lambda *_: 1.0)

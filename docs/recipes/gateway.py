@@ -111,3 +111,29 @@ def answer(prompt, table, embed, call, down=()):
     raise ConnectionError(
         f"none of these models answers: {', '.join(map(str, table.models))}"
     ) from last
+
+
+def answer_checked(prompt, table, embed, call, check, down=()):
+    """Ask models, by a CascadeTable, until an answer is worth keeping.
+
+    `check` maps a prompt and an answer to a score. Returns the model and its answer. If a model is
+    out, the others are asked as if nothing had been asked yet.
+    """
+    down = {down} if isinstance(down, str) else set(down)
+    step, answers = table.first(embed(prompt), exclude=down & set(table.models)), {}
+    while step["ask"] is not None:
+        model, score = step["ask"], None
+        try:
+            if model not in answers:
+                answers[model] = call(model, prompt)
+        except Exception as error:
+            if not is_outage(error) or down | {model} >= set(table.models):
+                raise
+            logging.warning("%s is out: %r", model, error)
+            down.add(model)
+            step = table.first(embed(prompt), exclude=down & set(table.models))
+            continue
+        if step["check"]:
+            score = check(prompt, answers[model])
+        step = table.next(step, score)
+    return step["keep"], answers[step["keep"]]

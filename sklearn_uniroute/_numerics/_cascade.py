@@ -6,6 +6,7 @@ Qualities are between 0 and 1, and stand for the probability that an answer is r
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.special import logit
 
 from sklearn_uniroute._numerics._score_evidence import ScoreEvidence
 
@@ -51,8 +52,8 @@ def expected_best(
     best : ndarray
         Expected quality of the answer at hand.
     if_right, if_wrong : ndarray
-        Expected quality of the other model if the answer at hand is right, and if it is wrong. Of
-        the same shape.
+        Expected quality of the other model if the answer at hand is right, and if it is wrong. They
+        broadcast with `best`.
     evidence : ScoreEvidence
 
     Returns
@@ -62,13 +63,14 @@ def expected_best(
         hand.
     """
     with np.errstate(divide="ignore"):
-        least = np.log(best * (1 - if_right)) - np.log((1 - best) * if_wrong)
+        # Logarithms before arrays broadcast to their full shape.
+        least = logit(best) + (np.log(1 - if_right) - np.log(if_wrong))
     place = np.searchsorted(evidence.log_odds, least)
-    # Probability of a score with which the answer at hand is kept.
-    right = np.append(0.0, np.cumsum(evidence.right))[place]
-    wrong = np.append(0.0, np.cumsum(evidence.wrong))[place]
-    quality = best * if_right + (1 - best) * if_wrong
-    return quality * (1 - right) + best * (if_right * right + (1 - if_right) * wrong)
+    # Probability of a score with which the other answer is taken, if right; and of one with which
+    # the answer at hand is kept, if the other is wrong.
+    taken = np.append(1.0, 1 - np.cumsum(evidence.right))[place]
+    kept = np.append(0.0, np.cumsum(evidence.wrong))[place]
+    return best * (if_right + (1 - if_right) * kept) + (1 - best) * if_wrong * taken
 
 
 class Beliefs(NamedTuple):
@@ -268,17 +270,21 @@ def _checked_values(
     # And by model that may be asked after it.
     share = correlation / (1 + (~beliefs.free).sum(axis=1).min() * correlation)
     slope = slopes(quality[:, None], quality[..., None], share)[:, :, None]
-    others, before = quality[:, None, None], quality[..., None, None]
+    others, before, kept = quality[:, None, None], quality[..., None, None], at_hand[..., None]
+    others_if_right, others_if_wrong = others + slope * (1 - before), others - slope * before
     own = (after >= told)[..., None]
-    revised = others + slope * (after[..., None] - before)
-    others_if_right = np.where(own, others + slope * (1 - before), revised)
-    others_if_wrong = np.where(own, others - slope * before, revised)
-    others_if_right, others_if_wrong, revised = (
-        np.clip(one, _MARGIN, 1 - _MARGIN) for one in (others_if_right, others_if_wrong, revised)
-    )
-    kept = np.broadcast_to(at_hand[..., None], revised.shape)
+    if not own.all() or check_price > 0:
+        revised = np.clip(others + slope * (after[..., None] - before), _MARGIN, 1 - _MARGIN)
+    if not own.all():
+        # An earlier answer is at hand, of which these scores tell nothing more.
+        others_if_right = np.where(own, others_if_right, revised)
+        others_if_wrong = np.where(own, others_if_wrong, revised)
+    others_if_right = np.clip(others_if_right, _MARGIN, 1 - _MARGIN)
+    others_if_wrong = np.clip(others_if_wrong, _MARGIN, 1 - _MARGIN)
     further = expected_best(kept, others_if_right, others_if_wrong, evidence) - check_price
-    further = np.maximum(further, np.maximum(kept, revised)) - price[:, None, None]
+    if check_price > 0:
+        further = np.maximum(further, np.maximum(kept, revised))
+    further -= price[:, None, None]
     may_follow = beliefs.free[:, None] & ~np.eye(n_models, dtype=bool)
     further = np.where(may_follow[:, :, None], further, -np.inf).max(axis=3)
     value = (chance * np.maximum(at_hand, further)).sum(axis=2)
