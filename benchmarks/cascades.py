@@ -163,7 +163,7 @@ def report_times(name, data, share):
 
 
 def main():
-    n_trials = arguments(__doc__, trials=6).trials
+    n_trials = arguments(__doc__, trials=4).trials
     files = {name: (data, share) for name, data, share in real_data()}
     for name, (data, share) in files.items():
         data.X = data.X.astype(np.float32)

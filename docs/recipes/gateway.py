@@ -134,6 +134,11 @@ def answer_checked(prompt, table, embed, call, check, down=()):
             step = table.first(embed(prompt), exclude=down & set(table.models))
             continue
         if step["check"]:
-            score = check(prompt, answers[model])
+            try:
+                score = check(prompt, answers[model])
+            except Exception as error:
+                if not is_outage(error):
+                    raise
+                logging.warning("the check is out: %r", error)
         step = table.next(step, score)
     return step["keep"], answers[step["keep"]]

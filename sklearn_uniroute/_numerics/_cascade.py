@@ -20,7 +20,7 @@ _TIE = 1e-12
 _BLOCK_CELLS = 2**18
 
 
-def slopes(quality: np.ndarray, asked: np.ndarray, correlation: float) -> np.ndarray:
+def slopes(quality: np.ndarray, asked: np.ndarray, correlation: float | np.ndarray) -> np.ndarray:
     """Compute how much better other models are expected to be if one answer is right, not wrong.
 
     The best linear prediction: a model that does worse than expected on a prompt tells that the
@@ -88,6 +88,8 @@ class Beliefs(NamedTuple):
         Position of its model.
     free : ndarray of shape (n_prompts, n_models), dtype bool
         Models that may be asked.
+    n_asked : ndarray of shape (n_prompts,), dtype intp
+        Number of models that were asked.
     """
 
     quality: np.ndarray
@@ -95,6 +97,7 @@ class Beliefs(NamedTuple):
     best: np.ndarray
     kept: np.ndarray
     free: np.ndarray
+    n_asked: np.ndarray
 
     def rows(self, rows: Any) -> "Beliefs":
         return Beliefs(*(part[rows] for part in self))
@@ -109,6 +112,7 @@ def first_beliefs(quality: np.ndarray) -> Beliefs:
         np.zeros(n_prompts),
         np.zeros(n_prompts, dtype=np.intp),
         np.ones(quality.shape, dtype=bool),
+        np.zeros(n_prompts, dtype=np.intp),
     )
 
 
@@ -130,7 +134,6 @@ def revise(beliefs: Beliefs, call: np.ndarray, log_odds: np.ndarray, correlation
     beliefs : Beliefs
     """
     rows = np.arange(len(call))
-    n_asked = (~beliefs.free).sum(axis=1)
     free = beliefs.free.copy()
     free[rows, call] = False
     before = np.clip(beliefs.quality[rows, call], _MARGIN, 1 - _MARGIN)
@@ -145,20 +148,21 @@ def revise(beliefs: Beliefs, call: np.ndarray, log_odds: np.ndarray, correlation
     told = beliefs.best * (if_right * ratio + 1 - if_right) / (before * ratio + 1 - before)
     best = np.where(scored, np.clip(told, 0, 1), beliefs.best)
     # What two answers tell in common counts once.
-    share = correlation / (1 + n_asked * correlation)
+    share = correlation / (1 + beliefs.n_asked * correlation)
     slope = slopes(beliefs.quality, before[:, None], share[:, None])
     quality = np.where(
         scored[:, None],
         np.clip(beliefs.quality + slope * (after - before)[:, None], _MARGIN, 1 - _MARGIN),
         beliefs.quality,
     )
-    better = (after > best) | (n_asked == 0)
+    better = (after > best) | (beliefs.n_asked == 0)
     return Beliefs(
         quality,
         np.where(better[:, None], slope, beliefs.slope),
         np.where(better, after, best),
         np.where(better, call, beliefs.kept),
         free,
+        beliefs.n_asked + 1,
     )
 
 
@@ -222,7 +226,7 @@ def next_calls(
         at = np.arange(len(call)), call
         check[rows] = checked[at] > plain[at] + _TIE
         call = call if places is None else places[at]
-        chosen[rows] = np.where((best > 0) & (most <= best + _TIE), -1, call)
+        chosen[rows] = np.where((part.n_asked > 0) & (most <= best + _TIE), -1, call)
     return chosen, check & (chosen >= 0)
 
 
@@ -259,6 +263,8 @@ def _checked_values(
     if n_left == 1 or n_models == 1:
         at_hand = np.broadcast_to(best, quality.shape)
         value = expected_best(at_hand, if_right, if_wrong, evidence)
+        # Without another answer, there is nothing to choose.
+        value = np.where(beliefs.n_asked[:, None] > 0, value, beliefs.quality)
         return np.where(beliefs.free, value - price - check_price, -np.inf)
     # By prompt, model, and bin of its score.
     right, wrong, column = evidence.right, evidence.wrong, quality[..., None]
@@ -268,8 +274,8 @@ def _checked_values(
     told = np.minimum(told / chance, 1 - _MARGIN)
     at_hand = np.maximum(told, after)
     # And by model that may be asked after it.
-    share = correlation / (1 + (~beliefs.free).sum(axis=1).min() * correlation)
-    slope = slopes(quality[:, None], quality[..., None], share)[:, :, None]
+    share = correlation / (1 + beliefs.n_asked * correlation)
+    slope = slopes(quality[:, None], quality[..., None], share[:, None, None])[:, :, None]
     others, before, kept = quality[:, None, None], quality[..., None, None], at_hand[..., None]
     others_if_right, others_if_wrong = others + slope * (1 - before), others - slope * before
     own = (after >= told)[..., None]

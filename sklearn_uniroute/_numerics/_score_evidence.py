@@ -86,16 +86,21 @@ def learn_levels(scores: np.ndarray, quality: np.ndarray) -> ScoreLevels:
         The variance between models is 0 if the means of their scores show no more than noise.
     """
     known = ~np.isnan(scores + quality)
-    design = np.column_stack([np.ones(known.sum()), quality[known]])
-    (base, slope), *_ = np.linalg.lstsq(design, scores[known])
-    residual = np.where(known, scores - base - slope * np.nan_to_num(quality), 0.0)
     counts = known.sum(axis=0)
-    means = residual.sum(axis=0)[counts > 0] / counts[counts > 0]
-    squares = (np.where(known, residual - (residual.sum(axis=0) / counts.clip(1)), 0) ** 2).sum()
-    within = squares / max(known.sum() - len(means), 1)
-    noise = within * (1 / counts[counts > 0]).mean()
-    between = max(means.var(ddof=1) - noise, 0.0) if len(means) > 1 else 0.0
-    return ScoreLevels(float(base), float(slope), float(between), float(within))
+    models = np.flatnonzero(counts)
+    scores, quality = (np.where(known, one, 0.0)[:, models] for one in (scores, quality))
+    known, counts = known[:, models], counts[models]
+    mean_score, mean_quality = scores.sum(axis=0) / counts, quality.sum(axis=0) / counts
+    # Within models, so that good models with high scores do not count as good answers.
+    deviation = np.where(known, quality - mean_quality, 0.0)
+    spread = (deviation**2).sum()
+    slope = (deviation * (scores - mean_score)).sum() / spread if spread > 0 else 0.0
+    levels = mean_score - slope * mean_quality
+    residual = np.where(known, scores - levels - slope * quality, 0.0)
+    within = (residual**2).sum() / max(known.sum() - len(models) - 1, 1)
+    noise = within * (1 / counts).mean()
+    between = max(levels.var(ddof=1) - noise, 0.0) if len(models) > 1 else 0.0
+    return ScoreLevels(float(levels.mean()), float(slope), float(between), float(within))
 
 
 def learn_evidence(
@@ -128,7 +133,12 @@ def learn_evidence(
         return None
     sign = 1.0 if np.cov(scores, quality - expit(prior))[0, 1] >= 0 else -1.0
     scores = sign * scores
-    edges = np.unique(np.quantile(scores, np.linspace(0, 1, _BINS + 1)[1:-1]))
+    # Edges that are scores themselves leave no bin empty.
+    shares = np.linspace(0, 1, _BINS + 1)[1:-1]
+    edges = np.unique(np.quantile(scores, shares, method="inverted_cdf"))
+    edges = (
+        edges[edges > scores.min()] if (edges > scores.min()).any() else scores.max(keepdims=True)
+    )
     bins = np.searchsorted(edges, scores, side="right")
     added = np.zeros(len(scores))
     folds = KFold(_FOLDS, shuffle=True, random_state=0)

@@ -18,7 +18,11 @@ from sklearn_uniroute._numerics._score_evidence import (
     residual_correlation,
 )
 from sklearn_uniroute.routers._budget import check_operating_point, settle
-from sklearn_uniroute.routers._cascade_policy import CascadePolicyMixin, check_scores
+from sklearn_uniroute.routers._cascade_policy import (
+    CascadePolicyMixin,
+    check_scores,
+    gain_of_scores,
+)
 from sklearn_uniroute.serving._cascade_table import CascadeTable
 from sklearn_uniroute.utils._estimators import final_router, fit_name, last_router
 from sklearn_uniroute.utils._typing import Costs, Label, Pool
@@ -38,6 +42,8 @@ from sklearn_uniroute.utils._validation import (
 
 # Number of folds on which the router's estimates are computed for prompts that it did not see.
 _FOLDS = 5
+# Number of prompts on which it is judged whether scores pay.
+_JUDGED = 1000
 
 
 class CascadeRouter(CascadePolicyMixin, MetaEstimatorMixin, BaseEstimator):
@@ -79,8 +85,8 @@ class CascadeRouter(CascadePolicyMixin, MetaEstimatorMixin, BaseEstimator):
     costs_ : ndarray of shape (n_models,)
         Mean cost of each model per prompt.
     informative_ : bool
-        Whether scores say anything beyond the router's estimates, on held-out prompts. If not, the
-        cascade is the router alone.
+        Whether scores say anything beyond the router's estimates, and enough to pay for further
+        calls, on prompts that the router did not see. If not, the cascade is the router alone.
     correlation_ : float
         Correlation of the qualities of two models on a prompt, beyond the router's estimates.
     score_shifts_ : dict
@@ -167,7 +173,7 @@ class CascadeRouter(CascadePolicyMixin, MetaEstimatorMixin, BaseEstimator):
             a DataFrame name the models.
         costs : array-like of shape (n_models,) or (n_prompts, n_models), mapping, Series or \
                 DataFrame
-            Cost of each model, or of each call.
+            Cost of each model, or of each call. A fitted router keeps its own costs.
         scores : array-like or DataFrame of shape (n_prompts, n_models)
             Score of each answer, in the order of the models or, in a DataFrame, by name. NaN where
             the answer was not checked.
@@ -186,8 +192,8 @@ class CascadeRouter(CascadePolicyMixin, MetaEstimatorMixin, BaseEstimator):
         Warns
         -----
         UserWarning
-            If the scores say nothing beyond the router's estimates. The cascade is then the router
-            alone.
+            If the scores say nothing beyond the router's estimates, or too little to pay for
+            further calls. The cascade is then the router alone.
         """
         check_operating_point(*settle(self, None, None), has_costs=True)
         check_count(self.max_calls, "max_calls")
@@ -202,12 +208,12 @@ class CascadeRouter(CascadePolicyMixin, MetaEstimatorMixin, BaseEstimator):
         low, high = float(np.nanmin(quality)), float(np.nanmax(quality))
         if isinstance(self.router, FrozenEstimator):
             router = self.router.estimator
-            check_frozen_pool(router, labels)
+            check_frozen(router, labels)
             last, prompts = last_router(router, X)
             estimates = 1 - last.predict_error(prompts, pool=labels.tolist())
         else:
             router = fitted_router(self.router, X, y, costs, labels)
-            estimates = self._held_out_estimates(X, quality, costs)
+            estimates = self._held_out_estimates(X, y, quality, costs, labels)
         self.router_, self.quality_range_ = router, (low, high)
         width = high - low or 1.0
         quality, estimates = (quality - low) / width, (estimates - low) / width
@@ -223,10 +229,17 @@ class CascadeRouter(CascadePolicyMixin, MetaEstimatorMixin, BaseEstimator):
             found = learn_evidence(checked - shifts, quality, estimates, self.calibration)
             self._score_evidence = None if found is None else found._asdict()
         self.correlation_ = residual_correlation(quality, estimates)
+        if (
+            self.informative_
+            and self.max_calls > 1
+            and not self._pays(quality, estimates, costs, checked - shifts)
+        ):
+            self._score_evidence = None
         if not self.informative_:
             warnings.warn(
-                "the scores say nothing of the answers beyond the router's estimates, so the "
-                "cascade is the router alone; use another check, or pass more scores.",
+                "the scores say nothing of the answers beyond the router's estimates, or too "
+                "little to pay for further calls, so the cascade is the router alone; use another "
+                "check, or pass more scores.",
                 UserWarning,
                 stacklevel=2,
             )
@@ -237,26 +250,45 @@ class CascadeRouter(CascadePolicyMixin, MetaEstimatorMixin, BaseEstimator):
         check_is_fitted(self)
         return self._score_evidence is not None
 
+    def _pays(
+        self, quality: np.ndarray, estimates: np.ndarray, costs: np.ndarray, scores: np.ndarray
+    ) -> bool:
+        """Whether the policy is better than the router alone, on prompts that it did not see."""
+        rows = np.flatnonzero(~np.isnan(estimates).any(axis=1) & ~np.isnan(quality).all(axis=1))
+        rows = np.random.RandomState(0).permutation(rows)[:_JUDGED]
+        policy = self._settings(0.0)
+        log_odds = policy["evidence"].of(scores[rows])
+        costs = costs if costs.ndim == 1 else costs[rows]
+        known = quality[rows], estimates[rows], costs, log_odds
+        try:
+            return gain_of_scores(*known, self.max_calls, policy) > 0
+        except ValueError:
+            # Too little is known of the models that prompts would be routed to.
+            return True
+
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "router_")
 
-    def _held_out_estimates(self, X: Any, quality: np.ndarray, costs: np.ndarray) -> np.ndarray:
+    def _held_out_estimates(
+        self, X: Any, y: Any, quality: np.ndarray, costs: np.ndarray, labels: np.ndarray
+    ) -> np.ndarray:
         """Qualities that the router expects of prompts that it did not see."""
         estimates = np.full(quality.shape, np.nan)
         folds = KFold(min(_FOLDS, len(quality)), shuffle=True, random_state=0)
         for training, held_out in folds.split(quality):
-            # Models that were run on held-out prompts alone have no estimates.
-            models = np.flatnonzero(~np.isnan(quality[training]).all(axis=0))
-            part = costs[models] if costs.ndim == 1 else costs[np.ix_(training, models)]
+            if np.isnan(quality[training]).all(axis=0).any():
+                # A model that was run on held-out prompts alone cannot be learned.
+                continue
+            known = quality if not hasattr(y, "columns") else y
             router = fitted_router(
                 self.router,
                 _safe_indexing(X, training),
-                quality[np.ix_(training, models)],
-                part,
-                models,
+                _safe_indexing(known, training),
+                costs if costs.ndim == 1 else costs[training],
+                labels,
             )
             last, prompts = last_router(router, _safe_indexing(X, held_out))
-            estimates[np.ix_(held_out, models)] = 1 - last.predict_error(prompts)
+            estimates[held_out] = 1 - last.predict_error(prompts)
         return estimates
 
     def routing_table(
@@ -385,9 +417,14 @@ def fitted_router(router: Any, X: Any, y: Any, costs: np.ndarray, labels: np.nda
     return router.fit(X, y, **{fit_name(router, "costs"): named})
 
 
-def check_frozen_pool(router: Any, labels: np.ndarray) -> None:
-    """Refuse qualities of models that a fitted router does not know."""
-    known = final_router(router).models_.tolist()
+def check_frozen(router: Any, labels: np.ndarray) -> None:
+    """Refuse a fitted router without costs, and qualities of models that it does not know."""
+    router = final_router(router)
+    if router.costs_ is None:
+        raise ValueError(
+            "the fitted router has no costs, so calls would be free; fit it with `costs`."
+        )
+    known = router.models_.tolist()
     unknown = [label for label in labels.tolist() if label not in known]
     if unknown:
         raise ValueError(

@@ -68,7 +68,9 @@ class CascadePolicyMixin:
         cost_weight : float, default=None
             Error that one unit of cost is worth. By default, the value set at construction.
         budget : float, default=None
-            Mean cost per prompt to keep to instead. By default, the value set at construction.
+            Mean cost per prompt to keep to instead. By default, the value set at construction. It
+            takes about a second to find the cost weight; for many calls, find it once with
+            :meth:`cost_weight_for_budget`.
         return_check : bool, default=False
             Whether to also return which answers to check.
 
@@ -147,8 +149,7 @@ class CascadePolicyMixin:
         names = router.models_[index]
         cost_weight, budget = settle(self, cost_weight, budget)
         check_operating_point(cost_weight, budget, has_costs=True)
-        if budget is not None:
-            cost_weight = self.cost_weight_for_budget(budget, pool)
+        check_same_order(X=X, asked=asked, scores=scores)
         quality, costs = self._expected(router, prompts, index)
         n_prompts = len(quality)
         if asked is None:
@@ -157,9 +158,14 @@ class CascadePolicyMixin:
         else:
             order, values = check_asked(asked, scores, n_prompts, names)
         if self._score_evidence is None:
-            kept = router.predict(prompts, pool=names.tolist(), cost_weight=cost_weight)
-            chosen = kept if order.shape[1] == 0 else names[self._best(quality, order)]
+            if order.shape[1]:
+                chosen = names[self._best(quality, order)]
+            else:
+                point = {"cost_weight": cost_weight, "budget": budget}
+                chosen = router.predict(prompts, pool=names.tolist(), **point)
             return (chosen, np.zeros(n_prompts, dtype=bool)) if return_check else chosen
+        if budget is not None:
+            cost_weight = self.cost_weight_for_budget(budget, pool)
         policy, shifts = self._settings(cost_weight), self._shifts(names)
         beliefs = first_beliefs(quality)
         for call, score in zip(order.T, values.T, strict=True):
@@ -229,53 +235,26 @@ class CascadePolicyMixin:
             cost, quality, found = curve_points(y, 1 - estimates, paid, costs, weights)
             return Bunch(cost_weight=found, cost=cost, quality=quality, n_calls=np.ones(len(cost)))
         if cost_weight is None:
-            points = curve_points(y * 0, 1 - estimates, costs, costs, weights)
-            grid = spread_points(points[0], points[2])
+            points = curve_points(np.zeros(y.shape), 1 - estimates, costs, costs, weights)
+            dearest = 1 / max(costs[costs > 0].min(initial=np.inf), 1e-300)
+            grid = spread_points(points[0], points[2], max(dearest, 1e-12))
         else:
             grid = np.sort(np.atleast_1d(np.asarray(cost_weight, dtype=np.float64)))[::-1]
             for one in grid.tolist():
                 check_amount(one, "cost_weight", has_costs=True)
         paid, costs = (np.broadcast_to(one, y.shape) for one in (paid, costs))
-        outcomes = [
-            self._mean_outcome(y, estimates, paid, costs, values, weights, names, one)
-            for one in grid
-        ]
-        cost, quality, n_calls = np.array(outcomes).T
-        return Bunch(cost_weight=grid, cost=cost, quality=quality, n_calls=n_calls)
-
-    def _mean_outcome(
-        self,
-        y: np.ndarray,
-        estimates: np.ndarray,
-        paid: np.ndarray,
-        costs: np.ndarray,
-        scores: np.ndarray,
-        weights: np.ndarray,
-        names: np.ndarray,
-        cost_weight: float,
-    ) -> tuple[float, float, float]:
-        """Follow the policy at one cost weight: mean cost, quality and number of calls."""
-        rows, shares = np.arange(len(y)), weights / weights.sum()
         if self._score_evidence is None:
-            kept, n_calls = choose(1 - estimates, costs, cost_weight), np.ones(len(y))
-            cost = paid[rows, kept]
-        else:
-            low, high = self.quality_range_
-            policy = self._settings(cost_weight)
-            cost, kept, n_calls = follow_policy(
-                (estimates - low) / (high - low or 1.0),
-                costs,
-                paid,
-                min(self.max_calls, len(names)),
-                log_odds=policy["evidence"].of(scores - self._shifts(names)),
-                **policy,
-            )
-        known = ~np.isnan(cost), ~np.isnan(y[rows, kept])
-        means = [
-            shares[one] @ values[one] / shares[one].sum()
-            for one, values in zip(known, (cost, y[rows, kept]), strict=True)
-        ]
-        return means[0], means[1], float(shares @ n_calls)
+            rows = np.arange(len(y))
+            chosen = [choose(1 - estimates, costs, one) for one in grid]
+            means = [known_means(paid[rows, one], y[rows, one], weights) for one in chosen]
+            cost, quality = np.array(means).T
+            return Bunch(cost_weight=grid, cost=cost, quality=quality, n_calls=np.ones(len(grid)))
+        low, high = self.quality_range_
+        log_odds = self._settings(0.0)["evidence"].of(values - self._shifts(names))
+        known = (estimates - low) / (high - low or 1.0), costs, paid, log_odds
+        policies = [self._settings(one) for one in grid]
+        cost, quality, n_calls = policy_curve(y, *known, weights, self.max_calls, policies)
+        return Bunch(cost_weight=grid, cost=cost, quality=quality, n_calls=n_calls)
 
     def score(
         self,
@@ -319,7 +298,8 @@ class CascadePolicyMixin:
         curve = self.simulate(X, y, costs, scores=scores, pool=pool, sample_weight=sample_weight)
         means = model_means(known[2], known[5])
         if not has_range(means):
-            return float(curve.quality[-1])
+            # At the cost of one call, unless calls cost nothing.
+            return float(curve.quality[0 if means.max() > 0 else -1])
         order = np.argsort(curve.cost, kind="stable")
         return mean_height(curve.cost[order], curve.quality[order], means.min(), means.max())
 
@@ -382,7 +362,8 @@ class CascadePolicyMixin:
             )
         if mean_cost(0.0) <= budget:
             return 0.0
-        positive = costs[costs > 0]
+        prices = np.append(costs.ravel(), self.check_cost)
+        positive = prices[prices > 0]
         low, high = np.log(1e-6 / positive.max()), np.log(1e6 / positive.min())
         for _ in range(_HALVINGS):
             middle = (low + high) / 2
@@ -479,8 +460,83 @@ def check_asked(
     return order, values
 
 
-def spread_points(cost: np.ndarray, cost_weight: np.ndarray) -> np.ndarray:
-    """Choose cost weights that spread over the costs of a curve, and over its points."""
+def known_means(cost: np.ndarray, quality: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
+    """Average costs and qualities where they are known."""
+    cost, quality = (
+        np.average(one[~np.isnan(one)], weights=weights[~np.isnan(one)]) for one in (cost, quality)
+    )
+    return float(cost), float(quality)
+
+
+def policy_curve(
+    y: np.ndarray,
+    quality: np.ndarray,
+    costs: np.ndarray,
+    paid: np.ndarray,
+    log_odds: np.ndarray,
+    weights: np.ndarray,
+    max_calls: int,
+    policies: list[dict[str, Any]],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Follow policies where all is known: mean cost, quality and number of calls of each."""
+    points, rows = [], np.arange(len(y))
+    for policy in policies:
+        cost, kept, n_calls = follow_policy(
+            quality, costs, paid, max_calls, log_odds=log_odds, **policy
+        )
+        points.append((*known_means(cost, y[rows, kept], weights), weights @ n_calls))
+    cost, reached, calls = np.array(points).T
+    return cost, reached, calls / weights.sum()
+
+
+def gain_of_scores(
+    y: np.ndarray,
+    quality: np.ndarray,
+    costs: np.ndarray,
+    log_odds: np.ndarray,
+    max_calls: int,
+    policy: dict[str, Any],
+) -> float:
+    """Compute the area of a policy minus that of the router alone, on prompts of known outcome.
+
+    Parameters
+    ----------
+    y, quality, log_odds : ndarray of shape (n_prompts, n_models)
+        Quality between 0 and 1, as observed and as expected, and what the scores say.
+    costs : ndarray of shape (n_models,) or (n_prompts, n_models)
+    max_calls : int
+    policy : dict
+        Arguments of :func:`next_calls` but for the cost weight.
+
+    Returns
+    -------
+    gain : float
+        Infinity if all models have the same mean cost.
+    """
+    weights, means = np.ones(len(y)), model_means(costs, np.ones(len(y)))
+    if not has_range(means):
+        return np.inf
+    expected = np.broadcast_to(means, y.shape)
+    cost, reached, cost_weight = curve_points(y, 1 - quality, costs, expected, weights)
+    alone = mean_height(cost, reached, means.min(), means.max())
+    expected_cost, _, _ = curve_points(np.zeros(y.shape), 1 - quality, expected, expected, weights)
+    grid = spread_points(expected_cost, cost_weight, 1 / means[means > 0].min())[::2]
+    policies = [{**policy, "cost_weight": one} for one in grid]
+    paid = np.broadcast_to(costs, y.shape)
+    cost, reached, _ = policy_curve(
+        y, quality, expected, paid, log_odds, weights, max_calls, policies
+    )
+    order = np.argsort(cost, kind="stable")
+    return mean_height(cost[order], reached[order], means.min(), means.max()) - alone
+
+
+def spread_points(cost: np.ndarray, cost_weight: np.ndarray, highest: float) -> np.ndarray:
+    """Choose cost weights that spread over the costs of a curve, and over its points.
+
+    If the router has one choice at all cost weights, they fall from `highest` by halves.
+    """
+    if cost_weight[0] == 0:
+        return np.append(highest * 0.5 ** np.arange(sum(_POINTS) // 2), 0.0)
     by_cost = np.searchsorted(cost, np.linspace(cost[0], cost[-1], _POINTS[0]))
     by_point = np.linspace(0, len(cost) - 1, _POINTS[1]).astype(np.intp)
     places = np.unique(np.append(np.minimum(by_cost, len(cost) - 1), by_point))

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,8 @@ class CascadeTable:
         Error that one unit of cost is worth.
     max_calls : int
         Maximum number of models that are asked for a prompt.
+    version : str
+        Hash of all that decides choices. Steps of one version cannot go on in another.
 
     See Also
     --------
@@ -60,6 +63,7 @@ class CascadeTable:
     models: tuple[Label, ...]
     cost_weight: float
     max_calls: int
+    version: str
     _table: RoutingTable
     _shifts: dict[Label, float]
     _positions: dict[Label, int]
@@ -78,6 +82,7 @@ class CascadeTable:
     ) -> None:
         vars(self).update(
             models=table.models,
+            version=fingerprint(table, policy, dict(shifts), quality_range, max_calls),
             cost_weight=table.cost_weight,
             max_calls=max_calls,
             _table=table,
@@ -118,6 +123,7 @@ class CascadeTable:
             - `check`: whether a check of its answer pays;
             - `keep`: name of the model whose answer is to be kept; None if a model is to be asked;
             - `asked`: names of the models that were asked;
+            - `table`: `version` of the table;
             - further numbers, from which :meth:`next` goes on.
 
         Raises
@@ -131,7 +137,7 @@ class CascadeTable:
         excluded = check_excluded(exclude, self._positions)
         if self._policy is None:
             ask = table.route(x, exclude=[self.models[place] for place in excluded])
-            return {**_NOTHING, "ask": ask, "asked": []}
+            return {**_NOTHING, "ask": ask, "asked": [], "table": self.version}
         error, costs = table._predictor.terms(x[None])
         low, high = self._quality_range
         beliefs = first_beliefs((1 - error - low) / (high - low or 1.0))
@@ -156,15 +162,15 @@ class CascadeTable:
         Raises
         ------
         ValueError
-            If `step` asks no model, or one that the table does not know, or if `score` is infinite.
+            If `step` is of another table, if it asks no model, or if `score` is infinite.
         """
-        model, place = check_step(step, self._positions)
+        model, place = check_step(step, self._positions, self.version)
         score = math.nan if score is None else float(score)
         if math.isinf(score):
             raise ValueError("`score` is infinite; pass a finite score, or None for no check.")
         asked = [*step["asked"], model]
         if self._policy is None:
-            return {**_NOTHING, "keep": model, "asked": asked}
+            return {**_NOTHING, "keep": model, "asked": asked, "table": self.version}
         beliefs = Beliefs(*(np.array([step[name]]) for name in Beliefs._fields))
         odds = self._policy["evidence"].of(np.array([score - self._shifts.get(model, 0.0)]))
         beliefs = revise(beliefs, np.array([place]), odds, self._policy["correlation"])
@@ -181,6 +187,7 @@ class CascadeTable:
             "check": check,
             "keep": self.models[beliefs.kept[0]] if ask is None else None,
             "asked": asked,
+            "table": self.version,
             "costs": costs[0].tolist(),
             **{name: part[0].tolist() for name, part in beliefs._asdict().items()},
         }
@@ -190,10 +197,17 @@ class CascadeTable:
 _NOTHING = {"ask": None, "check": False, "keep": None}
 
 
-def check_step(step: Mapping[str, Any], positions: dict[Label, int]) -> tuple[Label, int]:
+def check_step(
+    step: Mapping[str, Any], positions: dict[Label, int], version: str
+) -> tuple[Label, int]:
     """Check a step that goes on; returns the model that was asked and its position."""
     if not isinstance(step, Mapping) or "ask" not in step:
         raise ValueError(f"`step` must be a step that `first` or `next` returned; got {step!r}.")
+    if step.get("table") != version:
+        raise ValueError(
+            f"`step` is of another table, {step.get('table')!r}; go on with the table that it came "
+            "from, or start again with `first`."
+        )
     model = step["ask"]
     if model is None:
         raise ValueError(
@@ -203,3 +217,23 @@ def check_step(step: Mapping[str, Any], positions: dict[Label, int]) -> tuple[La
     if model not in positions:
         raise ValueError(f"`step` asks model {model!r}, which this table does not know.")
     return model, positions[model]
+
+
+def fingerprint(
+    table: RoutingTable,
+    policy: Mapping[str, Any] | None,
+    shifts: dict[Label, float],
+    quality_range: tuple[float, float],
+    max_calls: int,
+) -> str:
+    """Hash all that decides the choices of a cascade."""
+    shifted = [shifts.get(model, 0.0) for model in table.models]
+    known = [table.models, table.cost_weight, table.version, shifted, quality_range, max_calls]
+    arrays = [table._predictor.prices]
+    if policy is not None:
+        known += [value for name, value in sorted(policy.items()) if name != "evidence"]
+        arrays += [np.asarray(part) for part in policy["evidence"]]
+    digest = sha256(repr(known).encode())
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array, dtype=np.float64).tobytes())
+    return digest.hexdigest()[:16]

@@ -227,3 +227,91 @@ def test_files_keep_the_cascade(scored_log, tmp_path):
     assert loaded.score(X, log.y[TEST], scores=log.scores[TEST]) == cascade.score(
         X, log.y[TEST], scores=log.scores[TEST]
     )
+
+
+@pytest.mark.parametrize("kind", ["right or wrong", "five grades", "quality itself", "one in ten"])
+def test_discrete_scores(scored_log, kind):
+    log = type(scored_log)(**scored_log)
+    log.scores = {
+        "right or wrong": (log.scores > 0.5).astype(float),
+        "five grades": np.clip(np.round(3 + 1.5 * (log.scores - 0.5)), 1, 5),
+        "quality itself": log.y,
+        "one in ten": np.where(np.random.RandomState(0).uniform(size=log.y.shape) < 0.1, log.y, -1),
+    }[kind]
+    cascade = fit(log)
+    assert gain(cascade, log) > (0.004 if kind == "one in ten" else 0.02)
+    assert len(set(cascade.first(log.X[TEST], cost_weight=1e-4).tolist())) > 1
+
+
+def test_a_fallback_goes_by_name(scored_log):
+    log = scored_log
+    names = [f"m{place}" for place in range(6)]
+    y, scores = (pd.DataFrame(table, columns=names) for table in (log.y, log.scores))
+    router = KMeansRouter(fallback="m5", far_share=0.2, random_state=0)
+    costs = dict(zip(names, log.costs, strict=True))
+    cascade = CascadeRouter(router).fit(log.X[TRAIN], y[TRAIN], costs, scores=scores[TRAIN])
+    far = log.X[:3] + 100
+    assert cascade.first(far, cost_weight=10.0).tolist() == ["m5"] * 3
+
+
+def test_a_fitted_router_needs_costs(scored_log):
+    log = scored_log
+    router = KMeansRouter(random_state=0).fit(log.X[:500], log.y[:500])
+    with pytest.raises(ValueError, match="has no costs"):
+        CascadeRouter(FrozenEstimator(router)).fit(
+            log.X[500:900], log.y[500:900], log.costs, scores=log.scores[500:900]
+        )
+
+
+def test_all_calls_are_paid_for_where_the_router_has_one_choice():
+    rng = np.random.RandomState(0)
+    X, y = rng.normal(size=(2000, 2)), rng.binomial(1, [0.8, 0.6], size=(2000, 2)).astype(float)
+    scores = y + rng.normal(scale=0.5, size=y.shape)
+    for costs in ([1.0, 1.5], [1.0, 1.0]):
+        cascade = CascadeRouter(ZeroRouter()).fit(X[:1000], y[:1000], costs, scores=scores[:1000])
+        curve = cascade.simulate(X[1000:], y[1000:], scores=scores[1000:])
+        assert curve.cost[0] == pytest.approx(1)
+        area = cascade.score(X[1000:], y[1000:], scores=scores[1000:])
+        at_one = curve.quality[0]
+        assert at_one == pytest.approx(0.8, abs=0.03)
+        if costs[1] == 1:
+            assert area == at_one
+        else:
+            inside = curve.cost <= 1.5
+            assert at_one < area < curve.quality[inside].max()
+
+
+def test_style_is_not_quality():
+    """Good models have high scores for another reason."""
+    rng = np.random.RandomState(0)
+    X, rates = rng.normal(size=(3000, 3)), np.linspace(0.3, 0.9, 6)
+    y = rng.binomial(1, rates, size=(3000, 6)).astype(float)
+    style = np.linspace(-2, 2, 6)
+    scores = y + style + rng.normal(scale=0.5, size=y.shape)
+    cascade = CascadeRouter(ZeroRouter()).fit(X, y, np.geomspace(1, 10, 6), scores=scores)
+    shifts = np.array(list(cascade.score_shifts_.values()))
+    np.testing.assert_allclose(shifts, style, atol=0.05)
+
+
+def test_a_router_alone_keeps_its_budget(scored_log):
+    log = scored_log
+    noise = np.random.RandomState(1).normal(size=log.y.shape)
+    router = ZeroRouter(budget=None, random_state=0)
+    with pytest.warns(UserWarning, match="say nothing"):
+        cascade = CascadeRouter(router).fit(
+            log.X[TRAIN], log.y[TRAIN], log.costs, scores=noise[TRAIN]
+        )
+    expected = cascade.router_.predict(log.X[TEST], budget=10.0)
+    np.testing.assert_array_equal(cascade.first(log.X[TEST], budget=10.0), expected)
+
+
+def test_scores_that_follow_the_cost_of_the_prompt_do_not_pay():
+    """A low score goes with a long prompt, on which a second call costs more than expected."""
+    rng = np.random.RandomState(0)
+    X, length = rng.normal(size=(2000, 2)), rng.lognormal(0, 1.5, size=(2000, 1))
+    hard = 1 / (1 + 0.3 * length)
+    y = rng.binomial(1, hard * [0.7, 0.8, 0.9]).astype(float)
+    costs, scores = length * [1.0, 3.0, 10.0], -np.log(length) + rng.normal(scale=0.2, size=y.shape)
+    with pytest.warns(UserWarning, match="too little to pay"):
+        cascade = CascadeRouter(KMeansRouter(random_state=0)).fit(X, y, costs, scores=scores)
+    assert not cascade.informative_

@@ -1,6 +1,9 @@
 """The policy of a cascade: first and next calls, simulations and budgets."""
 
+import warnings
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from sklearn_uniroute import DeferralCurveDisplay, RoutingTable
@@ -58,7 +61,10 @@ def test_dear_checks_are_made_less_often(scored_log):
     log = scored_log
     share = []
     for check_cost in (0.0, 2.0, 1000.0):
-        cascade = fit(log, check_cost=check_cost)
+        with warnings.catch_warnings():
+            # The dearest checks do not pay, which fit may find out.
+            warnings.filterwarnings("ignore", "the scores say nothing", UserWarning)
+            cascade = fit(log, check_cost=check_cost)
         first, check = cascade.first(log.X[TEST], cost_weight=0.004, return_check=True)
         share.append(check.mean())
     assert 1 >= share[0] > share[1] > share[2] == 0
@@ -171,3 +177,29 @@ def test_the_picture_has_the_router_beside_the_cascade(scored_log):
     curve = cascade.simulate(log.X[TEST], log.y[TEST], scores=log.scores[TEST])
     np.testing.assert_array_equal(display.line_.get_ydata(), curve.quality)
     assert "USD" in display.ax_.get_xlabel()
+
+
+def test_rows_go_by_their_labels(scored_log):
+    log = scored_log
+    cascade = fit(log)
+    labels = [f"p{row}" for row in range(600)]
+    X = pd.DataFrame(log.X[TEST], index=labels)
+    first = cascade.first(X.to_numpy(), cost_weight=0.004)
+    asked, seen = pd.Series(first, index=labels), pd.Series(np.zeros(600), index=labels)
+    expected = cascade.next(X.to_numpy(), first, np.zeros(600), cost_weight=0.004)
+    frame = cascade.next(log.X[TEST], asked, seen, cost_weight=0.004)
+    np.testing.assert_array_equal(frame, expected)
+    with pytest.raises(ValueError, match="another order"):
+        cascade.next(X, asked[::-1], seen[::-1], cost_weight=0.004)
+
+
+def test_an_answer_that_is_surely_wrong_is_still_an_answer(scored_log):
+    log = type(scored_log)(**scored_log)
+    log.y = log.y.copy()
+    log.y[:, 0] = 0
+    cascade = fit(log, check_cost=0.1)
+    first, check = cascade.first(log.X[TEST], cost_weight=1.0, return_check=True)
+    assert set(first.tolist()) == {0}
+    assert not check.any()
+    kept = cascade.next(log.X[TEST], first, np.full(600, np.nan), cost_weight=1.0)
+    np.testing.assert_array_equal(kept, first)

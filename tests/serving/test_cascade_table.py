@@ -83,6 +83,7 @@ def test_bad_steps_are_refused(scored_log):
         (None, 1.0, "must be a step"),
         ({**step, "ask": None, "keep": 3}, 1.0, "answer of 3 is to be kept"),
         ({**step, "ask": 17}, 1.0, "17, which this table does not know"),
+        ({"ask": 3}, 1.0, "of another table, None"),
         (step, np.inf, "infinite"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -91,3 +92,36 @@ def test_bad_steps_are_refused(scored_log):
         table.first(log.X[0][:3])
     # No score is as good as NaN.
     assert table.next(step, None) == table.next(step, np.nan)
+
+
+def test_steps_of_another_table_are_refused(scored_log):
+    log = scored_log
+    cascade = fit(log)
+    step = cascade.routing_table(cost_weight=0.002).first(log.X[0])
+    same, other = (cascade.routing_table(cost_weight=weight) for weight in (0.002, 0.003))
+    assert same.next(step, 0.5)["table"] == same.version == step["table"]
+    small = cascade.routing_table([0, 1, 2], cost_weight=0.002)
+    cascade.router_.set_cost(0, 1000.0)
+    for table in (other, small, cascade.routing_table(cost_weight=0.002)):
+        with pytest.raises(ValueError, match="is of another table"):
+            table.next(step, 0.5)
+
+
+def test_a_model_that_was_never_asked_is_never_kept(scored_log):
+    log = type(scored_log)(**scored_log)
+    log.y = log.y.copy()
+    log.y[:, 1] = 0
+    table = fit(log, check_cost=0.1).routing_table(cost_weight=1.0)
+    for x in log.X[TEST][:200]:
+        step = table.next(table.first(x, exclude=[0, 2, 3, 4, 5]))
+        assert (step["keep"], step["asked"]) == (1, [1])
+
+
+def test_excluding_models_is_like_a_smaller_pool(scored_log):
+    log = scored_log
+    cascade = fit(log)
+    whole = cascade.routing_table(cost_weight=0.002)
+    small = cascade.routing_table([0, 1, 2, 3], cost_weight=0.002)
+    for x, scores in zip(log.X[TEST][:200], log.scores[TEST], strict=False):
+        one, other = serve(whole, x, scores, exclude=[4, 5]), serve(small, x, scores)
+        assert (one["keep"], one["asked"]) == (other["keep"], other["asked"])
