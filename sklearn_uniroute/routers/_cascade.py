@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.stats import sem
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import KFold
@@ -40,10 +41,13 @@ from sklearn_uniroute.utils._validation import (
     model_labels,
 )
 
-# Number of folds on which the router's estimates are computed for prompts that it did not see.
+# Number of folds on which the router's estimates are computed for prompts that it did not see, and
+# of groups of prompts that tell how sure a gain is.
 _FOLDS = 5
 # Number of prompts on which it is judged whether scores pay.
 _JUDGED = 1000
+# Loss, in standard errors, from which on they do not.
+_SURE = 2.0
 
 
 class CascadeRouter(CascadePolicyMixin, MetaEstimatorMixin, BaseEstimator):
@@ -253,18 +257,21 @@ class CascadeRouter(CascadePolicyMixin, MetaEstimatorMixin, BaseEstimator):
     def _pays(
         self, quality: np.ndarray, estimates: np.ndarray, costs: np.ndarray, scores: np.ndarray
     ) -> bool:
-        """Whether the policy is better than the router alone, on prompts that it did not see."""
+        """Whether the policy is not worse than the router alone, on prompts that it did not see."""
         rows = np.flatnonzero(~np.isnan(estimates).any(axis=1) & ~np.isnan(quality).all(axis=1))
         rows = np.random.RandomState(0).permutation(rows)[:_JUDGED]
-        policy = self._settings(0.0)
-        log_odds = policy["evidence"].of(scores[rows])
-        costs = costs if costs.ndim == 1 else costs[rows]
-        known = quality[rows], estimates[rows], costs, log_odds
-        try:
-            return gain_of_scores(*known, self.max_calls, policy) > 0
-        except ValueError:
-            # Too little is known of the models that prompts would be routed to.
-            return True
+        policy, gains = self._settings(0.0), []
+        log_odds = policy["evidence"].of(scores)
+        for part in np.array_split(rows, _FOLDS):
+            paid = costs if costs.ndim == 1 else costs[part]
+            known = quality[part], estimates[part], paid, log_odds[part]
+            try:
+                gains.append(gain_of_scores(*known, self.max_calls, policy))
+            except ValueError:
+                # Too little is known of the models that prompts would be routed to.
+                return True
+        # Only a loss that is hardly by chance counts.
+        return bool(np.mean(gains) >= -_SURE * sem(gains))
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "router_")

@@ -511,11 +511,11 @@ def gain_of_scores(
     Returns
     -------
     gain : float
-        Infinity if all models have the same mean cost.
+        0 if all models have the same mean cost.
     """
     weights, means = np.ones(len(y)), model_means(costs, np.ones(len(y)))
     if not has_range(means):
-        return np.inf
+        return 0.0
     expected = np.broadcast_to(means, y.shape)
     cost, reached, cost_weight = curve_points(y, 1 - quality, costs, expected, weights)
     alone = mean_height(cost, reached, means.min(), means.max())
