@@ -24,6 +24,7 @@ from sklearn_uniroute.routers._cascade_policy import (
     check_scores,
     gain_of_scores,
 )
+from sklearn_uniroute.routers._pool import replaced_at_once
 from sklearn_uniroute.serving._cascade_table import CascadeTable
 from sklearn_uniroute.utils._estimators import final_router, fit_name, last_router
 from sklearn_uniroute.utils._typing import Costs, Label, Pool
@@ -191,7 +192,7 @@ class CascadeRouter(CascadePolicyMixin, MetaEstimatorMixin, BaseEstimator):
         ------
         ValueError
             If shapes or names disagree, if `scores` holds infinity, or for the same reasons as
-            `fit` of the router.
+            `fit` of the router. A cascade that was fitted before keeps its state.
 
         Warns
         -----
@@ -218,9 +219,30 @@ class CascadeRouter(CascadePolicyMixin, MetaEstimatorMixin, BaseEstimator):
         else:
             router = fitted_router(self.router, X, y, costs, labels)
             estimates = self._held_out_estimates(X, y, quality, costs, labels)
-        self.router_, self.quality_range_ = router, (low, high)
         width = high - low or 1.0
-        quality, estimates = (quality - low) / width, (estimates - low) / width
+        known = (quality - low) / width, (estimates - low) / width, costs, checked, labels
+        with replaced_at_once(self) as fitted:
+            fitted.router_, fitted.quality_range_ = router, (low, high)
+            fitted._fit_scores(*known)
+        if not self.informative_:
+            warnings.warn(
+                "the scores say nothing of the answers beyond the router's estimates, or too "
+                "little to pay for further calls, so the cascade is the router alone; use another "
+                "check, or pass more scores.",
+                UserWarning,
+                stacklevel=2,
+            )
+        return self
+
+    def _fit_scores(
+        self,
+        quality: np.ndarray,
+        estimates: np.ndarray,
+        costs: np.ndarray,
+        checked: np.ndarray,
+        labels: np.ndarray,
+    ) -> None:
+        """Learn what scores say, from qualities and estimates between 0 and 1."""
         self._levels = self._score_evidence = None
         self.score_shifts_ = dict.fromkeys(labels.tolist(), 0.0)
         if not np.isnan(checked + quality).all():
@@ -239,15 +261,6 @@ class CascadeRouter(CascadePolicyMixin, MetaEstimatorMixin, BaseEstimator):
             and not self._pays(quality, estimates, costs, checked - shifts)
         ):
             self._score_evidence = None
-        if not self.informative_:
-            warnings.warn(
-                "the scores say nothing of the answers beyond the router's estimates, or too "
-                "little to pay for further calls, so the cascade is the router alone; use another "
-                "check, or pass more scores.",
-                UserWarning,
-                stacklevel=2,
-            )
-        return self
 
     @property
     def informative_(self) -> bool:
@@ -286,7 +299,7 @@ class CascadeRouter(CascadePolicyMixin, MetaEstimatorMixin, BaseEstimator):
             if np.isnan(quality[training]).all(axis=0).any():
                 # A model that was run on held-out prompts alone cannot be learned.
                 continue
-            known = quality if not hasattr(y, "columns") else y
+            known = y if hasattr(y, "columns") else quality
             router = fitted_router(
                 self.router,
                 _safe_indexing(X, training),
