@@ -126,7 +126,8 @@ def report_calibration(name, data, share):
     estimates = 1 - pools.router.predict_error(data.X[pools.test])
     evidence = cascade._settings(0.0)["evidence"]
     shifts = cascade._shifts(pools.router.models_)
-    odds = logit(np.clip(estimates, 1e-3, 1 - 1e-3)) + evidence.of(scores[cells] - shifts)
+    added = evidence.log_odds[evidence.bins(scores[cells] - shifts)]
+    odds = logit(np.clip(estimates, 1e-3, 1 - 1e-3)) + added
     expected, observed = expit(odds).ravel(), data.y[cells].ravel()
     known = ~np.isnan(observed)
     expected, observed = expected[known], observed[known]

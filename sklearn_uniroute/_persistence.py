@@ -243,13 +243,16 @@ def check_cascade_state(cascade: CascadeRouter) -> None:
     if cascade.informative_:
         evidence = cascade._score_evidence
         sizes = {"E": len(evidence["log_odds"]) - 1}
-        for name, letters in {"edges": "E", "log_odds": "B", "right": "B", "wrong": "B"}.items():
+        for name in ("edges", "log_odds", "right", "wrong", "cost_ratio"):
+            letters = "E" if name == "edges" else "B"
             check_state_array(name, evidence[name], letters, sizes, may_miss=False)
         if (np.diff(evidence["log_odds"]) < 0).any() or (np.diff(evidence["edges"]) <= 0).any():
             raise ValueError("log_odds or edges do not rise")
         chances = np.array([evidence["right"], evidence["wrong"]])
         if not (chances > 0).all() or not np.allclose(chances.sum(axis=1), 1):
             raise ValueError("right and wrong are no distributions")
+        if not (evidence["cost_ratio"] > 0).all() or not 0 <= evidence["correlation"] <= 1:
+            raise ValueError("cost_ratio or correlation is impossible")
 
 
 def check_state_array(

@@ -20,6 +20,34 @@ _BINS, _FOLDS = 16, 5
 _LEAST_GAIN = 2.0
 # Largest factor on the log odds of the bins.
 _MOST_FACTOR = 1.5
+# Typical difference between how much scores tell of other models, and the correlation of qualities.
+_CORRELATION_SPREAD = 0.2
+
+
+class Answers(NamedTuple):
+    """Answers of known quality, and what the router expected of them.
+
+    The router had not seen the prompts. All arrays have shape (n_prompts, n_models), with NaN where
+    there is none.
+
+    Attributes
+    ----------
+    quality, estimates : ndarray
+        Quality, as observed and as expected.
+    costs, expected_costs : ndarray
+        Cost of the call, as observed and as expected.
+    scores : ndarray
+        Scores, less the shifts of their models.
+    """
+
+    quality: np.ndarray
+    estimates: np.ndarray
+    costs: np.ndarray
+    expected_costs: np.ndarray
+    scores: np.ndarray
+
+    def rows(self, rows: np.ndarray) -> "Answers":
+        return Answers(*(part[rows] for part in self))
 
 
 class ScoreEvidence(NamedTuple):
@@ -35,6 +63,11 @@ class ScoreEvidence(NamedTuple):
         Log odds that a score in the bin adds to the log odds that the answer is right; rising.
     right, wrong : ndarray of shape (n_bins,)
         Probability of each bin for an answer that is right, and for one that is wrong.
+    cost_ratio : ndarray of shape (n_bins,)
+        Cost that a call of another model has if the score of an answer is in the bin, over its
+        expected cost.
+    correlation : float
+        How much the score of an answer tells of other models, of what it tells of its own.
     """
 
     edges: np.ndarray
@@ -42,11 +75,13 @@ class ScoreEvidence(NamedTuple):
     log_odds: np.ndarray
     right: np.ndarray
     wrong: np.ndarray
+    cost_ratio: np.ndarray
+    correlation: float
 
-    def of(self, scores: np.ndarray) -> np.ndarray:
-        """Look up the log odds of scores; NaN says nothing."""
+    def bins(self, scores: np.ndarray) -> np.ndarray:
+        """Find the bins of scores; -1 where there is none."""
         bins = np.searchsorted(self.edges, self.sign * scores, side="right")
-        return np.where(np.isnan(scores), 0.0, self.log_odds[bins])
+        return np.where(np.isnan(scores), -1, bins)
 
 
 class ScoreLevels(NamedTuple):
@@ -103,9 +138,7 @@ def learn_levels(scores: np.ndarray, quality: np.ndarray) -> ScoreLevels:
     return ScoreLevels(float(levels.mean()), float(slope), float(between), float(within))
 
 
-def learn_evidence(
-    scores: np.ndarray, quality: np.ndarray, estimates: np.ndarray, calibration: str
-) -> ScoreEvidence | None:
+def learn_evidence(answers: Answers, calibration: str) -> ScoreEvidence | None:
     """Learn what scores say of answers, beyond the estimates of the router.
 
     Scores are put in bins. A bin adds the same log odds to any estimate. How much is learned from
@@ -114,9 +147,7 @@ def learn_evidence(
 
     Parameters
     ----------
-    scores, quality, estimates : ndarray of shape (n_prompts, n_models)
-        Score and quality of each answer, and the quality that the router expected before it had
-        seen the prompt. NaN where there is none.
+    answers : Answers
     calibration : {"isotonic", "logistic"}
         How the log odds rise from bin to bin.
 
@@ -126,9 +157,13 @@ def learn_evidence(
         None if the scores say nothing: if the log loss on held-out prompts is not better by two
         standard errors.
     """
-    rows, models = np.nonzero(~np.isnan(scores + quality + estimates))
-    quality, prior = quality[rows, models], _log_odds(estimates[rows, models])
-    scores = scores[rows, models]
+    known = ~np.isnan(answers.scores + answers.quality + answers.estimates)
+    rows = known.nonzero()[0]
+    quality, prior, scores = (
+        answers.quality[known],
+        _log_odds(answers.estimates[known]),
+        answers.scores[known],
+    )
     if len(scores) < _BINS or np.ptp(scores) == 0 or not 0 < quality.mean() < 1:
         return None
     sign = 1.0 if np.cov(scores, quality - expit(prior))[0, 1] >= 0 else -1.0
@@ -163,7 +198,28 @@ def learn_evidence(
     offset = brentq(lambda one: shares @ expit(logit(base) + odds + one) - base, -30, 30)
     rates = expit(logit(base) + odds + offset)
     right, wrong = shares * rates / base, shares * (1 - rates) / (1 - base)
-    return ScoreEvidence(edges, sign, odds + offset, right, wrong)
+    ratio = _cost_ratio(bins, costs_of_others(answers)[known], len(edges) + 1)
+    evidence = ScoreEvidence(edges, sign, odds + offset, right, wrong, ratio, 0.0)
+    return evidence._replace(correlation=told_correlation(answers, evidence))
+
+
+def costs_of_others(answers: Answers) -> np.ndarray:
+    """Average the costs of the other models on the same prompt, relative to what is expected."""
+    known = ~np.isnan(answers.costs) & (answers.expected_costs > 0)
+    costs = np.where(known, answers.costs, 0.0) / np.where(known, answers.expected_costs, 1.0)
+    n_others = known.sum(axis=1, keepdims=True) - known
+    total = costs.sum(axis=1, keepdims=True) - costs
+    return np.where(n_others > 0, total / np.maximum(n_others, 1), np.nan)
+
+
+def _cost_ratio(bins: np.ndarray, costs: np.ndarray, n_bins: int) -> np.ndarray:
+    """Average costs in each bin, relative to those in all bins."""
+    known = ~np.isnan(costs)
+    if not known.any() or costs[known].mean() == 0:
+        return np.ones(n_bins)
+    bins, costs = bins[known], costs[known] / costs[known].mean()
+    # One more call of mean cost in each bin.
+    return (np.bincount(bins, costs, n_bins) + 1) / (np.bincount(bins, minlength=n_bins) + 1)
 
 
 def _bin_odds(
@@ -191,6 +247,49 @@ def _bin_odds(
     return np.maximum.accumulate(odds) - logit(base)
 
 
+def told_correlation(answers: Answers, evidence: ScoreEvidence) -> float:
+    """Estimate how much the score of an answer tells of other models, of what it tells of its own.
+
+    If scores depend on the prompt through the quality of the answer alone, it is the correlation of
+    the qualities of two models. It is higher for scores that tell how hard the prompt is.
+
+    Parameters
+    ----------
+    answers : Answers
+    evidence : ScoreEvidence
+
+    Returns
+    -------
+    correlation : float
+        How the residuals of other models rise with what the score tells, over how those of its own
+        do. Few prompts are drawn towards the correlation of the qualities.
+    """
+    correlation = residual_correlation(answers.quality, answers.estimates)
+    estimates, residual = standard_residual(answers.quality, answers.estimates)
+    bins = evidence.bins(answers.scores)
+    odds = logit(estimates) + evidence.log_odds[bins]
+    change = (expit(odds) - estimates) / np.sqrt(estimates * (1 - estimates))
+    known = ~np.isnan(residual)
+    n_others = np.maximum(known.sum(axis=1, keepdims=True) - 1, 1)
+    residual = np.where(known, residual, 0.0)
+    change = np.where(known & (bins >= 0), change, 0.0)
+    others = (residual.sum(axis=1, keepdims=True) - residual) / n_others
+    # Answers to one prompt are not independent.
+    of_others, of_own = (change * others).sum(axis=1), (change * residual).sum(axis=1)
+    if of_own.sum() <= 0 or known.shape[1] == 1:
+        return correlation
+    told = of_others.sum() / of_own.sum()
+    noise = ((of_others - told * of_own) ** 2).sum() / of_own.sum() ** 2
+    trust = _CORRELATION_SPREAD**2 / (_CORRELATION_SPREAD**2 + noise)
+    return float(np.clip(correlation + trust * (told - correlation), 0, 1))
+
+
+def standard_residual(quality: np.ndarray, estimates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Compute estimates away from 0 and 1, and residuals in standard deviations."""
+    estimates = np.clip(estimates, 0.02, 0.98)
+    return estimates, (quality - estimates) / np.sqrt(estimates * (1 - estimates))
+
+
 def residual_correlation(quality: np.ndarray, estimates: np.ndarray) -> float:
     """Estimate how the qualities of two models on a prompt go together, beyond the estimates.
 
@@ -204,8 +303,7 @@ def residual_correlation(quality: np.ndarray, estimates: np.ndarray) -> float:
     correlation : float
         Mean correlation of the residuals of two models, at least 0.
     """
-    estimates = np.clip(estimates, 0.02, 0.98)
-    residual = (quality - estimates) / np.sqrt(estimates * (1 - estimates))
+    _, residual = standard_residual(quality, estimates)
     known = ~np.isnan(residual)
     residual, n_models = np.where(known, residual, 0.0), known.sum(axis=1)
     products = (residual.sum(axis=1) ** 2 - (residual**2).sum(axis=1)).sum()

@@ -13,6 +13,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_uniroute._numerics._score_evidence import (
+    Answers,
     ScoreLevels,
     learn_evidence,
     learn_levels,
@@ -215,15 +216,22 @@ class CascadeRouter(CascadePolicyMixin, MetaEstimatorMixin, BaseEstimator):
             router = self.router.estimator
             check_frozen(router, labels)
             last, prompts = last_router(router, X)
-            estimates = 1 - last.predict_error(prompts, pool=labels.tolist())
+            pool = labels.tolist()
+            estimates = 1 - last.predict_error(prompts, pool), last.predict_cost(prompts, pool)
         else:
             router = fitted_router(self.router, X, y, costs, labels)
             estimates = self._held_out_estimates(X, y, quality, costs, labels)
         width = high - low or 1.0
-        known = (quality - low) / width, (estimates - low) / width, costs, checked, labels
+        answers = Answers(
+            (quality - low) / width,
+            (estimates[0] - low) / width,
+            np.broadcast_to(costs, quality.shape),
+            estimates[1],
+            checked,
+        )
         with replaced_at_once(self) as fitted:
             fitted.router_, fitted.quality_range_ = router, (low, high)
-            fitted._fit_scores(*known)
+            fitted._fit_scores(answers, labels)
         if not self.informative_:
             warnings.warn(
                 "the scores say nothing of the answers beyond the router's estimates, or too "
@@ -234,32 +242,23 @@ class CascadeRouter(CascadePolicyMixin, MetaEstimatorMixin, BaseEstimator):
             )
         return self
 
-    def _fit_scores(
-        self,
-        quality: np.ndarray,
-        estimates: np.ndarray,
-        costs: np.ndarray,
-        checked: np.ndarray,
-        labels: np.ndarray,
-    ) -> None:
-        """Learn what scores say, from qualities and estimates between 0 and 1."""
+    def _fit_scores(self, answers: Answers, labels: np.ndarray) -> None:
+        """Learn what scores say."""
         self._levels = self._score_evidence = None
         self.score_shifts_ = dict.fromkeys(labels.tolist(), 0.0)
-        if not np.isnan(checked + quality).all():
-            self._levels = learn_levels(checked, quality)._asdict()
+        quality, estimates, scores = answers.quality, answers.estimates, answers.scores
+        if not np.isnan(scores + quality).all():
+            self._levels = learn_levels(scores, quality)._asdict()
             shifts = [
                 ScoreLevels(**self._levels).shift(*column)
-                for column in zip(checked.T, quality.T, strict=True)
+                for column in zip(scores.T, quality.T, strict=True)
             ]
             self.score_shifts_ = dict(zip(labels.tolist(), shifts, strict=True))
-            found = learn_evidence(checked - shifts, quality, estimates, self.calibration)
+            answers = answers._replace(scores=scores - shifts)
+            found = learn_evidence(answers, self.calibration)
             self._score_evidence = None if found is None else found._asdict()
         self.correlation_ = residual_correlation(quality, estimates)
-        if (
-            self.informative_
-            and self.max_calls > 1
-            and not self._pays(quality, estimates, costs, checked - shifts)
-        ):
+        if self.informative_ and self.max_calls > 1 and not self._pays(answers):
             self._score_evidence = None
 
     @property
@@ -267,19 +266,14 @@ class CascadeRouter(CascadePolicyMixin, MetaEstimatorMixin, BaseEstimator):
         check_is_fitted(self)
         return self._score_evidence is not None
 
-    def _pays(
-        self, quality: np.ndarray, estimates: np.ndarray, costs: np.ndarray, scores: np.ndarray
-    ) -> bool:
+    def _pays(self, answers: Answers) -> bool:
         """Whether the policy is not worse than the router alone, on prompts that it did not see."""
-        rows = np.flatnonzero(~np.isnan(estimates).any(axis=1) & ~np.isnan(quality).all(axis=1))
-        rows = np.random.RandomState(0).permutation(rows)[:_JUDGED]
+        judged = ~np.isnan(answers.estimates).any(axis=1) & ~np.isnan(answers.quality).all(axis=1)
+        rows = np.random.RandomState(0).permutation(np.flatnonzero(judged))[:_JUDGED]
         policy, gains = self._settings(0.0), []
-        log_odds = policy["evidence"].of(scores)
         for part in np.array_split(rows, _FOLDS):
-            paid = costs if costs.ndim == 1 else costs[part]
-            known = quality[part], estimates[part], paid, log_odds[part]
             try:
-                gains.append(gain_of_scores(*known, self.max_calls, policy))
+                gains.append(gain_of_scores(answers.rows(part), self.max_calls, policy))
             except ValueError:
                 # Too little is known of the models that prompts would be routed to.
                 return True
@@ -291,9 +285,9 @@ class CascadeRouter(CascadePolicyMixin, MetaEstimatorMixin, BaseEstimator):
 
     def _held_out_estimates(
         self, X: Any, y: Any, quality: np.ndarray, costs: np.ndarray, labels: np.ndarray
-    ) -> np.ndarray:
-        """Qualities that the router expects of prompts that it did not see."""
-        estimates = np.full(quality.shape, np.nan)
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Qualities and costs that the router expects of prompts that it did not see."""
+        estimates, expected = np.full((2, *quality.shape), np.nan)
         folds = KFold(min(_FOLDS, len(quality)), shuffle=True, random_state=0)
         for training, held_out in folds.split(quality):
             if np.isnan(quality[training]).all(axis=0).any():
@@ -309,7 +303,8 @@ class CascadeRouter(CascadePolicyMixin, MetaEstimatorMixin, BaseEstimator):
             )
             last, prompts = last_router(router, _safe_indexing(X, held_out))
             estimates[held_out] = 1 - last.predict_error(prompts)
-        return estimates
+            expected[held_out] = last.predict_cost(prompts)
+        return estimates, expected
 
     def routing_table(
         self,

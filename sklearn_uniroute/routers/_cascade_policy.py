@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_uniroute._numerics._cascade import first_beliefs, follow_policy, next_calls, revise
 from sklearn_uniroute._numerics._routing import choose
-from sklearn_uniroute._numerics._score_evidence import ScoreEvidence
+from sklearn_uniroute._numerics._score_evidence import Answers, ScoreEvidence
 from sklearn_uniroute.metrics._curve import curve_points, has_range, mean_height, model_means
 from sklearn_uniroute.routers._budget import check_amount, check_operating_point, settle
 from sklearn_uniroute.utils._estimators import final_router, last_router
@@ -30,8 +30,9 @@ from sklearn_uniroute.utils._weights import check_sample_weight
 _POINTS = 48, 16
 # Number of higher cost weights, each twice as high.
 _DOUBLINGS = 8
-# Number of prompts on which budgets are kept, and number of halvings of the cost weights.
-_DRAWS, _HALVINGS = 1000, 24
+# Number of prompts on which budgets are kept. Cost weights are searched in rounds, each of which
+# divides a part of the one before.
+_DRAWS, _ROUNDS, _PARTS = 1000, 6, 16
 
 
 class CascadePolicyMixin:
@@ -169,8 +170,8 @@ class CascadePolicyMixin:
         policy, shifts = self._settings(cost_weight), self._shifts(names)
         beliefs = first_beliefs(quality)
         for call, score in zip(order.T, values.T, strict=True):
-            log_odds = policy["evidence"].of(score - shifts[call])
-            beliefs = revise(beliefs, call, log_odds, self.correlation_)
+            bins = policy["evidence"].bins(score - shifts[call])
+            beliefs = revise(beliefs, call, bins, policy["evidence"], self.correlation_)
         n_left = min(self.max_calls, len(names)) - order.shape[1]
         chosen, check = beliefs.kept, np.zeros(n_prompts, dtype=bool)
         if n_left > 0:
@@ -250,10 +251,10 @@ class CascadePolicyMixin:
             cost, quality = np.array(means).T
             return Bunch(cost_weight=grid, cost=cost, quality=quality, n_calls=np.ones(len(grid)))
         low, high = self.quality_range_
-        log_odds = self._settings(0.0)["evidence"].of(values - self._shifts(names))
-        known = (estimates - low) / (high - low or 1.0), costs, paid, log_odds
-        policies = [self._settings(one) for one in grid]
-        cost, quality, n_calls = policy_curve(y, *known, weights, self.max_calls, policies)
+        policy = self._settings(grid)
+        bins = policy["evidence"].bins(values - self._shifts(names))
+        known = (estimates - low) / (high - low or 1.0), costs, paid, bins
+        cost, quality, n_calls = policy_curve(y, *known, weights, self.max_calls, policy)
         return Bunch(cost_weight=grid, cost=cost, quality=quality, n_calls=n_calls)
 
     def score(
@@ -349,25 +350,27 @@ class CascadePolicyMixin:
         draws = rng.uniform(size=(_DRAWS, self.max_calls))
         n_calls = min(self.max_calls, len(index))
 
-        def mean_cost(cost_weight: float) -> float:
-            settings = self._settings(cost_weight)
-            return float(
-                follow_policy(quality, costs, costs, n_calls, draws=draws, **settings).cost.mean()
-            )
+        def mean_costs(cost_weights: np.ndarray) -> np.ndarray:
+            policy = self._settings(cost_weights)
+            outcome = follow_policy(quality, costs, costs, n_calls, draws=draws, **policy)
+            return outcome.cost.mean(axis=1)
 
-        least = mean_cost(np.inf)
+        least, most = mean_costs(np.array([np.inf, 0.0]))
         if budget < least * (1 - 1e-9):
             raise ValueError(
                 f"`budget` {budget:g} is below the least mean cost of this pool, {least:g}."
             )
-        if mean_cost(0.0) <= budget:
+        if most <= budget:
             return 0.0
         prices = np.append(costs.ravel(), self.check_cost)
         positive = prices[prices > 0]
         low, high = np.log(1e-6 / positive.max()), np.log(1e6 / positive.min())
-        for _ in range(_HALVINGS):
-            middle = (low + high) / 2
-            low, high = (low, middle) if mean_cost(np.exp(middle)) <= budget else (middle, high)
+        for _ in range(_ROUNDS):
+            grid = np.linspace(low, high, _PARTS + 1)
+            # All cost weights from the returned one on keep the budget.
+            too_dear = np.flatnonzero(mean_costs(np.exp(grid)) > budget)
+            place = too_dear[-1] if len(too_dear) else 0
+            low, high = grid[place], grid[min(place + 1, _PARTS)]
         return float(np.exp(high))
 
     def _inputs(self, X: Any, pool: Any) -> tuple[Any, np.ndarray, np.ndarray]:
@@ -384,15 +387,15 @@ class CascadePolicyMixin:
         quality = (1 - error - low) / (high - low or 1.0)
         return quality, np.broadcast_to(costs, quality.shape)
 
-    def _settings(self, cost_weight: float) -> dict[str, Any]:
+    def _settings(self, cost_weight: float | np.ndarray) -> dict[str, Any]:
         """Get the arguments of `next_calls`, in units of quality between 0 and 1."""
         low, high = self.quality_range_
         # Beyond this, the cheapest model is asked anyway.
-        weight = min(cost_weight / (high - low or 1.0), 1e12)
+        weight = np.minimum(np.asarray(cost_weight) / (high - low or 1.0), 1e12)
         return {
             "evidence": ScoreEvidence(**self._score_evidence),
             "correlation": self.correlation_,
-            "cost_weight": weight,
+            "cost_weight": weight if weight.ndim else float(weight),
             "check_cost": float(self.check_cost),
         }
 
@@ -473,37 +476,28 @@ def policy_curve(
     quality: np.ndarray,
     costs: np.ndarray,
     paid: np.ndarray,
-    log_odds: np.ndarray,
+    bins: np.ndarray,
     weights: np.ndarray,
     max_calls: int,
-    policies: list[dict[str, Any]],
+    policy: dict[str, Any],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Follow policies where all is known: mean cost, quality and number of calls of each."""
-    points, rows = [], np.arange(len(y))
-    for policy in policies:
-        cost, kept, n_calls = follow_policy(
-            quality, costs, paid, max_calls, log_odds=log_odds, **policy
-        )
-        points.append((*known_means(cost, y[rows, kept], weights), weights @ n_calls))
-    cost, reached, calls = np.array(points).T
-    return cost, reached, calls / weights.sum()
+    outcome = follow_policy(quality, costs, paid, max_calls, bins=bins, **policy)
+    rows = np.arange(len(y))
+    means = [
+        known_means(cost, y[rows, kept], weights)
+        for cost, kept in zip(outcome.cost, outcome.kept, strict=True)
+    ]
+    cost, reached = np.array(means).T
+    return cost, reached, np.average(outcome.n_calls, axis=1, weights=weights)
 
 
-def gain_of_scores(
-    y: np.ndarray,
-    quality: np.ndarray,
-    costs: np.ndarray,
-    log_odds: np.ndarray,
-    max_calls: int,
-    policy: dict[str, Any],
-) -> float:
+def gain_of_scores(answers: Answers, max_calls: int, policy: dict[str, Any]) -> float:
     """Compute the area of a policy minus that of the router alone, on prompts of known outcome.
 
     Parameters
     ----------
-    y, quality, log_odds : ndarray of shape (n_prompts, n_models)
-        Quality between 0 and 1, as observed and as expected, and what the scores say.
-    costs : ndarray of shape (n_models,) or (n_prompts, n_models)
+    answers : Answers
     max_calls : int
     policy : dict
         Arguments of :func:`next_calls` but for the cost weight.
@@ -513,19 +507,19 @@ def gain_of_scores(
     gain : float
         0 if all models have the same mean cost.
     """
-    weights, means = np.ones(len(y)), model_means(costs, np.ones(len(y)))
+    y, quality, expected = answers.quality, answers.estimates, answers.expected_costs
+    weights = np.ones(len(y))
+    means = model_means(answers.costs, weights)
     if not has_range(means):
         return 0.0
-    expected = np.broadcast_to(means, y.shape)
-    cost, reached, cost_weight = curve_points(y, 1 - quality, costs, expected, weights)
+    cost, reached, cost_weight = curve_points(y, 1 - quality, answers.costs, expected, weights)
     alone = mean_height(cost, reached, means.min(), means.max())
     expected_cost, _, _ = curve_points(np.zeros(y.shape), 1 - quality, expected, expected, weights)
     grid = spread_points(expected_cost, cost_weight, 1 / means[means > 0].min())[::2]
-    policies = [{**policy, "cost_weight": one} for one in grid]
-    paid = np.broadcast_to(costs, y.shape)
-    cost, reached, _ = policy_curve(
-        y, quality, expected, paid, log_odds, weights, max_calls, policies
-    )
+    bins = policy["evidence"].bins(answers.scores)
+    known = quality, expected, answers.costs, bins
+    policy = {**policy, "cost_weight": grid}
+    cost, reached, _ = policy_curve(y, *known, weights, max_calls, policy)
     order = np.argsort(cost, kind="stable")
     return mean_height(cost[order], reached[order], means.min(), means.max()) - alone
 

@@ -172,8 +172,9 @@ class CascadeTable:
         if self._policy is None:
             return {**_NOTHING, "keep": model, "asked": asked, "table": self.version}
         beliefs = Beliefs(*(np.array([step[name]]) for name in Beliefs._fields))
-        odds = self._policy["evidence"].of(np.array([score - self._shifts.get(model, 0.0)]))
-        beliefs = revise(beliefs, np.array([place]), odds, self._policy["correlation"])
+        evidence = self._policy["evidence"]
+        bins = evidence.bins(np.array([score - self._shifts.get(model, 0.0)]))
+        beliefs = revise(beliefs, np.array([place]), bins, evidence, self._policy["correlation"])
         return self._decide(beliefs, np.array([step["costs"]]), asked)
 
     def _decide(self, beliefs: Beliefs, costs: np.ndarray, asked: list[Label]) -> dict[str, Any]:

@@ -18,12 +18,14 @@ from sklearn_uniroute._numerics._cascade import (
 from sklearn_uniroute._numerics._score_evidence import ScoreEvidence
 
 
-def evidence_of(right, wrong):
-    right, wrong = np.array(right), np.array(wrong)
-    return ScoreEvidence(np.arange(1.0, len(right)), 1.0, np.log(right / wrong), right, wrong)
+def evidence_of(correlation, cost_ratio=(1.0, 1.0, 1.0)):
+    """Scores in three bins, that depend on the prompt through the quality of the answer alone."""
+    right, wrong = np.array([0.1, 0.3, 0.6]), np.array([0.5, 0.3, 0.2])
+    odds, edges = np.log(right / wrong), np.arange(1.0, 3.0)
+    return ScoreEvidence(edges, 1.0, odds, right, wrong, np.array(cost_ratio), correlation)
 
 
-EVIDENCE = evidence_of([0.1, 0.3, 0.6], [0.5, 0.3, 0.2])
+EVIDENCE = evidence_of(0.0)
 
 
 def joint(first, second, correlation):
@@ -41,7 +43,22 @@ def chance_of_bin(outcome, place):
     return (EVIDENCE.right if outcome else EVIDENCE.wrong)[place]
 
 
-def values_of_policies(quality, costs, correlation, cost_weight, check_cost):
+def pairs_after(first, second, correlation, place, told):
+    """Probability of a score of the first model, with each pair of outcomes.
+
+    The score tells more of the second model than the outcome of the first one does.
+    """
+    chance = first * EVIDENCE.right[place] + (1 - first) * EVIDENCE.wrong[place]
+    change = first * EVIDENCE.right[place] / chance - first
+    more = np.sqrt(second * (1 - second) / (first * (1 - first))) * (told - correlation) * change
+    found = {}
+    for pair, p in joint(first, second, correlation).items():
+        outcome = (first if pair[0] else 1 - first) * chance_of_bin(pair[0], place)
+        found[pair] = p * chance_of_bin(pair[0], place) + (1 if pair[1] else -1) * more * outcome
+    return found
+
+
+def values_of_policies(quality, costs, correlation, evidence, cost_weight, check_cost):
     """Enumerate the policies of at most two calls: value by first model and whether to check."""
     n_models, bins = len(quality), range(len(EVIDENCE.right))
     found = {}
@@ -57,11 +74,8 @@ def values_of_policies(quality, costs, correlation, cost_weight, check_cost):
             for b in range(n_models):
                 if b == a:
                     continue
-                pairs = {
-                    pair: p * chance_of_bin(pair[0], k)
-                    for pair, p in joint(quality[a], quality[b], correlation).items()
-                }
-                paid = cost_weight * costs[b] * chance
+                pairs = pairs_after(quality[a], quality[b], correlation, k, evidence.correlation)
+                paid = cost_weight * costs[b] * chance * evidence.cost_ratio[k]
                 b_right = pairs[1, 1] + pairs[0, 1]
                 options.append(max(right, b_right) - paid)
                 kept = 0.0
@@ -74,9 +88,18 @@ def values_of_policies(quality, costs, correlation, cost_weight, check_cost):
     return found
 
 
-@pytest.mark.parametrize("correlation", [0.0, 0.3])
+# Correlation, and what scores tell of other models and of costs: nothing, as much as the outcome,
+# and more.
+TOLD = [
+    (0.0, evidence_of(0.0)),
+    (0.3, evidence_of(0.3)),
+    (0.2, evidence_of(0.5, [1.6, 1.0, 0.8])),
+]
+
+
+@pytest.mark.parametrize(("correlation", "evidence"), TOLD)
 @pytest.mark.parametrize("check_cost", [0.0, 0.05])
-def test_first_calls_are_those_of_the_best_policy(correlation, check_cost):
+def test_first_calls_are_those_of_the_best_policy(correlation, evidence, check_cost):
     rng = np.random.RandomState(0)
     n_checked = 0
     for _ in range(150):
@@ -86,20 +109,20 @@ def test_first_calls_are_those_of_the_best_policy(correlation, check_cost):
             first_beliefs(quality[None]),
             costs[None],
             2,
-            evidence=EVIDENCE,
+            evidence=evidence,
             correlation=correlation,
             cost_weight=cost_weight,
             check_cost=check_cost,
         )
-        values = values_of_policies(quality, costs, correlation, cost_weight, check_cost)
+        values = values_of_policies(quality, costs, correlation, evidence, cost_weight, check_cost)
         # Several policies may be equally good.
         assert values[call[0], check[0]] == pytest.approx(max(values.values()), abs=1e-9)
         n_checked += check[0]
     assert n_checked > 20
 
 
-@pytest.mark.parametrize("correlation", [0.0, 0.3])
-def test_second_calls_are_those_of_the_best_policy(correlation):
+@pytest.mark.parametrize(("correlation", "evidence"), TOLD)
+def test_second_calls_are_those_of_the_best_policy(correlation, evidence):
     rng = np.random.RandomState(1)
     n_asked = 0
     for _ in range(150):
@@ -108,14 +131,15 @@ def test_second_calls_are_those_of_the_best_policy(correlation):
         beliefs = revise(
             first_beliefs(quality[None]),
             np.array([first]),
-            EVIDENCE.log_odds[[score]],
+            np.array([score]),
+            evidence,
             correlation,
         )
         call, check = next_calls(
             beliefs,
             costs[None],
             1,
-            evidence=EVIDENCE,
+            evidence=evidence,
             correlation=correlation,
             cost_weight=cost_weight,
             check_cost=0.01,
@@ -126,10 +150,12 @@ def test_second_calls_are_those_of_the_best_policy(correlation):
         options = {(-1, False): right / chance}
         for b in set(range(3)) - {first}:
             pairs = {
-                pair: p * chance_of_bin(pair[0], score) / chance
-                for pair, p in joint(quality[first], quality[b], correlation).items()
+                pair: p / chance
+                for pair, p in pairs_after(
+                    quality[first], quality[b], correlation, score, evidence.correlation
+                ).items()
             }
-            price = cost_weight * costs[b]
+            price = cost_weight * costs[b] * evidence.cost_ratio[score]
             b_right = pairs[1, 1] + pairs[0, 1]
             assert beliefs.quality[0, b] == pytest.approx(b_right)
             options[b, False] = max(right / chance, b_right) - price
@@ -152,7 +178,7 @@ def test_the_answer_at_hand_is_revised_by_the_score_of_another():
     for first, second in product(range(3), repeat=2):
         beliefs = first_beliefs(quality)
         for call, place in ((0, first), (1, second)):
-            beliefs = revise(beliefs, np.array([call]), EVIDENCE.log_odds[[place]], 0.4)
+            beliefs = revise(beliefs, np.array([call]), np.array([place]), evidence_of(0.4), 0.4)
         seen = {
             pair: p * chance_of_bin(pair[0], first) * chance_of_bin(pair[1], second)
             for pair, p in pairs.items()
@@ -217,7 +243,7 @@ def test_draws_follow_what_is_expected():
         draws=rng.uniform(size=(n_prompts, 2)),
         evidence=EVIDENCE,
         correlation=0.0,
-        cost_weight=0.02,
+        cost_weight=np.array([0.02]),
         check_cost=0.0,
     )
     # The cheap model is asked first, and the dear one after the lowest score.
@@ -231,8 +257,7 @@ def test_beliefs_after_three_answers_stay_probabilities():
     beliefs = first_beliefs(rng.uniform(0, 1, size=(200, 5)))
     for _ in range(3):
         call = beliefs.free.argmax(axis=1)
-        odds = rng.choice(EVIDENCE.log_odds, size=200)
-        beliefs = revise(beliefs, call, odds, 0.8)
+        beliefs = revise(beliefs, call, rng.randint(3, size=200), evidence_of(0.9), 0.8)
         assert isinstance(beliefs, Beliefs)
         for values in (beliefs.quality, beliefs.best):
             assert values.min() >= 0

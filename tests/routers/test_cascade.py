@@ -18,6 +18,7 @@ from sklearn_uniroute import (
     load_router,
     save_router,
 )
+from sklearn_uniroute.routers import _cascade
 
 TRAIN, TEST = slice(900), slice(900, 1500)
 
@@ -305,13 +306,44 @@ def test_a_router_alone_keeps_its_budget(scored_log):
     np.testing.assert_array_equal(cascade.first(log.X[TEST], budget=10.0), expected)
 
 
-def test_scores_that_follow_the_cost_of_the_prompt_do_not_pay():
+def test_scores_may_follow_the_cost_of_the_prompt(monkeypatch):
     """A low score goes with a long prompt, on which a second call costs more than expected."""
     rng = np.random.RandomState(0)
-    X, length = rng.normal(size=(2000, 2)), rng.lognormal(0, 1.5, size=(2000, 1))
+    X, length = rng.normal(size=(4000, 2)), rng.lognormal(0, 1.5, size=(4000, 1))
     hard = 1 / (1 + 0.3 * length)
     y = rng.binomial(1, hard * [0.7, 0.8, 0.9]).astype(float)
     costs, scores = length * [1.0, 3.0, 10.0], -np.log(length) + rng.normal(scale=0.2, size=y.shape)
+    train, test = slice(2000), slice(2000, 4000)
+    known = X[test], y[test], costs[test]
+
+    def gain():
+        cascade = CascadeRouter(KMeansRouter(random_state=0))
+        cascade.fit(X[train], y[train], costs[train], scores=scores[train])
+        return cascade.score(*known, scores=scores[test]) - cascade.router_.score(*known)
+
+    found = gain()
+    assert found > -0.001
+    # Without what scores tell of costs and of other models, it loses.
+    learn = _cascade.learn_evidence
+    monkeypatch.setattr(
+        _cascade,
+        "learn_evidence",
+        lambda *args: learn(*args)._replace(cost_ratio=np.ones(16), correlation=0.0),
+    )
+    monkeypatch.setattr(CascadeRouter, "_pays", lambda *_: True)
+    assert gain() < found - 0.005
+
+
+def test_a_policy_that_loses_is_left_to_the_router(monkeypatch, scored_log):
+    log = scored_log
+    gains = iter([-0.02, -0.03, -0.01, 0.01, -0.02])
+    monkeypatch.setattr(_cascade, "gain_of_scores", lambda *_: next(gains))
     with pytest.warns(UserWarning, match="too little to pay"):
-        cascade = CascadeRouter(KMeansRouter(random_state=0)).fit(X, y, costs, scores=scores)
+        cascade = CascadeRouter(KMeansRouter(random_state=0)).fit(
+            log.X[TRAIN], log.y[TRAIN], log.costs, scores=log.scores[TRAIN]
+        )
     assert not cascade.informative_
+    # A loss that may be by chance does not count.
+    gains = iter([-0.02, 0.03, -0.03, 0.01, -0.01])
+    cascade.fit(log.X[TRAIN], log.y[TRAIN], log.costs, scores=log.scores[TRAIN])
+    assert cascade.informative_
