@@ -1,6 +1,8 @@
 """What all benchmarks share: arguments, data, trials in parallel, paired differences, and times.
 
-Trials are numbered, and the number seeds them: figures can be printed again to the last digit.
+Trials are numbered, and the number seeds them: figures can be printed again to the last digit. If
+the variable BENCHMARK_CACHE names a folder, trials are kept there, and a command that was stopped
+goes on where it was. Empty the folder when the package changes.
 """
 
 import argparse
@@ -10,7 +12,7 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import Memory, Parallel, delayed
 from scipy.stats import sem
 from sklearn.datasets import get_data_home
 from threadpoolctl import threadpool_limits
@@ -111,6 +113,8 @@ def arguments(doc, *, trials=None, **options):
 
 def run_trials(trial, seeds, *args):
     """Call a function with each seed after the other arguments, in parallel on single threads."""
+    if os.environ.get("BENCHMARK_CACHE"):
+        trial = Memory(os.environ["BENCHMARK_CACHE"], verbose=0).cache(trial)
     with threadpool_limits(1):
         return Parallel(n_jobs=-1)(delayed(trial)(*args, seed) for seed in seeds)
 

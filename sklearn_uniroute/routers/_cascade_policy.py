@@ -301,8 +301,7 @@ class CascadePolicyMixin:
         if not has_range(means):
             # At the cost of one call, unless calls cost nothing.
             return float(curve.quality[0 if means.max() > 0 else -1])
-        order = np.argsort(curve.cost, kind="stable")
-        return mean_height(curve.cost[order], curve.quality[order], means.min(), means.max())
+        return mean_height(curve.cost, curve.quality, means.min(), means.max())
 
     def cost_weight_for_budget(
         self, budget: float, pool: Pool | None = None, X: ArrayLike | None = None
@@ -520,8 +519,7 @@ def gain_of_scores(answers: Answers, max_calls: int, policy: dict[str, Any]) -> 
     known = quality, expected, answers.costs, bins
     policy = {**policy, "cost_weight": grid}
     cost, reached, _ = policy_curve(y, *known, weights, max_calls, policy)
-    order = np.argsort(cost, kind="stable")
-    return mean_height(cost[order], reached[order], means.min(), means.max()) - alone
+    return mean_height(cost, reached, means.min(), means.max()) - alone
 
 
 def spread_points(cost: np.ndarray, cost_weight: np.ndarray, highest: float) -> np.ndarray:

@@ -84,6 +84,9 @@ def test_scores_that_say_nothing_give_the_router_alone(scored_log, scores):
         kept = cascade.next(X, first, np.full(len(X), 3.0), cost_weight=cost_weight)
         np.testing.assert_array_equal(kept, first)
     assert cascade.score(X, y, scores=values[TEST]) == alone.score(X, y)
+    # Also where dearer models are the cheaper ones on some prompts.
+    paid = log.costs * np.random.RandomState(2).lognormal(0, 2, size=y.shape)
+    assert cascade.score(X, y, paid, scores=values[TEST]) == alone.score(X, y, paid)
     assert cascade.cost_weight_for_budget(10.0) == alone.cost_weight_for_budget(10.0)
     curve = cascade.simulate(X, y, scores=values[TEST], cost_weight=[0.003])
     chosen = alone.predict(X, cost_weight=0.003)
