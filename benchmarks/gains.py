@@ -44,7 +44,7 @@ class Unseen:
 
     def __init__(self, trial):
         split, data = trial.split, trial.data
-        self.models, self.test = split.unseen_models, split.test
+        self.known, self.models, self.test = split.training_models, split.unseen_models, split.test
         rows = np.concatenate([split.training, split.validation])
         rows = np.random.RandomState(trial.seed).permutation(rows)
         self.X, self.y = data.X[rows], data.y[np.ix_(rows, self.models)]
@@ -59,15 +59,14 @@ class Unseen:
     def area_added(self, router, size):
         """Area of a router that takes in the models from so many prompts, or from no more than
         their price."""
-        names = []
-        for place, model in enumerate(self.models):
+        pool = len(self.known) + np.arange(len(self.models))
+        for place, name in enumerate(pool):
             errors = 1 - self.y[:size, place]
             # Gaps may leave a model without any answer.
             known = {"val_errors": errors, "X_val": self.X[:size]}
             known = known if size and not np.isnan(errors).all() else {}
-            names.append(f"new {model}")
-            router.add_model(name=names[-1], cost=self.costs[place], replace=True, **known)
-        return self.area(router.predict_error(self.X_test, names))
+            router.add_model(name=name, cost=self.costs[place], replace=True, **known)
+        return self.area(router.predict_error(self.X_test, pool))
 
     def area_retrained(self, regressor, size):
         y, means = self.y[:size], np.nanmean(self.y[:size], axis=0)
