@@ -4,7 +4,7 @@ Run as ``python -m benchmarks.gains [TRIALS]``. Routers are fitted on the traini
 in each other model from the same random prompts, or from its price alone. Regressors of
 scikit-learn and the MLP are trained on these prompts alone. For each file and number of prompts, it
 prints the area under the deferral curve of ZeroRouter, which does not look at the prompt, and the
-paired gain of each method with half its 95 % interval. It draws ``docs/results/gains.png``.
+paired gain of each method with half its 95 % interval. It draws ``docs/results/gains-prompts.png``.
 """
 
 import numpy as np
@@ -157,7 +157,7 @@ def draw(results):
     handles = panels[0].get_legend_handles_labels()
     figure.legend(*handles, loc="outside lower center", ncols=3)
     RESULTS.mkdir(exist_ok=True)
-    figure.savefig(RESULTS / "gains.png", dpi=110)
+    figure.savefig(RESULTS / "gains-prompts.png", dpi=110)
 
 
 def main():

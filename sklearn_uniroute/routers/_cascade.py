@@ -5,7 +5,6 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import sem
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import KFold
@@ -43,13 +42,10 @@ from sklearn_uniroute.utils._validation import (
     model_labels,
 )
 
-# Number of folds on which the router's estimates are computed for prompts that it did not see, and
-# of groups of prompts that tell how sure a gain is.
+# Number of folds on which the router's estimates are computed for prompts that it did not see.
 _FOLDS = 5
 # Number of prompts on which it is judged whether scores pay.
 _JUDGED = 1000
-# Loss, in standard errors, from which on they do not.
-_SURE = 2.0
 
 
 class CascadeRouter(CascadePolicyMixin, MetaEstimatorMixin, BaseEstimator):
@@ -270,15 +266,11 @@ class CascadeRouter(CascadePolicyMixin, MetaEstimatorMixin, BaseEstimator):
         """Whether the policy is not worse than the router alone, on prompts that it did not see."""
         judged = ~np.isnan(answers.estimates).any(axis=1) & ~np.isnan(answers.quality).all(axis=1)
         rows = np.random.RandomState(0).permutation(np.flatnonzero(judged))[:_JUDGED]
-        policy, gains = self._settings(0.0), []
-        for part in np.array_split(rows, _FOLDS):
-            try:
-                gains.append(gain_of_scores(answers.rows(part), self.max_calls, policy))
-            except ValueError:
-                # Too little is known of the models that prompts would be routed to.
-                return True
-        # Only a loss that is hardly by chance counts.
-        return bool(np.mean(gains) >= -_SURE * sem(gains))
+        try:
+            return gain_of_scores(answers.rows(rows), self.max_calls, self._settings(0.0)) >= 0
+        except ValueError:
+            # Too little is known of the models that prompts would be routed to.
+            return True
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "router_")
