@@ -16,8 +16,9 @@ PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.rst"), *(ROOT / "do
 COMMAND = re.compile(r"python -m (?:benchmarks\.(?!record)|(?=sklearn_uniroute))(\w+)")
 NUMBER = re.compile(r"(?<![\w.])[+-]?(?:\d{1,3}(?:,\d{3})+|\d*\.\d+)(?![\w.]*\w)(?: \*)?")
 PRINTED = re.compile(r"(?<![\w.])[+-]?(?:\d[\d,]*\.?\d*|\.\d+)(?: \*)?")
-# Code, formulas, links and literals hold settings, not results.
+# Code, formulas, links and literals hold settings, not results; doctests check themselves.
 NO_QUOTES = re.compile(
+    r"(?<=\n)>>> .*?\n(?=\n)|"
     r"\.\. (?:code-block|math|plot)::.*?(?=\n\S)"
     r"|:\w+:`[^`]*`|``?[^`]*``?|https?:\S+|arXiv [\d.]+",
     re.DOTALL,
