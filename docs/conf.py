@@ -1,5 +1,6 @@
 """Configuration of the documentation."""
 
+import zlib
 from pathlib import Path
 
 from sphinx_gallery.sorting import FileNameSortKey
@@ -17,7 +18,10 @@ extensions = [
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
     "sphinx.ext.mathjax",
+    # Formulas need no network.
+    "sphinx-mathjax-offline",
     "sphinx_copybutton",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
@@ -31,16 +35,20 @@ suppress_warnings = [
     "config.cache",
 ]
 default_role = "literal"
-nitpicky = False
+nitpicky = True
 
 html_theme = "pydata_sphinx_theme"
 html_title = project
+html_static_path = ["static"]
+html_logo = html_favicon = "static/logo.svg"
+html_search_scorer = "static/scorer.js"
 html_show_sourcelink = False
 html_theme_options = {
     "header_links_before_dropdown": 6,
     "navbar_align": "left",
     "show_toc_level": 2,
     "secondary_sidebar_items": ["page-toc"],
+    "logo": {"text": project},
 }
 # Pages that stand alone have no section to navigate.
 _ALONE = ("index", "quickstart", "theory", "comparison", "migration", "contributing", "changelog")
@@ -72,6 +80,22 @@ sphinx_gallery_conf = {
     "remove_config_comments": True,
 }
 (Path(__file__).parent / "api" / "backreferences").mkdir(parents=True, exist_ok=True)
+
+
+# Objects of scikit-learn that pages refer to, so that a build needs no network. A new one goes into
+# inventory.txt.
+_INVENTORY = Path(__file__).parent / "_build" / "sklearn.inv"
+_ENTRIES = [
+    f"{entry} 1 modules/generated/$.html#$ -\n"
+    for entry in (Path(__file__).parent / "inventory.txt").read_text().splitlines()
+]
+_INVENTORY.parent.mkdir(exist_ok=True)
+_INVENTORY.write_bytes(
+    b"# Sphinx inventory version 2\n# Project: scikit-learn\n# Version: 1\n"
+    b"# The remainder of this file is compressed using zlib.\n"
+    + zlib.compress("".join(_ENTRIES).encode())
+)
+intersphinx_mapping = {"sklearn": ("https://scikit-learn.org/stable/", str(_INVENTORY))}
 
 
 def skip_inherited(app, what, name, obj, skip, options):

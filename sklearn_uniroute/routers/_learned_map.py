@@ -82,7 +82,7 @@ class LearnedMapRouter(FewShotRouter):
         Clusterer to use instead of ``KMeans(n_clusters)``. It must have `cluster_centers_` once
         fitted. It is cloned and fitted with its own parameters.
     net_params : dict, default=None
-        Parameters of :class:`skorch.NeuralNet` that train the network. The router sets the defaults
+        Parameters of `skorch.NeuralNet` that train the network. The router sets the defaults
         ``max_epochs=2``, ``lr=0.005``, ``batch_size=64``, ``optimizer=torch.optim.Adam``,
         ``verbose=0`` and ``device="auto"``, which takes a GPU if there is one. The paper trains for
         5 epochs; later epochs mostly overfit. `callbacks` are cloned and saved with the router,
