@@ -41,7 +41,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = project
 html_static_path = ["static"]
 html_logo = html_favicon = "static/logo.svg"
-html_search_scorer = "static/scorer.js"
+html_search_scorer = str(Path(__file__).parent / "static" / "scorer.js")
 html_show_sourcelink = False
 html_theme_options = {
     "header_links_before_dropdown": 6,
