@@ -40,6 +40,7 @@ nitpicky = True
 html_theme = "pydata_sphinx_theme"
 html_title = project
 html_static_path = ["static"]
+html_css_files = ["site.css"]
 html_logo = html_favicon = "static/logo.svg"
 html_search_scorer = str(Path(__file__).parent / "static" / "scorer.js")
 html_show_sourcelink = False
@@ -54,6 +55,8 @@ html_theme_options = {
 _ALONE = ("index", "quickstart", "theory", "comparison", "migration", "contributing", "changelog")
 html_sidebars = {page: [] for page in _ALONE}
 
+# The contents of a class page list `fit`, not `KMeansRouter.fit`.
+toc_object_entries_show_parents = "hide"
 autosummary_generate = True
 # Signatures are legible without types, and docstrings give them.
 autodoc_typehints = "none"
