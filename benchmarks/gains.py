@@ -135,26 +135,33 @@ def report(name, areas):
 
 
 def draw(results):
-    figure = Figure((10, 6), layout="constrained")
-    panels = figure.subplots(2, -(-len(results) // 2), squeeze=False).ravel()
-    for ax, (name, areas) in zip(panels, results.items(), strict=False):
+    figure = Figure((10, 6.6), layout="constrained")
+    panels = figure.subplots(2, -(-len(results) // 2), squeeze=False)
+    for ax, (name, areas) in zip(panels.ravel(), results.items(), strict=False):
         for method, (label, color, style) in DRAWN.items():
             sizes, mean, half = intervals(areas, method)
-            ax.plot(sizes, mean, style, color=color, label=label, linewidth=2)
-            ax.fill_between(sizes, mean - half, mean + half, color=color, alpha=0.15, linewidth=0)
+            places = [SIZES.index(size) for size in sizes]
+            ax.plot(places, mean, style, color=color, label=label, linewidth=2)
+            ax.fill_between(places, mean - half, mean + half, color=color, alpha=0.15, linewidth=0)
+        low, high = ax.get_ylim()
         _, mean, half = intervals(areas, PRICE)
         label = "KMeansRouter, from the price alone"
-        ax.errorbar([0], mean, half, fmt="*", color="#0072B2", markersize=10, label=label)
+        # A point above the others would flatten them.
+        inside = np.clip(mean, low + 0.05 * (high - low), high - 0.05 * (high - low))
+        ax.errorbar([0], inside, half, fmt="*", color="#0072B2", markersize=10, label=label)
+        if inside != mean:
+            ax.annotate(f" {mean[0]:+.3f}", (0, inside[0]), va="center")
         ax.axhline(0, color="0.5", linewidth=1)
-        ax.set(title=name.replace("_", " "), xscale="symlog", xlim=(-1, max(SIZES)))
-        ax.set_xticks(SIZES, [str(size) for size in SIZES])
-        ax.minorticks_off()
+        ax.set(title=name.replace("_", " "), ylim=(low, high))
+        ax.set_xticks(range(len(SIZES)), [str(size) for size in SIZES])
         ax.grid(alpha=0.3)
-    for ax in panels[len(results) :]:
+    for ax in panels.ravel()[len(results) :]:
         ax.remove()
-    figure.supxlabel("prompts that each new model is known from")
-    figure.supylabel("gain in area over ZeroRouter")
-    handles = panels[0].get_legend_handles_labels()
+    for ax in panels[-1]:
+        ax.set_xlabel("prompts that a new model is known from")
+    for ax in panels[:, 0]:
+        ax.set_ylabel("gain in area over ZeroRouter")
+    handles = panels[0, 0].get_legend_handles_labels()
     figure.legend(*handles, loc="outside lower center", ncols=3)
     RESULTS.mkdir(exist_ok=True)
     figure.savefig(RESULTS / "gains-prompts.png", dpi=110)

@@ -252,7 +252,25 @@ def _compare(options: argparse.Namespace) -> None:
     n_redrawn = sum(split.n_redrawn for split in comparison.splits)
     if n_redrawn:
         print(f"Redrawn splits, as all their unseen models had one cost: {n_redrawn}.")
-    print(f"Picture: {picture}")
+    advice = [f"Picture: {picture}"]
+    if options.trials > 1:
+        advice.append(verdict(summarise(comparison), comparison.baselines))
+    if options.data is None:
+        advice.append("Next, your own data: python -m sklearn_uniroute compare --data calls.csv")
+    print("", *advice, sep="\n")
+
+
+def verdict(records: list[dict[str, Any]], baselines: Sequence[str]) -> str:
+    """Say in a sentence whether the best router is ahead of the first one."""
+    first, *others = (record for record in records if record["router"] not in baselines)
+    if not others:
+        return f"Name more routers after {first['router']} to see what they gain."
+    best = max(others, key=lambda record: record["gain"][0])
+    mean, low, high = best["gain"]
+    gain = f"{best['router']} gains {mean:+.3f} [{low:+.3f}, {high:+.3f}] over {first['router']}"
+    if low > 0:
+        return f"Look at gain: {gain}, and is ahead on unseen models."
+    return f"Look at gain: {gain}, and may not be ahead. More prompts or trials can tell."
 
 
 def _load(path: str) -> Any:
@@ -292,8 +310,11 @@ def draw(comparison: RouterComparison, title: str, cost_unit: str, folder: StrPa
         Path of the picture, ``deferral_curves.png`` in `folder`.
     """
     figure = import_optional("matplotlib.figure", "plot").Figure((8, 5), layout="constrained")
-    axes = figure.subplots()
-    comparison.plot(axes, confidence=0)
+    style = import_optional("matplotlib.style", "plot")
+    # Colours that colour-blind readers can tell apart.
+    with style.context("tableau-colorblind10"):
+        axes = figure.subplots()
+        comparison.plot(axes, confidence=0)
     axes.set_title(textwrap.fill(title, 72), fontsize="medium")
     axes.set(xlabel=f"Average cost per prompt ({cost_unit})")
     axes.grid(alpha=0.3)

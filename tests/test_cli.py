@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import sklearn_uniroute
-from sklearn_uniroute._cli import main, parse_router
+from sklearn_uniroute._cli import main, parse_router, verdict
 from sklearn_uniroute.datasets import make_routing_data
 
 
@@ -46,6 +46,7 @@ def test_without_any_option(tmp_path):
         "LearnedMapRouter(24)",
     ]
     assert (tmp_path / "deferral_curves.png").read_bytes()[:4] == b"\x89PNG"
+    assert lines[-1].startswith("Next, your own data: python -m sklearn_uniroute compare --data")
 
 
 def test_table(path, capsys):
@@ -61,6 +62,21 @@ def test_table(path, capsys):
     assert second[:2] == ["KMeansRouter(4,", "cost_weight=0.5)"]
     assert "area minus that of ZeroRouter" in out
     assert (path.parent / "new" / "deferral_curves.png").exists()
+    assert out.splitlines()[-1].startswith("Look at gain: KMeansRouter(4, cost_weight=0.5) gains ")
+
+
+def test_the_verdict_names_the_best_router_and_says_whether_it_is_ahead():
+    records = [
+        {"router": "Zero", "gain": (0.0, 0.0, 0.0)},
+        {"router": "A", "gain": (0.02, 0.01, 0.03)},
+        {"router": "B", "gain": (0.03, -0.01, 0.07)},
+        {"router": "oracle", "gain": (0.2, 0.1, 0.3)},
+    ]
+    assert "A gains +0.020 [+0.010, +0.030] over Zero, and is ahead" in verdict(records[:2], ())
+    assert "B gains +0.030 [-0.010, +0.070] over Zero, and may not be" in verdict(
+        records, ["oracle"]
+    )
+    assert "more routers after Zero" in verdict([records[0], records[3]], ["oracle"])
 
 
 def test_json_has_the_trials_and_their_summary(path, capsys):

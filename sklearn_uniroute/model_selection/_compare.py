@@ -174,8 +174,9 @@ class RouterComparison:
     def plot(self, ax: Any = None, *, confidence: float = 0.95) -> list[DeferralCurveDisplay]:
         """Draw the mean deferral curves with pointwise intervals, and the single models.
 
-        A curve covers the costs at which at least half of the trials have a model that costs no
-        more, and averages over these trials.
+        A curve covers the costs at which every trial has a model that costs no more, and averages
+        over all trials. Single models are drawn with their means over all prompts; the test prompts
+        of the trials may be easier or harder, so models may lie off the curves.
 
         Parameters
         ----------
@@ -196,15 +197,15 @@ class RouterComparison:
         """
         check_share(confidence, "confidence")
         models = {"model_cost": self.model_cost, "model_quality": self.model_quality}
-        shown = np.isfinite(self.curves[:, 0]).mean(axis=0) >= 0.5
         displays = []
         for number, name in enumerate(self.routers):
-            mean, low, high = pointwise_interval(self.curves[:, number], confidence)
-            band = (
-                {} if confidence == 0 else {"quality_low": low[shown], "quality_high": high[shown]}
-            )
+            curves = self.curves[:, number]
+            # A trial that enters with its cheapest model would make the mean drop.
+            shown = np.isfinite(curves).all(axis=0)
+            mean, low, high = pointwise_interval(curves[:, shown], confidence)
+            band = {} if confidence == 0 else {"quality_low": low, "quality_high": high}
             display = DeferralCurveDisplay(
-                self.grid[shown], mean[shown], name=name, **band, **(models if not number else {})
+                self.grid[shown], mean, name=name, **band, **(models if not number else {})
             )
             displays.append(display.plot(ax))
             ax = display.ax_
