@@ -24,7 +24,7 @@ from sklearn_uniroute.utils._logs import (
     check_feedback,
 )
 from sklearn_uniroute.utils._optional import import_optional
-from sklearn_uniroute.utils._statistics import pointwise_interval
+from sklearn_uniroute.utils._statistics import mean_interval
 from sklearn_uniroute.utils._typing import Costs, Pool
 from sklearn_uniroute.utils._validation import check_pool, check_same_order, check_share
 
@@ -328,8 +328,8 @@ class DeferralCurveDisplay:
         curves = [
             np.interp(grid, np.maximum.accumulate(points), heights) for points, heights in curves
         ]
-        mean, low, high = pointwise_interval(np.array(curves), confidence)
-        band = {} if confidence == 0 else {"quality_low": low, "quality_high": high}
+        mean, half = mean_interval(np.array(curves), confidence)
+        band = {} if confidence == 0 else {"quality_low": mean - half, "quality_high": mean + half}
         models = {"model_cost": cost, "model_quality": quality}
         display = cls(grid, mean, **models, **band, name=name)
         return display.plot(ax, cost_unit=cost_unit, curve_kwargs=curve_kwargs)

@@ -43,7 +43,6 @@ from sklearn_uniroute.utils._optional import import_optional
 from sklearn_uniroute.utils._statistics import (
     holm,
     mean_interval,
-    pointwise_interval,
     t_test,
 )
 from sklearn_uniroute.utils._typing import Costs
@@ -202,8 +201,10 @@ class RouterComparison:
             curves = self.curves[:, number]
             # A trial that enters with its cheapest model would make the mean drop.
             shown = np.isfinite(curves).all(axis=0)
-            mean, low, high = pointwise_interval(curves[:, shown], confidence)
-            band = {} if confidence == 0 else {"quality_low": low, "quality_high": high}
+            mean, half = mean_interval(curves[:, shown], confidence)
+            band = (
+                {} if confidence == 0 else {"quality_low": mean - half, "quality_high": mean + half}
+            )
             display = DeferralCurveDisplay(
                 self.grid[shown], mean, name=name, **band, **(models if not number else {})
             )

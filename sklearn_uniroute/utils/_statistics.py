@@ -1,7 +1,5 @@
 """Statistics of paired trials."""
 
-import warnings
-
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import sem
@@ -39,18 +37,3 @@ def holm(p_values: ArrayLike) -> np.ndarray:
     adjusted = np.empty(len(p_values))
     adjusted[order] = np.minimum(np.maximum.accumulate(factors * p_values[order]), 1.0)
     return adjusted
-
-
-def pointwise_interval(
-    curves: np.ndarray, confidence: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Compute the mean curve and its interval at each cost, over the trials with a value there."""
-    with warnings.catch_warnings():
-        # Costs below all models in all trials have no mean and are not shown.
-        warnings.filterwarnings("ignore", "Mean of empty slice", RuntimeWarning)
-        warnings.filterwarnings("ignore", "Degrees of freedom <= 0", RuntimeWarning)
-        mean, spread = np.nanmean(curves, axis=0), np.nanstd(curves, axis=0, ddof=1)
-    n_trials = np.isfinite(curves).sum(axis=0)
-    half = student_t.ppf((1 + confidence) / 2, np.maximum(n_trials - 1, 1))
-    half = half * spread / np.sqrt(np.maximum(n_trials, 1))
-    return mean, mean - half, mean + half

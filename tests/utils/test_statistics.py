@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
-from sklearn_uniroute.utils._statistics import holm, mean_interval, pointwise_interval, t_test
+from sklearn_uniroute.utils._statistics import holm, mean_interval, t_test
 
 
 def test_t_tests_are_those_of_scipy():
@@ -34,13 +34,3 @@ def test_intervals_over_few_trials_cover_the_mean(n_trials):
     assert np.mean(np.abs(mean) <= half_width) == pytest.approx(0.95, abs=0.015)
     rejected = [t_test(one) < 0.05 for one in values[:, :1000].T]
     np.testing.assert_array_equal(rejected, (np.abs(mean) > half_width)[:1000])
-
-
-def test_pointwise_intervals_are_those_of_the_trials_that_are_there():
-    curves = np.array([[np.nan, 1.0, 2.0], [np.nan, 2.0, 2.5], [np.nan, np.nan, 4.0]])
-    mean, low, high = pointwise_interval(curves, 0.95)
-    for place, there in ((1, [0, 1]), (2, [0, 1, 2])):
-        expected, half = mean_interval(curves[there, place])
-        assert mean[place] == pytest.approx(expected)
-        assert (low[place], high[place]) == pytest.approx((expected - half, expected + half))
-    assert np.isnan([mean[0], low[0], high[0]]).all()
