@@ -153,10 +153,9 @@ def revise(
     free = beliefs.free.copy()
     free[rows, call] = False
     before = inner_part(beliefs.quality[rows, call])
-    own = before
     # Odds of the score if the answer is right, over those if it is wrong.
     ratio = np.exp(evidence.log_odds[bins])
-    after = own * ratio / (own * ratio + 1 - own)
+    after = before * ratio / (before * ratio + 1 - before)
     scored = bins >= 0
     after = np.where(scored, after, beliefs.quality[rows, call])
     # The score also tells of the best answer so far.

@@ -231,6 +231,11 @@ def test_files_keep_the_cascade(scored_log, tmp_path):
     assert loaded.score(X, log.y[TEST], scores=log.scores[TEST]) == cascade.score(
         X, log.y[TEST], scores=log.scores[TEST]
     )
+    for name, value in (("cost_ratio", np.zeros(16)), ("correlation", 1.5)):
+        cascade._score_evidence = {**loaded._score_evidence, name: value}
+        save_router(cascade, tmp_path / "damaged")
+        with pytest.raises(ValueError, match="cost_ratio or correlation is impossible"):
+            load_router(tmp_path / "damaged")
 
 
 @pytest.mark.parametrize("kind", ["right or wrong", "five grades", "quality itself", "one in ten"])
