@@ -256,7 +256,7 @@ def _compare(options: argparse.Namespace) -> None:
     if options.trials > 1:
         advice.append(verdict(summarise(comparison), comparison.baselines))
     if options.data is None:
-        advice.append("Next, your own data: python -m sklearn_uniroute compare --data calls.csv")
+        advice.append("Next, your own data: python -m sklearn_uniroute compare --data my_calls.csv")
     print("", *advice, sep="\n")
 
 

@@ -202,12 +202,10 @@ class RouterComparison:
             # A trial that enters with its cheapest model would make the mean drop.
             shown = np.isfinite(curves).all(axis=0)
             mean, half = mean_interval(curves[:, shown], confidence)
-            band = (
-                {} if confidence == 0 else {"quality_low": mean - half, "quality_high": mean + half}
-            )
-            display = DeferralCurveDisplay(
-                self.grid[shown], mean, name=name, **band, **(models if not number else {})
-            )
+            extras = {} if number else models
+            if confidence > 0:
+                extras = {"quality_low": mean - half, "quality_high": mean + half, **extras}
+            display = DeferralCurveDisplay(self.grid[shown], mean, name=name, **extras)
             displays.append(display.plot(ax))
             ax = display.ax_
         return displays

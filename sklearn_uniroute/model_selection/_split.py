@@ -213,7 +213,8 @@ def count_training_models(model_costs: np.ndarray, model_share: float) -> int:
         raise ValueError(
             "a comparison needs at least 1 training model and 2 unseen models, not all of the same "
             f"cost; got {n_models} models, {n_training_models} of them for training, with costs "
-            f"from {model_costs.min():g} to {model_costs.max():g}."
+            f"from {model_costs.min():g} to {model_costs.max():g}. With few models, set "
+            "`model_share` (--model-share) lower."
         )
     return n_training_models
 

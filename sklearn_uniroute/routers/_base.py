@@ -771,7 +771,8 @@ class BaseRouter(BudgetMixin, TrafficMixin, BaseEstimator):
         Warns
         -----
         UserWarning
-            If the errors have another range than those of the training models, as qualities would.
+            If the errors have another range than those of the training models. Qualities between 0
+            and 1 cannot be told from errors.
 
         References
         ----------

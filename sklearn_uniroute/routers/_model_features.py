@@ -16,6 +16,7 @@ from sklearn_uniroute._numerics._posterior import Prior
 from sklearn_uniroute.routers._base import BaseRouter
 from sklearn_uniroute.routers._pool import replaced_at_once
 from sklearn_uniroute.utils._model_features import check_card, check_model_features
+from sklearn_uniroute.utils._scales import warn_of_card_error
 from sklearn_uniroute.utils._typing import Costs, Label
 
 
@@ -170,14 +171,20 @@ class ModelFeaturesMixin(BaseRouter):
         Warns
         -----
         UserWarning
-            If the errors have another range than those of the training models, as qualities would,
-            or if a feature is far from those of the training models.
+            If the errors have another range than those of the training models (qualities between 0
+            and 1 cannot be told from errors), if a feature is far from those of the training
+            models, or if the features tell a mean error outside of the range of errors.
 
         References
         ----------
         "Universal Model Routing for Efficient LLM Inference", arXiv 2502.08773, eq. 10 and 12.
         """
-        return self._add_checked(val_errors, name, cost, X_val, replace, features)
+        self._add_checked(val_errors, name, cost, X_val, replace, features)
+        if features is not None:
+            place = np.flatnonzero(self.models_ == name)
+            expected = self._calibration(place)[-1] @ self._calibration_error(place)
+            warn_of_card_error(float(expected[0]), name, *self._error_range)
+        return self
 
     def _checked_card(
         self, features: Any, name: Label, cost: Any, has_errors: bool

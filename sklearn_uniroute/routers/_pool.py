@@ -194,7 +194,8 @@ def check_val_errors(val_errors: Any, n_prompts: int, *, own_prompts: bool) -> n
     if np.ndim(val_errors) != 1 or len(val_errors) != n_prompts:
         raise ValueError(
             f"`val_errors` must be one error per row of {prompts}, of shape ({n_prompts},); got "
-            f"shape {np.shape(val_errors)}. Put NaN where the model was not run."
+            f"shape {np.shape(val_errors)}. Put NaN where the model was not run, or pass the "
+            "prompts on which it was run as `X_val`."
         )
     checked: np.ndarray = check_array(
         val_errors,

@@ -150,6 +150,18 @@ def warn_of_feature_scale(
             )
 
 
+def warn_of_card_error(expected: float, label: Any, low: float, high: float) -> None:
+    """Warn if the mean error that a card tells is outside of the range of errors."""
+    if low < high and not fits(expected, expected, low, high):
+        warnings.warn(
+            f"the features of model {label!r} tell a mean error of {expected:.2g}, but errors go "
+            f"from {low:g} to {high:g}; its features may be in another order or unit, or too far "
+            "from those of the other models. Check them, or pass some errors.",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
 def _varies(low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """Whether values differ by more than little, beside their size."""
     varies: np.ndarray = high - low > _CONSTANT * np.maximum(np.abs(low), np.abs(high))

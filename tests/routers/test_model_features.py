@@ -338,9 +338,18 @@ def test_features_that_add_model_refuses(features, message, pool):
 
 def test_a_number_in_another_unit_draws_a_warning(pool):
     router = fitted(KMeansRouter(6, **COMMON), pool)
-    with pytest.warns(UserWarning, match="feature 'score' of model 'new' is 85, but those") as met:
+    unit = pytest.warns(UserWarning, match="feature 'score' of model 'new' is 85, but those")
+    with pytest.warns(UserWarning, match="tell a mean error of -"), unit as met:
         router.add_model(name="new", cost=1.0, features={"score": 85.0})
-    assert met[0].filename == __file__
+    assert [one.filename for one in met] == [__file__] * 2
+
+
+def test_a_card_that_tells_an_impossible_error_draws_a_warning(pool):
+    router = fitted(KMeansRouter(6, **COMMON), pool)
+    best = router.model_features_[:, 0].max()
+    router.add_model(name="new", cost=1.0, features={"score": best})
+    with pytest.warns(UserWarning, match="tell a mean error of -.*in another order or unit"):
+        router.add_model(name="newer", cost=1.0, features={"score": best + 2})
 
 
 @pytest.mark.parametrize("missing", [None, pd.NA, np.nan, np.ma.masked], ids=str)
