@@ -93,7 +93,7 @@ def off_policy_value(
     UserWarning
         If the weighted calls count for fewer than 30, if the weights show that the log lacks some
         models that the other router chooses, or if the estimate is beyond all outcomes and
-        predictions, as with predictions on another scale.
+        predictions by more than its noise, as with predictions on another scale.
 
     References
     ----------
