@@ -3,6 +3,7 @@
 import random
 import re
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,6 +53,7 @@ def same(quote, printed, with_stars):
     )
 
 
+@cache
 def printed_by(name):
     """Sets of numbers that a command printed together: of a line, a label, or a block of lines.
 

@@ -181,9 +181,10 @@ class ModelFeaturesMixin(BaseRouter):
         """
         self._add_checked(val_errors, name, cost, X_val, replace, features)
         if features is not None:
-            place = np.flatnonzero(self.models_ == name)
+            label = self.models_[-1] if name is None else name
+            place = np.flatnonzero(self.models_ == label)
             expected = self._calibration(place)[-1] @ self._calibration_error(place)
-            warn_of_card_error(float(expected[0]), name, *self._error_range)
+            warn_of_card_error(float(expected[0]), label, *self._error_range)
         return self
 
     def _checked_card(

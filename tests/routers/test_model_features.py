@@ -348,6 +348,11 @@ def test_a_card_that_tells_an_impossible_error_draws_a_warning(pool):
     router = fitted(KMeansRouter(6, **COMMON), pool)
     best = router.model_features_[:, 0].max()
     router.add_model(name="new", cost=1.0, features={"score": best})
+    numbered = KMeansRouter(6, **COMMON).fit(
+        pool[0], pool[1][KNOWN].to_numpy(), model_features=router.model_features_[: len(KNOWN)]
+    )
+    card = router.model_features_[0]
+    assert numbered.add_model(features=card).models_[-1] == len(KNOWN)
     with pytest.warns(UserWarning, match="tell a mean error of -.*in another order or unit"):
         router.add_model(name="newer", cost=1.0, features={"score": best + 2})
 
