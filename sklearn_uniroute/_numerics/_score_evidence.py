@@ -67,7 +67,7 @@ class ScoreEvidence(NamedTuple):
         Cost that a call of another model has if the score of an answer is in the bin, over its
         expected cost.
     correlation : float
-        How much the score of an answer tells of other models, of what it tells of its own.
+        What the score of an answer tells of other models, as a share of what it tells of its own.
     """
 
     edges: np.ndarray
@@ -248,7 +248,7 @@ def _bin_odds(
 
 
 def told_correlation(answers: Answers, evidence: ScoreEvidence) -> float:
-    """Estimate how much the score of an answer tells of other models, of what it tells of its own.
+    """Estimate what a score tells of other models, as a share of what it tells of its own.
 
     If scores depend on the prompt through the quality of the answer alone, it is the correlation of
     the qualities of two models. It is higher for scores that tell how hard the prompt is.
@@ -270,13 +270,14 @@ def told_correlation(answers: Answers, evidence: ScoreEvidence) -> float:
     odds = logit(estimates) + evidence.log_odds[bins]
     change = (expit(odds) - estimates) / np.sqrt(estimates * (1 - estimates))
     known = ~np.isnan(residual)
-    n_others = np.maximum(known.sum(axis=1, keepdims=True) - 1, 1)
+    n_others = known.sum(axis=1, keepdims=True) - 1
     residual = np.where(known, residual, 0.0)
-    change = np.where(known & (bins >= 0), change, 0.0)
-    others = (residual.sum(axis=1, keepdims=True) - residual) / n_others
+    # A prompt with one answer says nothing of others.
+    change = np.where(known & (bins >= 0) & (n_others > 0), change, 0.0)
+    others = (residual.sum(axis=1, keepdims=True) - residual) / np.maximum(n_others, 1)
     # Answers to one prompt are not independent.
     of_others, of_own = (change * others).sum(axis=1), (change * residual).sum(axis=1)
-    if of_own.sum() <= 0 or known.shape[1] == 1:
+    if of_own.sum() <= 0:
         return correlation
     told = of_others.sum() / of_own.sum()
     noise = ((of_others - told * of_own) ** 2).sum() / of_own.sum() ** 2

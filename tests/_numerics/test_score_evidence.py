@@ -8,6 +8,7 @@ from sklearn_uniroute._numerics._score_evidence import (
     learn_evidence,
     learn_levels,
     residual_correlation,
+    told_correlation,
 )
 
 
@@ -125,6 +126,13 @@ def test_scores_may_tell_more_of_other_models_than_the_outcome_does(monkeypatch)
     # As in the test of the correlation.
     assert told == pytest.approx(1 / 3, abs=0.04)
     assert 0.5 < learn_evidence(hard_prompts(5000, 1.0), "isotonic").correlation < 0.9
+    # Prompts with one answer say nothing of other models.
+    full, gaps = hard_prompts(5000, 1.0), hard_prompts(5000, 1.0)
+    gaps.quality[2500:, 1:] = np.nan
+    evidence = learn_evidence(full, "isotonic")
+    assert told_correlation(gaps, evidence) == pytest.approx(
+        told_correlation(full.rows(slice(2500)), evidence)
+    )
     # What few prompts show is drawn towards the correlation of the qualities.
     few = hard_prompts(60, 1.0)
     drawn = learn_evidence(few, "isotonic").correlation
