@@ -179,12 +179,14 @@ class ModelFeaturesMixin(BaseRouter):
         ----------
         "Universal Model Routing for Efficient LLM Inference", arXiv 2502.08773, eq. 10 and 12.
         """
-        self._add_checked(val_errors, name, cost, X_val, replace, features)
-        if features is not None:
-            label = self.models_[-1] if name is None else name
-            place = np.flatnonzero(self.models_ == label)
-            expected = self._calibration(place)[-1] @ self._calibration_error(place)
-            warn_of_card_error(float(expected[0]), label, *self._error_range)
+        # A warning that is an error leaves the router as it was.
+        with replaced_at_once(self) as added:
+            added._add_checked(val_errors, name, cost, X_val, replace, features)
+            if features is not None:
+                label = added.models_[-1] if name is None else name
+                place = np.flatnonzero(added.models_ == label)
+                expected = added._calibration(place)[-1] @ added._calibration_error(place)
+                warn_of_card_error(float(expected[0]), label, *added._error_range)
         return self
 
     def _checked_card(

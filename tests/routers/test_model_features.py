@@ -353,6 +353,15 @@ def test_a_card_that_tells_an_impossible_error_draws_a_warning(pool):
     )
     card = router.model_features_[0]
     assert numbered.add_model(features=card).models_[-1] == len(KNOWN)
+    # Warnings are errors here.
+    with pytest.raises(UserWarning, match="tell a mean error of -"):
+        router.add_model(name="newer", cost=1.0, features={"score": best + 2})
+    assert "newer" not in router.models_
+    ensemble = fitted(EnsembleRouter([("a", KMeansRouter(6)), ("b", KMeansRouter(8))]), pool)
+    with pytest.raises(UserWarning, match="tell a mean error of -"):
+        ensemble.add_model(name="newer", cost=1.0, features={"score": best + 2})
+    for one in (ensemble, *ensemble.routers_):
+        assert "newer" not in one.models_
     with pytest.warns(UserWarning, match="tell a mean error of -.*in another order or unit"):
         router.add_model(name="newer", cost=1.0, features={"score": best + 2})
 
