@@ -29,12 +29,15 @@ from sklearn_uniroute.metrics import (
     peak_quality_score,
     quality_neutral_cost,
 )
+from sklearn_uniroute.metrics._curve import least_cost
 
 K = 24
 CPU = {"device": "cpu"}
 MLP, MATFAC = MLPRouter(**CPU), MatrixFactorizationRouter()
 METRICS = (deferral_area_score, quality_neutral_cost, peak_quality_score)
 GRID_SIZE = 300
+# Costs relative to that of the most accurate model, at which mean curves are read.
+RELATIVE_COSTS = np.linspace(0, 1.5, 301)
 
 
 def paper_kmeans(n_clusters):
@@ -66,6 +69,8 @@ class Scores(NamedTuple):
     qnc: float
     peak: float
     curve: np.ndarray
+    # Quality above that of the most accurate model, at each of RELATIVE_COSTS.
+    gain: np.ndarray
 
 
 def candidates(static, n_validation):
@@ -116,8 +121,13 @@ class Trial:
         scores = [metric(*inputs, routing_costs=routing_costs) for metric in METRICS]
         cost, quality, _ = deferral_curve(*inputs, routing_costs=routing_costs)
         # Where calls differ in cost, the average may fall between two points.
-        heights = np.interp(self.grid, np.maximum.accumulate(cost), quality)
-        return Scores(*scores, np.where(self.grid >= cost[0], heights, np.nan))
+        cost = np.maximum.accumulate(cost)
+        heights = np.interp(self.grid, cost, quality)
+        accuracy = np.nanmean(y, axis=0)
+        best = accuracy >= accuracy.max() - 1e-9
+        best_cost = np.nanmean(np.atleast_2d(costs), axis=0)[best].min()
+        gain = np.interp(RELATIVE_COSTS * best_cost, cost, quality) - accuracy.max()
+        return Scores(*scores, np.where(self.grid >= cost[0], heights, np.nan), gain)
 
     def added(self, router):
         """Fit on the training models and take in the others from the validation prompts."""
@@ -204,6 +214,22 @@ def static_rows(trial):
         "Linear": LinearRouter(),
     }
     return score_all(trial.static, routers), sizes
+
+
+def mean_curve_qnc(gains):
+    """The least relative cost at which curves, averaged over trials, reach the best model.
+
+    The paper reads the quality-neutral cost off a mean curve. Pools differ from trial to trial, so
+    curves are averaged at equal costs relative to the trial's most accurate model.
+    """
+    mean = gains.mean(axis=0)
+    return least_cost(RELATIVE_COSTS, mean, 0.0, -1e-9)
+
+
+def scored_trial(rows, data, model_share, n_validation, seed):
+    """Scores and sizes of one trial, with its split and its axis of costs."""
+    trial = Trial(data, model_share, seed, n_validation)
+    return *rows(trial), trial.split, trial.grid
 
 
 def paper_trials(function, n_trials, *arguments):

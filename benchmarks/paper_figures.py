@@ -35,6 +35,7 @@ from benchmarks._paper import (
     paper_map,
     paper_trials,
     score_all,
+    scored_trial,
 )
 from benchmarks._runner import N_VALIDATION, arguments, model_costs, real_data
 from benchmarks.record import RESULTS
@@ -86,16 +87,11 @@ def interval_plot(results, title, xlabel, ylabel):
     return figure
 
 
-def curves_trial(data, model_share, n_validation, seed):
-    trial = Trial(data, model_share, seed, n_validation)
-    return dynamic_rows(trial)[0], trial.split, trial.grid
-
-
 def draw_curves(n_trials):
     for name, data, model_share in real_data():
-        n_validation = N_VALIDATION.get(name)
-        trials = paper_trials(curves_trial, n_trials, data, model_share, n_validation)
-        rows, splits, grids = zip(*trials, strict=True)
+        settings = (dynamic_rows, data, model_share, N_VALIDATION.get(name))
+        trials = paper_trials(scored_trial, n_trials, *settings)
+        rows, _, splits, grids = zip(*trials, strict=True)
         stacked = {
             field: np.array([[getattr(one, field) for one in row.values()] for row in rows])
             for field in ("area", "qnc", "peak", "curve")
