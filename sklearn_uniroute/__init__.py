@@ -1,6 +1,9 @@
 """Route each prompt to the cheapest model that will do, over a pool that changes."""
 
-from sklearn_uniroute import datasets, inspection, metrics, model_selection, routers, utils
+from importlib import import_module
+from typing import Any
+
+from sklearn_uniroute import metrics, model_selection, routers, utils
 from sklearn_uniroute._attributes import AttributeEncoder
 from sklearn_uniroute._numerics._selection import select_validation_prompts
 from sklearn_uniroute._persistence import load_router, save_router
@@ -53,3 +56,16 @@ __all__ = [
     "select_validation_prompts",
     "utils",
 ]
+
+# Imported at first use, as they import much of scikit-learn and SciPy that routing does not need.
+_LAZY = ("datasets", "inspection")
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -26,6 +26,22 @@ print({"torch", "skorch", "matplotlib"} & set(sys.modules))
     assert run(code).stdout.splitlines() == ["set()", "set()"]
 
 
+def test_modules_that_routing_does_not_need_are_imported_at_first_use():
+    code = """
+import sys
+import sklearn_uniroute
+names = "sklearn_uniroute.datasets", "sklearn_uniroute.inspection"
+print([name in sys.modules for name in names])
+sklearn_uniroute.datasets.load_routing_data, sklearn_uniroute.inspection.cluster_report
+print([name in sys.modules for name in names])
+print({"datasets", "inspection"} <= set(dir(sklearn_uniroute)))
+sklearn_uniroute.dataset
+"""
+    result = run(code)
+    assert result.stdout.splitlines() == ["[False, False]", "[True, True]", "True"]
+    assert "module 'sklearn_uniroute' has no attribute 'dataset'" in result.stderr
+
+
 BLOCKED = """
 import sys
 class Blocked:
