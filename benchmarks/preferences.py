@@ -3,7 +3,8 @@
 Run as ``python -m benchmarks.preferences [TRIALS]``. In each battle, two random models of the whole
 pool answer a prompt; the one of higher quality wins, and equal quality is a tie. It prints the area
 under the deferral curve of unseen models added from their errors on a few prompts each, and the
-paired difference if they are added from five times as many battles instead.
+paired difference if they are added from five times as many battles instead ("battles"), and if a
+router is fitted on these battles alone, with no error of any model known ("alone").
 """
 
 import numpy as np
@@ -23,6 +24,15 @@ def draw_battles(rng, y, n_battles):
     quality = np.take_along_axis(y[prompts], pairs, axis=1)
     winner = np.array(["model_b", "tie", "model_a"])
     return prompts, *pairs.T, winner[np.sign(quality[:, 0] - quality[:, 1]).astype(int) + 1]
+
+
+def as_qualities(n_models, first, second, winner):
+    """A table with a row for each battle: a win is a quality of 1, a tie is 1/2."""
+    outcome = np.select([winner == "model_a", winner == "tie"], [1, 0.5], default=0)
+    quality = np.full((len(winner), n_models), np.nan)
+    battle = np.arange(len(winner))
+    quality[battle, first], quality[battle, second] = outcome, 1 - outcome
+    return quality
 
 
 def trial(data, model_share, n_clusters, seed):
@@ -48,6 +58,9 @@ def trial(data, model_share, n_clusters, seed):
             X[prompts], number[first], number[second], winner, costs=costs
         )
         areas["battles", size] = router.score(*on_test)
+        wins = as_qualities(y.shape[1], first, second, winner)
+        router.fit(X[prompts], wins, costs=model_costs)
+        areas["alone", size] = router.score(split.X_test, split.y_test, split.test_costs, unseen)
         areas["ties", size] = np.mean(winner == "tie")
     return areas
 
@@ -55,12 +68,11 @@ def trial(data, model_share, n_clusters, seed):
 def report(name, n_clusters, results):
     areas = stacked(results)
     for size in SIZES:
-        gain, error = paired(areas["battles", size], areas["errors", size])
+        gains = [paired(areas[row, size], areas["errors", size]) for row in ("battles", "alone")]
+        battles, alone = (f"{gain:+.4f} ± {error:.4f}" for gain, error in gains)
         print(
-            f"{name:<18} K = {n_clusters:<3} {size:>4} errors a model: "
-            f"{areas['errors', size].mean():.4f}"
-            f"   battles: {gain:+.4f} ± {error:.4f}"
-            f"   ties: {areas['ties', size].mean():.0%}"
+            f"{name:<20} K = {n_clusters:<3} {size:>3} errors: {areas['errors', size].mean():.4f}"
+            f"   battles: {battles}   alone: {alone}   ties: {areas['ties', size].mean():.0%}"
         )
 
 
