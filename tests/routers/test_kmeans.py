@@ -163,3 +163,15 @@ def test_centers_of_whole_numbers(data):
     router = KMeansRouter(clusterer=Corners(), random_state=0).fit(data.X, data.y)
     assert router.cluster_centers_.dtype == np.float64
     assert router.predict(data.X.astype(np.float32)).shape == (400,)
+
+
+def test_prompts_without_labels_form_clusters_and_tell_no_errors(data):
+    labelled = np.arange(len(data.X)) % 3 == 0
+    y = np.where(labelled[:, None], data.y, np.nan)
+    router = KMeansRouter(5, representation="mean", temperature=0, random_state=0).fit(data.X, y)
+    every = clone(router).fit(data.X, data.y)
+    np.testing.assert_array_equal(router.cluster_centers_, every.cluster_centers_)
+    labels = every.transform(data.X).argmax(axis=1)
+    for k in range(5):
+        known = 1 - data.y[labelled & (labels == k)]
+        np.testing.assert_allclose(router.representation_[:, k], known.mean(axis=0))
