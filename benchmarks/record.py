@@ -3,7 +3,8 @@
 Run as ``python -m benchmarks.record MODULE [ARGUMENT ...]``, for example ``python -m
 benchmarks.record benchmarks.hybrid 40``. Runs ``python -m MODULE`` with these arguments, and
 writes what it prints to ``docs/results/NAME.md``, where NAME is the last part of the module's name,
-with the command, versions and date, and the pictures ``docs/results/NAME-*.png`` that it drew.
+with the command, versions and date, and the pictures ``docs/results/NAME-*.png`` that it drew. Two
+sentences at the head of the page say what it shows: write them by hand, they stay.
 """
 
 import datetime
@@ -28,13 +29,21 @@ def versions():
     return ", ".join(installed)
 
 
+def summary(page):
+    """The sentences between the title of a recorded page and its command."""
+    if not page.exists():
+        return "Two sentences say what this shows. Write them here."
+    return page.read_text(encoding="utf-8").partition("\n\n")[2].partition("Printed by ")[0].strip()
+
+
 def markdown(name, command, printed):
     pictures = [f"![{path.stem}]({path.name})\n" for path in sorted(RESULTS.glob(f"{name}-*.png"))]
     origin = (
         f"Printed by `{command}` on {datetime.date.today():%Y-%m-%d}, with {os.cpu_count()} cores "
         f"({platform.machine()}) and {versions()}."
     )
-    parts = [f"# {name}", origin, f"```text\n{printed.strip()}\n```", *pictures]
+    head = summary(RESULTS / f"{name}.md")
+    parts = [f"# {name}", head, origin, f"```text\n{printed.strip()}\n```", *pictures]
     return "\n\n".join(parts) + "\n"
 
 

@@ -126,6 +126,13 @@ def was_printed(row, together):
     return True
 
 
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.md")), ids=lambda path: path.stem)
+def test_results_say_what_they_show_in_two_sentences(path):
+    head = path.read_text(encoding="utf-8").partition("\n\n")[2].partition("Printed by ")[0]
+    assert len(SENTENCE.split(head.strip().replace("\n", " "))) in (2, 3)
+    assert "Write them here" not in head
+
+
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
 def test_quoted_numbers_were_printed(path):
     assert not wrong_quotes(path.read_text(encoding="utf-8"))
