@@ -54,6 +54,8 @@ html_theme_options = {
 # Pages that stand alone have no section to navigate.
 _ALONE = ("index", "quickstart", "theory", "comparison", "migration", "contributing", "changelog")
 html_sidebars = {page: [] for page in _ALONE}
+# Tables of results take the whole width.
+html_sidebars["results/*"] = []
 
 # The contents of a class page list `fit`, not `KMeansRouter.fit`.
 toc_object_entries_show_parents = "hide"
