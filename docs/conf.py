@@ -82,6 +82,8 @@ sphinx_gallery_conf = {
     "doc_module": ("sklearn_uniroute",),
     "show_memory": False,
     "min_reported_time": 5,
+    # The page of times would load scripts from the network.
+    "write_computation_times": False,
     "remove_config_comments": True,
 }
 (Path(__file__).parent / "api" / "backreferences").mkdir(parents=True, exist_ok=True)
