@@ -97,6 +97,27 @@ def _parser() -> argparse.ArgumentParser:
         "small classifiers)",
     )
     command.add_argument(
+        "--columns",
+        metavar="NAME=COLUMN",
+        nargs="+",
+        type=renaming,
+        default=(),
+        help="names of the columns of a table where they differ, such as model=llm quality=grade",
+    )
+    command.add_argument(
+        "--scale",
+        metavar=("WORST", "BEST"),
+        nargs=2,
+        type=float,
+        help="worst and best grade of a table, such as 1 5 (default: qualities as they are)",
+    )
+    command.add_argument(
+        "--duplicates",
+        choices=("error", "mean", "last"),
+        default="error",
+        help="what to do with several rows of one prompt and model (default: error)",
+    )
+    command.add_argument(
         "--output",
         metavar="DIR",
         default=".",
@@ -150,6 +171,14 @@ def _parser() -> argparse.ArgumentParser:
         "--json", action="store_true", help="print JSON with all trials in place of the table"
     )
     return parser
+
+
+def renaming(text: str) -> tuple[str, str]:
+    """Read a name and the column that has it."""
+    name, equals, column = text.partition("=")
+    if not (name and equals and column):
+        raise argparse.ArgumentTypeError(f"must be NAME=COLUMN; got {text!r}")
+    return name, column
 
 
 def count(text: str) -> int:
@@ -215,9 +244,11 @@ def _compare(options: argparse.Namespace) -> None:
     folder = Path(options.output)
     folder.mkdir(parents=True, exist_ok=True)
     if options.data is None:
+        if options.columns or options.scale:
+            raise ValueError("`--columns` and `--scale` are about a table; name it with `--data`")
         data, source = make_classifier_pool(), "pool of small classifiers"
     else:
-        data, source = _load(options.data), Path(options.data).name
+        data, source = _load(options), Path(options.data).name
     comparison = compare_routers(
         routers,
         data,
@@ -273,9 +304,15 @@ def verdict(records: list[dict[str, Any]], baselines: Sequence[str]) -> str:
     return f"Look at gain: {gain}, and may not be ahead. More prompts or trials can tell."
 
 
-def _load(path: str) -> Any:
+def _load(options: argparse.Namespace) -> Any:
+    columns = dict(options.columns)
+    if len(columns) < len(options.columns):
+        raise ValueError("`--columns` gives a name twice")
+    scale = None if options.scale is None else tuple(options.scale)
     try:
-        return load_routing_data(path)
+        return load_routing_data(
+            options.data, columns=columns or None, scale=scale, duplicates=options.duplicates
+        )
     except (ValueError, OSError) as error:
         raise ValueError(f"--data: {error}") from error
 

@@ -113,8 +113,9 @@ def save_router(router: Any, path: StrPath, *, trusted: Iterable[str] = ()) -> N
     io = import_optional("skops.io", "persist")
     known = _trusted(trusted)
     if not _is_router(router):
+        found = " Pass its `best_estimator_`." if hasattr(router, "best_estimator_") else ""
         raise TypeError(
-            f"`router` must be a router, or a Pipeline that ends in one; got {router!r}."
+            f"`router` must be a router, or a Pipeline that ends in one; got {router!r}.{found}"
         )
     content = io.dumps({"format": FORMAT, "package_version": __version__, "router": router})
     foreign = sorted(set(io.get_untrusted_types(data=content)) - known)

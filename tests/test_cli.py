@@ -162,6 +162,36 @@ def test_faults_of_a_file_name_option_row_and_column(tmp_path, capsys):
         assert message in capsys.readouterr().err
 
 
+def test_columns_scale_and_repeated_calls_of_a_table(tmp_path, capsys):
+    data = make_routing_data(n_prompts=60, n_models=6, random_state=0)
+    table = tmp_path / "log.csv"
+    calls = [
+        (f"p{prompt}", f"m{model}", 1 + 4 * quality, data.costs[model], *data.X[prompt, :2])
+        for (prompt, model), quality in np.ndenumerate(data.y)
+    ]
+    rows = [",".join(map(str, call)) for call in [*calls, calls[0]]]
+    table.write_text("\n".join(["prompt_id,llm,stars,cost,x0,x1", *rows]))
+    options = ["compare", f"--data={table}", f"--output={tmp_path}", "--trials=2", "--n-jobs=1"]
+    options += ["--json", "--routers", "ZeroRouter"]
+    as_table = [*options, "--columns", "model=llm", "quality=stars", "--duplicates=last"]
+    main([*as_table, "--scale", "1", "5"])
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["n_prompts"] == 60
+    assert max(printed["routers"][0]["trials"]["peak_quality"]) <= 1
+    for arguments, message in (
+        (
+            [*as_table[:-1], "--scale", "1", "5"],
+            "--data: log.csv: .* repeats a model",
+        ),
+        ([*options, "--columns", "model"], "must be NAME=COLUMN; got 'model'"),
+        ([*options, "--columns", "model=llm", "model=x"], "`--columns` gives a name twice"),
+        (["compare", "--scale", "1", "5"], "name it with `--data`"),
+    ):
+        with pytest.raises(SystemExit):
+            main(arguments)
+        assert re.search(message, capsys.readouterr().err)
+
+
 def test_the_version_is_printed(capsys):
     with pytest.raises(SystemExit) as stop:
         main(["--version"])

@@ -13,6 +13,7 @@ import skops.io
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -84,7 +85,11 @@ def test_what_would_not_be_trusted_is_not_written(data, tmp_path):
     for other in (LogisticRegression(), make_pipeline(PCA()), None):
         with pytest.raises(TypeError, match="must be a router"):
             save_router(other, path)
+    search = GridSearchCV(KMeansRouter(), {"n_clusters": [3]}).fit(data.X, data.y)
+    with pytest.raises(TypeError, match="Pass its `best_estimator_`"):
+        save_router(search, path)
     assert not path.exists()
+    save_router(search.best_estimator_, path)
 
 
 class _Callback:

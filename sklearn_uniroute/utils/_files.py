@@ -166,6 +166,8 @@ def write_whole(path: StrPath, content: bytes) -> None:
 
     Raises
     ------
+    FileNotFoundError
+        If the folder does not exist.
     OSError
         If the target is something else than a file, such as a folder, a pipe or a device.
     """
@@ -175,6 +177,8 @@ def write_whole(path: StrPath, content: bytes) -> None:
     if path.exists():
         check_regular(path)
         mode = stat.S_IMODE(path.stat().st_mode)
+    elif not path.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {path.parent}; create it first.")
     remove_stale(path.parent)
     writer = f"{platform.node()}-{os.getpid()}"
     temporary = path.with_name(f"{_TEMPORARY}{writer}-{uuid4().hex}")

@@ -42,6 +42,8 @@ def check_router(router: Any, *, expected_failed_checks: Mapping[str, str] | Non
         If checks fail. The message names each of them and its error.
     ValueError
         If `expected_failed_checks` names an unknown check.
+    TypeError
+        If `router` is a class.
     ImportError
         If pandas or skops is not installed.
 
@@ -51,6 +53,8 @@ def check_router(router: Any, *, expected_failed_checks: Mapping[str, str] | Non
     >>> from sklearn_uniroute.utils import check_router
     >>> check_router(ZeroRouter())
     """
+    if isinstance(router, type):
+        raise TypeError(f"pass a router, such as `{router.__name__}()`, not its class.")
     expected = {} if expected_failed_checks is None else expected_failed_checks
     checks = {check.__name__: check for check in router_checks()}
     unknown = sorted(set(expected) - set(checks))

@@ -497,7 +497,20 @@ def check_costs(
             f"`{name}` has no recorded cost for model(s) {listing(unknown)}; record at least one, "
             "or leave the models out."
         )
+    if checked.ndim == 2 and _is_binary(checked) and not _is_binary(quality):
+        warnings.warn(
+            f"all of `{name}` are 0 or 1, and not all qualities are; if the two are swapped, pass "
+            f"the qualities as `y` and the costs as `{name}`.",
+            UserWarning,
+            stacklevel=2,
+        )
     return checked
+
+
+def _is_binary(cells: np.ndarray) -> bool:
+    """Whether known cells are 0 or 1, and some of each."""
+    zeros, ones = cells == 0, cells == 1
+    return bool(zeros.any() and ones.any() and (zeros | ones | np.isnan(cells)).all())
 
 
 def _check_prices(prices: Any, argument: str) -> None:

@@ -486,6 +486,18 @@ def test_models_on_another_scale_draw_a_warning(data):
         KMeansRouter(3, random_state=0).fit(data.X, y.assign(b=100 * y["b"], c=100 * y["c"]))
 
 
+@pytest.mark.parametrize("gap", [False, True])
+def test_qualities_and_costs_that_are_swapped_draw_a_warning(router, data, calls, gap):
+    quality = data.y.copy()
+    if gap:
+        quality[3, 1] = np.nan
+    with pytest.warns(UserWarning, match="all of `costs` are 0 or 1, and not all qualities are"):
+        router.fit(data.X, calls, costs=data.y)
+    # Both may be 0 or 1, and costs may be 1 throughout.
+    router.fit(data.X, quality, costs=data.y)
+    router.fit(data.X, calls, costs=np.ones_like(calls))
+
+
 def test_quality_and_costs_of_an_array_of_prompts_share_their_order(data, calls):
     y = pd.DataFrame(data.y, columns=list("abcdefgh"))
     costs = pd.DataFrame(calls, columns=y.columns)[::-1]

@@ -186,3 +186,5 @@ def test_failed_checks_are_named():
         check_router(Batchwise())
     with pytest.raises(ValueError, match="names unknown check"):
         check_router(ZeroRouter(), expected_failed_checks={"check_nothing": ""})
+    with pytest.raises(TypeError, match=r"pass a router, such as `ZeroRouter\(\)`, not its class"):
+        check_router(ZeroRouter)

@@ -91,6 +91,12 @@ def test_pipes_devices_and_folders_are_neither_read_nor_replaced(tmp_path):
     assert pipe.is_fifo()
 
 
+def test_a_folder_that_is_missing_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*results; create it first"):
+        write_whole(tmp_path / "results" / "router.npz", b"content")
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path):
     """Only that: a writer that still runs keeps its file, until it is an hour old."""
     code = (
