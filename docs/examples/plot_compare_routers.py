@@ -26,7 +26,8 @@ print(comparison)
 
 # %%
 # The plot shows the curves, averaged over trials. The oracle chooses in hindsight: its curve is the
-# upper limit.
+# upper limit. Crosses are single models, with their means over all prompts: they may lie off the
+# curves, as each trial leaves out other models.
 
 _, ax = plt.subplots(figsize=(8, 5), layout="constrained")
 comparison.plot(ax, confidence=0)
