@@ -1,7 +1,7 @@
 """Predicted errors from the nearest of the prompts that each model was run on."""
 
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.metrics.pairwise import PAIRED_DISTANCES, paired_distances
@@ -23,12 +23,31 @@ _OFFSET_FREE = ("euclidean", "l2", "sqeuclidean", "minkowski", "l1", "manhattan"
 _MOST_NEIGHBORS = 500
 # Number of pairs whose exact distance is computed at a time.
 _PAIRS = 8192
+# Models that were run on so large a share of the prompts are searched for together.
+_COMMON_SHARE = 0.5
 
 
 @cache
 def _thread_pools() -> ThreadpoolController:
     """Find the thread pools once, because it takes longer than a search."""
     return ThreadpoolController()
+
+
+class _Group(NamedTuple):
+    """Models that were run on the same prompts, and the search among these.
+
+    `errors` has shape (n_members, n_own_prompts); `times` is how many neighbours each prompt is, of
+    the `k` that are averaged. `place` is the position in the own prompts of each prompt that some
+    model was run on, -1 if it is no own prompt.
+    """
+
+    members: np.ndarray
+    errors: np.ndarray
+    place: np.ndarray
+    candidates: np.ndarray
+    search: NearestNeighbors
+    times: np.ndarray
+    k: float
 
 
 class NeighborPredictor(Predictor):
@@ -58,26 +77,41 @@ class NeighborPredictor(Predictor):
         self._dtype = prompts.dtype if metric in _OFFSET_FREE else np.dtype(np.float64)
         # Models that were run on the same prompts share their neighbours.
         was_run, group = np.unique(~np.isnan(errors), axis=0, return_inverse=True)
-        self._searches = []
+        some = np.flatnonzero(was_run.any(axis=0))
+        self._groups = []
         for number, run in enumerate(was_run):
-            members = np.flatnonzero(group == number)
-            times = np.ones(run.sum()) if counts is None else counts[run]
+            members, rows = np.flatnonzero(group == number), np.flatnonzero(run)
+            times = np.ones(len(rows)) if counts is None else counts[rows]
             k = min(n_neighbors[members[0]], times.sum())
             usual = min(int(np.ceil(k / times.mean())), len(times))
             search = NearestNeighbors(n_neighbors=usual, metric=metric, algorithm="brute")
-            candidates = self._centred(prompts[run])
-            known = errors[np.ix_(members, run)]
-            self._searches.append((members, known, candidates, search.fit(candidates), times, k))
-
-    def errors(self, X: np.ndarray) -> np.ndarray:
-        # scikit-learn searches block by block itself.
-        return self.block(X)
+            candidates = self._centred(prompts[rows])
+            known = errors[np.ix_(members, rows)]
+            place = np.where(run, run.cumsum() - 1, -1)[some]
+            self._groups.append(
+                _Group(members, known, place, candidates, search.fit(candidates), times, k)
+            )
+        # Models whose prompts are mostly the same are found by one search among all prompts.
+        share = {number: len(one.times) / len(some) for number, one in enumerate(self._groups)}
+        self._common = [number for number in share if share[number] >= _COMMON_SHARE]
+        if len(self._common) > 1:
+            reach = [
+                (self._groups[number].search.n_neighbors + _TIES) / share[number]
+                for number in self._common
+            ]
+            n_found = min(int(1.1 * max(reach)) + _TIES, len(some))
+            search = NearestNeighbors(n_neighbors=n_found, metric=metric, algorithm="brute")
+            self._among_all = search.fit(self._centred(prompts[some]))
 
     def block(self, X: np.ndarray) -> np.ndarray:
         error = np.empty((len(X), len(self.prices)))
         X = self._centred(X)
-        for members, *known in self._searches:
-            error[:, members] = self._neighbor_means(X, *known)
+        common = self._common if len(self._common) > 1 else []
+        if common:
+            found = _search(X, self._among_all, self._among_all.n_neighbors)
+        for number, group in enumerate(self._groups):
+            near = _own(X, group, *found) if number in common else None
+            error[:, group.members] = self._neighbor_means(X, group, near)
         return error
 
     def _centred(self, X: np.ndarray) -> np.ndarray:
@@ -85,52 +119,67 @@ class NeighborPredictor(Predictor):
         return X if self._origin is None else X - self._origin.astype(X.dtype)
 
     def _neighbor_means(
-        self,
-        X: np.ndarray,
-        errors: np.ndarray,
-        candidates: np.ndarray,
-        search: NearestNeighbors,
-        times: np.ndarray,
-        k: float,
+        self, X: np.ndarray, group: _Group, near: tuple[np.ndarray, np.ndarray] | None
     ) -> np.ndarray:
-        """Average the `errors` of each model over the neighbours, `k` in number."""
-        n_near, n_prompts = search.n_neighbors, search.n_samples_fit_
+        """Average the errors of each model over its neighbours, if given those found first."""
+        n_near, n_prompts = group.search.n_neighbors, len(group.times)
         while True:
-            distance, neighbor = self._nearest(X, search, n_near)
-            near_times = times[neighbor]
+            distance, neighbor = _nearest(X, group.search, n_near) if near is None else near
+            near_times = group.times[neighbor]
             # Neighbours that count little make up for k only if there are more of them.
-            if n_near == n_prompts or near_times.sum(axis=1).min() >= k:
+            if n_near == n_prompts or near_times.sum(axis=1).min() >= group.k:
                 break
-            n_near = min(2 * n_near, n_prompts)
-        taken = np.clip(k - (near_times.cumsum(axis=1) - near_times), 0, near_times)
+            n_near, near = min(2 * n_near, n_prompts), None
+        taken = np.clip(group.k - (near_times.cumsum(axis=1) - near_times), 0, near_times)
         if self.weights == "uniform":
             weight = taken
         else:
             if self.metric in PAIRED_DISTANCES:
-                distance = exact_distances(X, candidates, neighbor, self.metric)
+                distance = exact_distances(X, group.candidates, neighbor, self.metric)
             distance = np.where(taken > 0, distance, np.inf)
             same = distance == 0
             with np.errstate(divide="ignore"):
                 weight = taken * np.where(same.any(axis=1, keepdims=True), same, 1 / distance)
         # Sum one neighbour at a time and divide last, so that equal evidence gives equal errors.
-        total = np.zeros((len(errors), len(X)))
+        total = np.zeros((len(group.errors), len(X)))
         for place in range(n_near):
-            total += errors[:, neighbor[:, place]] * weight[:, place]
+            total += group.errors[:, neighbor[:, place]] * weight[:, place]
         return (total / weight.sum(axis=1)).T
 
-    def _nearest(
-        self, X: np.ndarray, search: NearestNeighbors, n_near: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Find distances and positions of the nearest prompts, the first ones among ties."""
-        n_found = min(n_near + _TIES, search.n_samples_fit_)
-        # Several threads would order equal distances differently from batch to batch.
-        with _thread_pools().limit(limits=1, user_api="openmp"):
-            distance, neighbor = search.kneighbors(X, n_found)
-        # Distances that differ only by rounding are ties, and ties go to the first prompts.
-        distance = distance.astype(np.float32)
-        order = np.lexsort((neighbor, distance))[:, :n_near]
-        distance = np.take_along_axis(distance, order, axis=1).astype(np.float64)
-        return distance, np.take_along_axis(neighbor, order, axis=1)
+
+def _own(
+    X: np.ndarray, group: _Group, distance: np.ndarray, neighbor: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Take the nearest prompts of a group out of those found among all prompts.
+
+    Where too few were found, the prompts of the group are searched.
+    """
+    n_near = group.search.n_neighbors
+    own = group.place[neighbor]
+    first = np.argsort(own < 0, axis=1, kind="stable")[:, :n_near]
+    short = (own >= 0).sum(axis=1) < min(n_near + _TIES, len(group.times))
+    distance, own = (np.take_along_axis(one, first, axis=1) for one in (distance, own))
+    if short.any():
+        distance[short], own[short] = _nearest(X[short], group.search, n_near)
+    return distance, own
+
+
+def _nearest(X: np.ndarray, search: NearestNeighbors, n_near: int) -> tuple[np.ndarray, np.ndarray]:
+    """Find distances and positions of the nearest prompts, the first ones among ties."""
+    distance, neighbor = _search(X, search, min(n_near + _TIES, search.n_samples_fit_))
+    return distance[:, :n_near], neighbor[:, :n_near]
+
+
+def _search(X: np.ndarray, search: NearestNeighbors, n_found: int) -> tuple[np.ndarray, np.ndarray]:
+    """Find distances and positions of so many prompts, in order."""
+    # Several threads would order equal distances differently from batch to batch.
+    with _thread_pools().limit(limits=1, user_api="openmp"):
+        distance, neighbor = search.kneighbors(X, n_found)
+    # Distances that differ only by rounding are ties, and ties go to the first prompts.
+    distance = distance.astype(np.float32)
+    order = np.lexsort((neighbor, distance))
+    distance = np.take_along_axis(distance, order, axis=1).astype(np.float64)
+    return distance, np.take_along_axis(neighbor, order, axis=1)
 
 
 def choose_n_neighbors(
