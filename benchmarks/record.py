@@ -4,10 +4,13 @@ Run as ``python -m benchmarks.record MODULE [ARGUMENT ...]``, for example ``pyth
 benchmarks.record benchmarks.hybrid 40``. Runs ``python -m MODULE`` with these arguments, and
 writes what it prints to ``docs/results/NAME.md``, where NAME is the last part of the module's name,
 with the command, versions and date, and the pictures ``docs/results/NAME-*.png`` that it drew. Two
-sentences at the head of the page say what it shows: write them by hand, they stay.
+sentences at the head of the page say what it shows: write them by hand, they stay. One table or
+figure of a command, as in ``benchmarks.paper_tables 400 --table static``, has a page of its own,
+``paper_tables-static.md``.
 """
 
 import datetime
+import itertools
 import os
 import platform
 import subprocess
@@ -16,6 +19,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
+# Options that take one part of what a command prints.
+PARTS = ("--table", "--figure")
 PACKAGES = ("sklearn_uniroute", "scikit-learn", "numpy", "scipy", "torch", "skorch")
 
 
@@ -37,7 +42,11 @@ def summary(page):
 
 
 def markdown(name, command, printed):
-    pictures = [f"![{path.stem}]({path.name})\n" for path in sorted(RESULTS.glob(f"{name}-*.png"))]
+    pictures = [
+        f"![{path.stem}]({path.name})\n"
+        for path in sorted(RESULTS.glob("*.png"))
+        if path.stem == name or path.stem.startswith(f"{name}-")
+    ]
     origin = (
         f"Printed by `{command}` on {datetime.date.today():%Y-%m-%d}, with {os.cpu_count()} cores "
         f"({platform.machine()}) and {versions()}."
@@ -53,6 +62,9 @@ def main(module, *arguments):
         [sys.executable, "-m", module, *arguments], stdout=subprocess.PIPE, text=True, check=True
     )
     name = module.rpartition(".")[2]
+    for option, part in itertools.pairwise(arguments):
+        if option in PARTS:
+            name += f"-{part}"
     command = " ".join(["python -m", module, *arguments])
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.md").write_text(markdown(name, command, result.stdout), encoding="utf-8")

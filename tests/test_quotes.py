@@ -1,5 +1,6 @@
 """Numbers that README and documentation quote are those that the benchmarks printed."""
 
+import itertools
 import random
 import re
 from collections import defaultdict
@@ -59,9 +60,12 @@ def printed_by(name):
 
     Lines with the same label stand in several blocks, such as one for each file of data.
     """
-    text = (RESULTS / f"{name}.md").read_text(encoding="utf-8").partition("```text")[2]
+    pages = [RESULTS / f"{name}.md", *RESULTS.glob(f"{name}-*.md")]
+    texts = [page.read_text(encoding="utf-8") for page in pages if page.exists()]
+    assert texts, name
     together = defaultdict(list)
-    for place, block in enumerate(text.split("\n\n")):
+    blocks = [text.partition("```text")[2].split("\n\n") for text in texts]
+    for place, block in enumerate(itertools.chain(*blocks)):
         for number, line in enumerate(block.splitlines()):
             found = [value(digits) for digits in PRINTED.findall(line)]
             label = LABEL.match(line)[0].strip()
