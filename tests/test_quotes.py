@@ -62,7 +62,8 @@ def printed_by(name):
     """
     pages = [RESULTS / f"{name}.md", *RESULTS.glob(f"{name}-*.md")]
     texts = [page.read_text(encoding="utf-8") for page in pages if page.exists()]
-    assert texts, name
+    if not texts:
+        raise FileNotFoundError(f"nothing is recorded of {name}")
     together = defaultdict(list)
     blocks = [text.partition("```text")[2].split("\n\n") for text in texts]
     for place, block in enumerate(itertools.chain(*blocks)):
