@@ -34,20 +34,20 @@ def _thread_pools() -> ThreadpoolController:
 
 
 class _Group(NamedTuple):
-    """Models that were run on the same prompts, and the search among these.
+    """Models that were run on the same prompts.
 
-    `errors` has shape (n_members, n_own_prompts); `times` is how many neighbours each prompt is, of
-    the `k` that are averaged. `place` is the position in the own prompts of each prompt that some
-    model was run on, -1 if it is no own prompt.
+    `errors` has shape (n_members, n_own_prompts). `rows` are the own prompts among all, and `place`
+    is the position of each prompt in them, -1 if it is no own prompt. `times` is how many
+    neighbours each own prompt is, of the `k` that are averaged; `n_near` usually are enough.
     """
 
     members: np.ndarray
     errors: np.ndarray
+    rows: np.ndarray
     place: np.ndarray
-    candidates: np.ndarray
-    search: NearestNeighbors
     times: np.ndarray
     k: float
+    n_near: int
 
 
 class NeighborPredictor(Predictor):
@@ -78,53 +78,81 @@ class NeighborPredictor(Predictor):
         # Models that were run on the same prompts share their neighbours.
         was_run, group = np.unique(~np.isnan(errors), axis=0, return_inverse=True)
         some = np.flatnonzero(was_run.any(axis=0))
+        self._candidates = self._centred(prompts[some])
         self._groups = []
-        for number, run in enumerate(was_run):
+        for number, run in enumerate(was_run[:, some]):
             members, rows = np.flatnonzero(group == number), np.flatnonzero(run)
-            times = np.ones(len(rows)) if counts is None else counts[rows]
+            times = np.ones(len(rows)) if counts is None else counts[some[rows]]
             k = min(n_neighbors[members[0]], times.sum())
             usual = min(int(np.ceil(k / times.mean())), len(times))
-            search = NearestNeighbors(n_neighbors=usual, metric=metric, algorithm="brute")
-            candidates = self._centred(prompts[rows])
-            known = errors[np.ix_(members, rows)]
-            place = np.where(run, run.cumsum() - 1, -1)[some]
-            self._groups.append(
-                _Group(members, known, place, candidates, search.fit(candidates), times, k)
-            )
+            known = errors[np.ix_(members, some[rows])]
+            place = np.where(run, run.cumsum() - 1, -1)
+            self._groups.append(_Group(members, known, rows, place, times, k, usual))
         # Models whose prompts are mostly the same are found by one search among all prompts.
-        share = {number: len(one.times) / len(some) for number, one in enumerate(self._groups)}
-        self._common = [number for number in share if share[number] >= _COMMON_SHARE]
-        if len(self._common) > 1:
-            reach = [
-                (self._groups[number].search.n_neighbors + _TIES) / share[number]
-                for number in self._common
-            ]
-            n_found = min(int(1.1 * max(reach)) + _TIES, len(some))
-            search = NearestNeighbors(n_neighbors=n_found, metric=metric, algorithm="brute")
-            self._among_all = search.fit(self._centred(prompts[some]))
+        share = [len(one.rows) / len(some) for one in self._groups]
+        common = [number for number, part in enumerate(share) if part >= _COMMON_SHARE]
+        self._common = common if len(common) > 1 else []
+        if self._common:
+            reach = max((self._groups[one].n_near + _TIES) / share[one] for one in common)
+            self._n_found = min(int(1.1 * reach) + _TIES, len(some))
+            self._among_all = self._search_among(np.arange(len(some)))
+        self._searches = {
+            number: self._search_among(one.rows)
+            for number, one in enumerate(self._groups)
+            if number not in self._common
+        }
+
+    def _search_among(self, rows: np.ndarray) -> NearestNeighbors:
+        every = len(rows) == len(self._candidates)
+        candidates = self._candidates if every else self._candidates[rows]
+        return NearestNeighbors(metric=self.metric, algorithm="brute").fit(candidates)
 
     def block(self, X: np.ndarray) -> np.ndarray:
         error = np.empty((len(X), len(self.prices)))
         X = self._centred(X)
-        common = self._common if len(self._common) > 1 else []
-        if common:
-            found = _search(X, self._among_all, self._among_all.n_neighbors)
+        if self._common:
+            found = nearest(X, self._among_all, self._n_found)
         for number, group in enumerate(self._groups):
-            near = _own(X, group, *found) if number in common else None
-            error[:, group.members] = self._neighbor_means(X, group, near)
+            near = self._own(X, group, *found) if number in self._common else None
+            error[:, group.members] = self._neighbor_means(
+                X, group, self._searches.get(number), near
+            )
         return error
+
+    def _own(
+        self, X: np.ndarray, group: _Group, distance: np.ndarray, neighbor: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Take the nearest prompts of a group out of those found among all prompts.
+
+        Where too few were found, the prompts of the group are searched.
+        """
+        own = group.place[neighbor]
+        first = np.argsort(own < 0, axis=1, kind="stable")[:, : group.n_near]
+        short = (own >= 0).sum(axis=1) < min(group.n_near + _TIES, len(group.rows))
+        distance, own = (np.take_along_axis(one, first, axis=1) for one in (distance, own))
+        if short.any():
+            search = self._search_among(group.rows)
+            distance[short], own[short] = nearest(X[short], search, group.n_near)
+        return distance, own
 
     def _centred(self, X: np.ndarray) -> np.ndarray:
         X = X.astype(self._dtype, copy=False)
         return X if self._origin is None else X - self._origin.astype(X.dtype)
 
     def _neighbor_means(
-        self, X: np.ndarray, group: _Group, near: tuple[np.ndarray, np.ndarray] | None
+        self,
+        X: np.ndarray,
+        group: _Group,
+        search: NearestNeighbors | None,
+        near: tuple[np.ndarray, np.ndarray] | None,
     ) -> np.ndarray:
         """Average the errors of each model over its neighbours, if given those found first."""
-        n_near, n_prompts = group.search.n_neighbors, len(group.times)
+        n_near, n_prompts = group.n_near, len(group.rows)
         while True:
-            distance, neighbor = _nearest(X, group.search, n_near) if near is None else near
+            if near is None:
+                search = search or self._search_among(group.rows)
+                near = nearest(X, search, n_near)
+            distance, neighbor = near
             near_times = group.times[neighbor]
             # Neighbours that count little make up for k only if there are more of them.
             if n_near == n_prompts or near_times.sum(axis=1).min() >= group.k:
@@ -135,7 +163,7 @@ class NeighborPredictor(Predictor):
             weight = taken
         else:
             if self.metric in PAIRED_DISTANCES:
-                distance = exact_distances(X, group.candidates, neighbor, self.metric)
+                distance = exact_distances(X, self._candidates, group.rows[neighbor], self.metric)
             distance = np.where(taken > 0, distance, np.inf)
             same = distance == 0
             with np.errstate(divide="ignore"):
@@ -147,37 +175,15 @@ class NeighborPredictor(Predictor):
         return (total / weight.sum(axis=1)).T
 
 
-def _own(
-    X: np.ndarray, group: _Group, distance: np.ndarray, neighbor: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Take the nearest prompts of a group out of those found among all prompts.
-
-    Where too few were found, the prompts of the group are searched.
-    """
-    n_near = group.search.n_neighbors
-    own = group.place[neighbor]
-    first = np.argsort(own < 0, axis=1, kind="stable")[:, :n_near]
-    short = (own >= 0).sum(axis=1) < min(n_near + _TIES, len(group.times))
-    distance, own = (np.take_along_axis(one, first, axis=1) for one in (distance, own))
-    if short.any():
-        distance[short], own[short] = _nearest(X[short], group.search, n_near)
-    return distance, own
-
-
-def _nearest(X: np.ndarray, search: NearestNeighbors, n_near: int) -> tuple[np.ndarray, np.ndarray]:
+def nearest(X: np.ndarray, search: NearestNeighbors, n_near: int) -> tuple[np.ndarray, np.ndarray]:
     """Find distances and positions of the nearest prompts, the first ones among ties."""
-    distance, neighbor = _search(X, search, min(n_near + _TIES, search.n_samples_fit_))
-    return distance[:, :n_near], neighbor[:, :n_near]
-
-
-def _search(X: np.ndarray, search: NearestNeighbors, n_found: int) -> tuple[np.ndarray, np.ndarray]:
-    """Find distances and positions of so many prompts, in order."""
+    n_found = min(n_near + _TIES, search.n_samples_fit_)
     # Several threads would order equal distances differently from batch to batch.
     with _thread_pools().limit(limits=1, user_api="openmp"):
         distance, neighbor = search.kneighbors(X, n_found)
     # Distances that differ only by rounding are ties, and ties go to the first prompts.
     distance = distance.astype(np.float32)
-    order = np.lexsort((neighbor, distance))
+    order = np.lexsort((neighbor, distance))[:, :n_near]
     distance = np.take_along_axis(distance, order, axis=1).astype(np.float64)
     return distance, np.take_along_axis(neighbor, order, axis=1)
 
