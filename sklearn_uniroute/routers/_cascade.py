@@ -395,6 +395,31 @@ class CascadeRouter(CascadePolicyMixin, MetaEstimatorMixin, BaseEstimator):
         self.score_shifts_ = {**self.score_shifts_, name: shift}
         return self
 
+    def remove_model(self, name: Label) -> Self:
+        """Remove a model from the router, and what was learned of its scores.
+
+        Parameters
+        ----------
+        name : str or int
+            Name of the model.
+
+        Returns
+        -------
+        self : object
+            The cascade.
+
+        Raises
+        ------
+        ValueError
+            For the same reasons as `remove_model` of the router. The cascade then keeps its state.
+        """
+        check_is_fitted(self)
+        final_router(self.router_).remove_model(name)
+        self.score_shifts_ = {
+            label: shift for label, shift in self.score_shifts_.items() if label != name
+        }
+        return self
+
     def _shift_of(self, val_errors: Any, scores: Any) -> float:
         if val_errors is None or np.shape(scores) != np.shape(val_errors):
             raise ValueError(

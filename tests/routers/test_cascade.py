@@ -126,6 +126,24 @@ def test_an_added_model_works_from_few_scores_or_none(scored_log):
     assert gain(cascade, log, scores) > 0.02
 
 
+def test_what_was_learned_of_the_scores_of_a_model_goes_with_it(scored_log):
+    log = scored_log
+    levels = log.scores + np.array([1.0, -1, 0.5, 0, -0.5, 3])
+    cascade = fit(log, models=slice(5))
+    cascade.fit(log.X[TRAIN], log.y[TRAIN, :5], log.costs[:5], scores=levels[TRAIN, :5])
+    rows = cascade.router_.validation_indices_
+    errors = 1 - log.y[TRAIN][rows, 5]
+    cascade.add_model(errors, cost=log.costs[5], scores=levels[TRAIN][rows, 5])
+    assert cascade.score_shifts_[5] > 1
+    assert cascade.remove_model(5).models_.tolist() == [0, 1, 2, 3, 4]
+    assert 5 not in cascade.score_shifts_
+    cascade.add_model(errors, name=5, cost=log.costs[5])
+    assert cascade.score_shifts_[5] == 0
+    with pytest.raises(ValueError, match="'other'"):
+        cascade.remove_model("other")
+    assert cascade.models_.tolist() == [0, 1, 2, 3, 4, 5]
+
+
 def test_scores_must_fit_the_errors_of_an_added_model(scored_log):
     log = scored_log
     cascade = fit(log, models=slice(5))
