@@ -707,7 +707,8 @@ class BaseRouter(BudgetMixin, TrafficMixin, BaseEstimator):
         """
         check_is_fitted(self)
         check_exploration(exploration, n_draws, self._can_draw)
-        index = np.sort(check_pool(pool, self.models_))
+        passed = check_pool(pool, self.models_)
+        index = np.sort(passed)
         point = operating_point(self, index, cost_weight, budget, randomize)
         # By rising cost, ties go to the first; not where costs differ from prompt to prompt.
         order = index[np.argsort(self._prices(index), kind="stable")]
@@ -717,6 +718,7 @@ class BaseRouter(BudgetMixin, TrafficMixin, BaseEstimator):
         return RoutingTable(
             deepcopy(predictor),
             self.models_[order].tolist(),
+            pool=self.models_[passed].tolist(),
             has_costs=self.costs_ is not None,
             operating_point=point,
             feature_names=getattr(self, "feature_names_in_", None),

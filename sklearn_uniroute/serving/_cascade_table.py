@@ -64,6 +64,7 @@ class CascadeTable:
     cost_weight: float
     max_calls: int
     version: str
+    _names: tuple[Label, ...]
     _table: RoutingTable
     _shifts: dict[Label, float]
     _positions: dict[Label, int]
@@ -87,7 +88,8 @@ class CascadeTable:
             max_calls=max_calls,
             _table=table,
             _shifts=dict(shifts),
-            _positions={model: place for place, model in enumerate(table.models)},
+            _names=table._names,
+            _positions={model: place for place, model in enumerate(table._names)},
             _quality_range=quality_range,
             _policy=policy,
         )
@@ -136,7 +138,7 @@ class CascadeTable:
         x = check_prompt(x, table._shape, table.feature_names)
         excluded = check_excluded(exclude, self._positions)
         if self._policy is None:
-            ask = table.route(x, exclude=[self.models[place] for place in excluded])
+            ask = table.route(x, exclude=[self._names[place] for place in excluded])
             return {**_NOTHING, "ask": ask, "asked": [], "table": self.version}
         error, costs = table._predictor.terms(x[None])
         low, high = self._quality_range
@@ -182,11 +184,11 @@ class CascadeTable:
         if n_left > 0 and beliefs.free.any() and self._policy is not None:
             call, checks = next_calls(beliefs, costs, n_left, **self._policy)
             if call[0] >= 0:
-                ask, check = self.models[call[0]], bool(checks[0])
+                ask, check = self._names[call[0]], bool(checks[0])
         return {
             "ask": ask,
             "check": check,
-            "keep": self.models[beliefs.kept[0]] if ask is None else None,
+            "keep": self._names[beliefs.kept[0]] if ask is None else None,
             "asked": asked,
             "table": self.version,
             "costs": costs[0].tolist(),
@@ -228,8 +230,8 @@ def fingerprint(
     max_calls: int,
 ) -> str:
     """Hash all that decides the choices of a cascade."""
-    shifted = [shifts.get(model, 0.0) for model in table.models]
-    known = [table.models, table.cost_weight, table.version, shifted, quality_range, max_calls]
+    shifted = [shifts.get(model, 0.0) for model in table._names]
+    known = [table._names, table.cost_weight, table.version, shifted, quality_range, max_calls]
     arrays = [table._predictor.prices]
     if policy is not None:
         known += [value for name, value in sorted(policy.items()) if name != "evidence"]

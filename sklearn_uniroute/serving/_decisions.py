@@ -98,10 +98,10 @@ def choose_greedily(table: Any, x: np.ndarray, excluded: list[int] | None) -> La
             least = scores.item(best)
             scores[best] = np.inf
             if scores.min() - least > slack:
-                return table.models[places[best]]
+                return table._names[places[best]]
     if not table._plain:
         place = _careful_choice(table, x, excluded)
-        return table.models[place]
+        return table._names[place]
     scores = table._predictor.row(x) + table._weighted
     if excluded:
         scores[excluded] = np.inf
@@ -110,7 +110,7 @@ def choose_greedily(table: Any, x: np.ndarray, excluded: list[int] | None) -> La
     least = scores.item(0)
     if len(scores) > 1 and scores.item(1) <= least + ROUNDING * (abs(least) + table._largest):
         place = _careful_choice(table, x, excluded)
-    return table.models[place]
+    return table._names[place]
 
 
 def expected_cost(table: Any, model: Label, x: np.ndarray) -> float | None:
@@ -123,7 +123,7 @@ def expected_cost(table: Any, model: Label, x: np.ndarray) -> float | None:
 
 def _careful_choice(table: Any, x: np.ndarray, excluded: list[int] | None) -> int:
     """Choose as routers do, where ties and fallbacks need care."""
-    among = positions_left(table.models, excluded)
+    among = positions_left(table._names, excluded)
     return int(table._point.choose(table._predictor, x[None], among)[0])
 
 
@@ -156,4 +156,4 @@ def explore(
     if not is_sure:
         greedy = table._positions[choose_greedily(table, x, excluded)]
     place = greedy if draw is None else winners[draw]
-    return table.models[place], explorer.probability(place, greedy, winners)
+    return table._names[place], explorer.probability(place, greedy, winners)

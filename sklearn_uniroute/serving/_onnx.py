@@ -28,10 +28,14 @@ def table_graph(
     predictor: Any,
     operating_point: OperatingPoint,
     models: Sequence[Label],
+    places: np.ndarray,
     feature_names: Sequence[str] | None,
     exploration: float,
 ) -> Any:
-    """Convert a routing table to a graph; see `RoutingTable.to_onnx`."""
+    """Convert a routing table to a graph; see `RoutingTable.to_onnx`.
+
+    `places` are the positions of the `models` in the order of the predictor.
+    """
     onnx = import_optional("onnx", "onnx")
     _check_exportable(predictor, operating_point, exploration)
     graph = _Graph(onnx)
@@ -48,8 +52,10 @@ def table_graph(
         error = graph.add("MatMul", features, graph.constant(representation.T))
     prices = graph.constant(operating_point.cost_weight * predictor.prices)
     scores = graph.add("Add", error, prices)
-    # Models are sorted by rising cost, so the first of the lowest scores is the cheapest.
-    graph.add("ArgMin", scores, axis=1, keepdims=0, output="model")
+    # The predictor has them by rising cost, so the first of the lowest scores is the cheapest.
+    lowest = graph.add("ArgMin", scores, axis=1, keepdims=0)
+    graph.add("Gather", graph.constant(np.argsort(places)), lowest, output="model")
+    scores = graph.add("Gather", scores, graph.constant(places), axis=1)
     graph.add("Cast", scores, to=onnx.TensorProto.FLOAT, output="scores")
     metadata = {"models": json.dumps(models)}
     if feature_names is not None:

@@ -227,7 +227,8 @@ class BudgetPacer:
         explorer = one._explorer
         table = RoutingTable(
             one._predictor,
-            one.models,
+            one._names,
+            pool=one.models,
             has_costs=True,
             operating_point=OperatingPoint(float(np.exp(step * _STEP))),
             feature_names=one.feature_names,

@@ -61,8 +61,7 @@ class RoutingTable:
     Attributes
     ----------
     models : tuple of str or int
-        Names of the models of the pool, by rising mean cost. In registration order if costs differ
-        from prompt to prompt.
+        Names of the models, in the order of the pool: as it was passed, or as in the router.
     costs : ndarray of shape (n_models,) or None
         Mean cost of each model; read-only.
     cost_weight : float
@@ -102,6 +101,10 @@ class RoutingTable:
     __module__ = "sklearn_uniroute"
 
     models: tuple[Label, ...]
+    # Models in the order of the predictor: by rising cost, unless costs differ between prompts.
+    _names: tuple[Label, ...]
+    # Position of each of `models` in the order of the predictor.
+    _places: np.ndarray
     cost_weight: float
     n_features: int
     feature_names: tuple[str, ...] | None
@@ -141,6 +144,7 @@ class RoutingTable:
         *,
         has_costs: bool,
         operating_point: OperatingPoint,
+        pool: Sequence[Label] | None = None,
         feature_names: Sequence[str] | None = None,
         clusters: ClustersSeen | None = None,
         known: dict[str, list[int]] | None = None,
@@ -165,8 +169,12 @@ class RoutingTable:
                     logged = explorer.logged_by_cluster(choices, models)
             if plain:
                 folded = predictor.folded(operating_point.cost_weight * predictor.prices)
+        pool = tuple(models if pool is None else pool)
+        place_of = {model: place for place, model in enumerate(models)}
         vars(self).update(
-            models=tuple(models),
+            models=pool,
+            _names=tuple(models),
+            _places=np.array([place_of[model] for model in pool]),
             _has_costs=has_costs,
             cost_weight=operating_point.cost_weight,
             n_features=predictor.n_features,
@@ -182,7 +190,7 @@ class RoutingTable:
             _nearest=nearest,
             _by_cluster=by_cluster,
             _folded=folded,
-            _positions={model: place for place, model in enumerate(models)},
+            _positions={model: place_of[model] for model in pool},
             _price_of=price_of,
             _shape=(predictor.n_features,),
             _weighted=operating_point.cost_weight * predictor.prices,
@@ -199,7 +207,7 @@ class RoutingTable:
     def costs(self) -> np.ndarray | None:
         if not self._has_costs:
             return None
-        prices = self._predictor.prices.view()
+        prices: np.ndarray = self._predictor.prices[self._places]
         prices.flags.writeable = False
         return prices
 
@@ -355,13 +363,14 @@ class RoutingTable:
             For the same reasons as :meth:`route`.
         """
         prompts = self._check_prompts(X)
-        names = np.array(self.models)
+        names = np.array(self._names)
         excluded = self._excluded(exclude)
         if eligible is None:
-            return names[self._choose(prompts, positions_left(self.models, excluded))]
+            return names[self._choose(prompts, positions_left(self._names, excluded))]
         check_same_order(X=X, eligible=eligible)
-        allowed = check_eligible(eligible, names, len(prompts))
-        allowed = allowed & ~np.isin(np.arange(len(names)), excluded or [])
+        allowed = np.empty((len(prompts), len(names)), dtype=bool)
+        allowed[:, self._places] = check_eligible(eligible, np.array(self.models), len(prompts))
+        allowed &= ~np.isin(np.arange(len(names)), excluded or [])
         chosen = np.empty(len(prompts), dtype=np.intp)
         for rows, among in rows_by_mask(allowed):
             check_some_left(len(among), self.models)
@@ -411,8 +420,15 @@ class RoutingTable:
         (0, 1, 0.125)
         """
         x = check_prompt(x, self._shape, self.feature_names)
-        explanation = explain_choice(self._predictor, self._point, self.models, x)
+        explanation = explain_choice(self._predictor, self._point, self._names, x)
+        explanation |= {
+            name: np.asarray(explanation[name])[self._places] for name in ("error", "cost", "score")
+        }
         known = {name: self._known.get(name) for name in ("n_errors", "n_features")}
+        known = {
+            name: None if counts is None else [counts[place] for place in self._places]
+            for name, counts in known.items()
+        }
         return Bunch(**as_json(explanation), **known, models=list(self.models))
 
     def save(
@@ -474,7 +490,12 @@ class RoutingTable:
         error are lost to rounding, the first of several models with the same cost is chosen.
         """
         return table_graph(
-            self._predictor, self._point, self.models, self.feature_names, self.exploration
+            self._predictor,
+            self._point,
+            self.models,
+            self._places,
+            self.feature_names,
+            self.exploration,
         )
 
     @classmethod
@@ -520,7 +541,8 @@ class RoutingTable:
         return pack_table(
             self._predictor,
             self._point,
-            models=self.models,
+            models=self._names,
+            pool=self.models,
             has_costs=self.costs is not None,
             feature_names=self.feature_names,
             clusters=self._clusters_seen,

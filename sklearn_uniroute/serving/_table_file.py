@@ -70,6 +70,7 @@ class TableContent(NamedTuple):
     predictor: Predictor
     operating_point: OperatingPoint
     models: list[str] | list[int]
+    pool: list[str] | list[int] | None
     has_costs: bool
     feature_names: list[str] | None
     clusters: ClustersSeen | None
@@ -84,6 +85,7 @@ def pack_table(
     operating_point: OperatingPoint,
     *,
     models: Sequence[Label],
+    pool: Sequence[Label],
     has_costs: bool,
     feature_names: Sequence[str] | None,
     clusters: ClustersSeen | None,
@@ -119,6 +121,8 @@ def pack_table(
         "kind": kind,
         "settings": settings,
     }
+    if pool != models:
+        header["pool"] = pool
     members = {_HEADER: json.dumps(header, indent=1).encode()}
     for name, array in arrays.items():
         buffer = io.BytesIO()
@@ -245,6 +249,7 @@ def _unpack(header: dict[str, Any], arrays: _Arrays) -> TableContent:
             _whole(point["seed"], 0, 2**64 - 1),
         ),
         models,
+        _pool(header.get("pool"), models),
         _kind_of(header["has_costs"], bool),
         _names(header.get("feature_names"), header["n_features"]),
         clusters,
@@ -253,6 +258,13 @@ def _unpack(header: dict[str, Any], arrays: _Arrays) -> TableContent:
         _kind_of(header["embedder"], str | None),
         _kind_of(header["fingerprint"], str | None),
     )
+
+
+def _pool(pool: Any, models: list[Any]) -> list[Any] | None:
+    """Check the order of the pool; files without one have it in the order of the models."""
+    if pool is not None and sorted(_kind_of(pool, list)) != sorted(models):
+        raise ValueError("the pool has other models than the table")
+    return list(pool) if pool is not None else None
 
 
 def _counts(known: Any, n_models: int) -> dict[str, list[int]]:

@@ -48,8 +48,9 @@ def check_eligible(eligible: Any, labels: np.ndarray, n_prompts: int) -> np.ndar
 def ineligible(eligible: Any, positions: dict[Label, int]) -> list[int]:
     """Find the positions of the models that may not be chosen for one prompt.
 
-    `eligible` is a mapping or Series of booleans by name, an array of booleans in the order of the
-    models, or an iterable of names.
+    `positions` has the position of each model, in the order of the pool. `eligible` is a mapping or
+    Series of booleans by name, an array of booleans in the order of the pool, or an iterable of
+    names.
 
     Raises
     ------
@@ -89,7 +90,7 @@ def ineligible(eligible: Any, positions: dict[Label, int]) -> list[int]:
             f"`eligible` must have one boolean for each of the {len(positions)} models; got shape "
             f"{allowed.shape}."
         )
-    return np.flatnonzero(~allowed).tolist()
+    return [place for place, yes in zip(positions.values(), allowed, strict=True) if not yes]
 
 
 def refuse_unknown(names: list[Any], positions: dict[Label, int], argument: str) -> None:

@@ -189,12 +189,14 @@ def test_explanations_by_hand():
     router = KMeansRouter(2, representation="mean", temperature=0, random_state=0)
     router.fit(X, y, costs=[1, 5, 3])
     table = router.routing_table(cost_weight=0.1)
-    assert table.models == (0, 2, 1)
-    np.testing.assert_array_equal(table.costs, [1, 3, 5])
+    assert table.models == (0, 1, 2)
+    np.testing.assert_array_equal(table.costs, [1, 5, 3])
     told = table.explain([9.0])
     assert told.cluster == router.cluster_centers_.argmax()
-    np.testing.assert_allclose(told.error, [1, 0.5, 0])
-    np.testing.assert_allclose(told.score, [1.1, 0.8, 0.5])
+    np.testing.assert_allclose(told.error, [1, 0, 0.5])
+    np.testing.assert_allclose(told.cost, [1, 5, 3])
+    np.testing.assert_allclose(told.score, [1.1, 0.5, 0.8])
+    assert (told.models, told.n_errors) == ([0, 1, 2], [4, 4, 4])
     # The three lie on one line, so that the choice jumps from the dearest to the cheapest.
     assert (told.model, told.runner_up, told.low, told.high) == (1, 2, 0, 0.25)
     assert not told.far

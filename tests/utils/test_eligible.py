@@ -15,6 +15,7 @@ from sklearn_uniroute import (
     KMeansRouter,
     KNeighborsRouter,
     LinearRouter,
+    RoutingTable,
     ZeroRouter,
 )
 from sklearn_uniroute.datasets import make_routing_data
@@ -76,16 +77,40 @@ def test_each_prompt_goes_to_the_best_of_its_own_pool(known, seed, share, cost_w
     assert table.route_many(X, eligible=by_name).tolist() == found.tolist()
     np.testing.assert_array_equal(by_name, before)
     for x, allowed, model in zip(X[:9], eligible, found, strict=False):
-        places = [NAMES.index(name) for name in table.models]
         for form in (
             dict(zip(NAMES, allowed.tolist(), strict=True)),
             pd.Series(allowed, index=NAMES),
-            allowed[places],
-            allowed[places].tolist(),
+            allowed,
+            allowed.tolist(),
             {name for name, may in zip(NAMES, allowed, strict=True) if may},
         ):
             assert table.route(x, eligible=form) == model
             assert table.route_logged(x, eligible=form).model == model
+
+
+@pytest.mark.parametrize("cost_model", ["mean", "cluster"])
+@pytest.mark.parametrize("pool", [["a", "org/large", "b"], ["b", "a", "org/small", "org/large"]])
+def test_masks_of_tables_are_in_the_order_of_the_pool(cost_model, pool, tmp_path):
+    router, X, _ = fitted(KMeansRouter(4, cost_model=cost_model, random_state=0))
+    eligible = random_mask(0, 0.4)[:, : len(pool)]
+    eligible[:, 0] |= ~eligible.any(axis=1)
+    found = router.predict(X, pool, cost_weight=0.002, eligible=eligible).tolist()
+    assert len(set(found)) > 2
+    router.routing_table(pool, cost_weight=0.002, exploration=0.2).save(tmp_path / "table.npz")
+    RoutingTable.load(tmp_path / "table.npz").save(tmp_path / "again.npz")
+    table = router.routing_table(pool, cost_weight=0.002)
+    for one in (table, BudgetPacer(table, 1e9).table):
+        assert one.models == tuple(pool)
+        assert one.route_many(X, eligible=eligible).tolist() == found
+        assert [one.route(x, eligible=may) for x, may in zip(X, eligible, strict=True)] == found
+    again = RoutingTable.load(tmp_path / "again.npz")
+    assert again.models == tuple(pool)
+    for x, allowed in zip(X, eligible, strict=True):
+        assert allowed[pool.index(again.route(x, eligible=allowed))]
+    np.testing.assert_array_equal(table.costs, router.costs_[[NAMES.index(one) for one in pool]])
+    told = table.explain(X[0])
+    np.testing.assert_allclose(told.error, router.predict_error(X[:1], pool)[0])
+    assert told.n_errors == [router.pool_frame().loc[name, "n_errors"] for name in pool]
 
 
 def test_prompts_that_may_not_fall_back_are_routed_like_others():
