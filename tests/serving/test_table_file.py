@@ -189,6 +189,7 @@ def with_array(name, array):
         (lambda header, _: header.update(models=[one / 2 for one in range(8)]), "or integers"),
         (lambda header, _: header.update(models="abcdefgh"), "is not of type"),
         (lambda header, _: header.update(models=[True] * 8), "unique and of one type"),
+        (lambda header, _: header.update(pool=[0, 1]), "the pool has other models"),
         (lambda header, _: header.update(kind="other"), "KeyError: 'other'"),
         (lambda header, _: header["settings"].update(temperature=float("nan")), "out of range"),
         (lambda header, _: header["settings"].update(temperature=-1), "out of range"),
