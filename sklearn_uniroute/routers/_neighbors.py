@@ -97,6 +97,8 @@ class KNeighborsRouter(BaseRouter):
     representation_: np.ndarray
     # Files of version 0.1 have neither this nor `n_neighbors_`.
     _shrinks = False
+    # Number of training prompts with labels; 0 in files of version 0.1.
+    _n_labelled_prompts = 0
     # Number of times that each reference prompt counts; None without weights.
     _counts: Any = None
 
@@ -139,6 +141,10 @@ class KNeighborsRouter(BaseRouter):
             self._shrinks = False
             self.n_neighbors_ = int(self.n_neighbors)
             return
+        # Prompts that no model was run on are no neighbours.
+        some = ~np.isnan(errors).all(axis=1)
+        X, errors = X[some], errors[some]
+        sample_weight = None if sample_weight is None else sample_weight[some]
         queries = rng.permutation(len(X))[:_QUERIES]
         self._shrinks = True
         self.n_neighbors_ = choose_n_neighbors(
@@ -155,6 +161,7 @@ class KNeighborsRouter(BaseRouter):
         )
         self.representation_[:, : len(X)] = errors.T
         self._n_training_prompts = len(X)
+        self._n_labelled_prompts = int((~np.isnan(errors)).any(axis=1).sum())
         self._counts = None
         if weights is not None:
             self._counts = np.append(weights, np.ones(len(self.X_val_)))
@@ -217,7 +224,8 @@ class KNeighborsRouter(BaseRouter):
         if self._shrinks:
             was_run = ~np.isnan(self.representation_[index])
             n_run = was_run.sum(axis=1)
-            share = np.minimum(n_run / self._n_training_prompts, 1)
+            n_labelled = self._n_labelled_prompts or self._n_training_prompts
+            share = np.minimum(n_run / n_labelled, 1)
             # The number was chosen for prompts, which count so often on average.
             counts = check_sample_weight(self._reference_counts(), len(self.reference_prompts_))
             found = numbers * (was_run @ counts / n_run) * np.cbrt(share)

@@ -142,6 +142,15 @@ def test_auto_learns_from_logs_in_which_one_model_answers_each_prompt():
     assert KNeighborsRouter(random_state=0).fit(X, y).n_neighbors_ < 30
 
 
+def test_auto_does_not_count_prompts_without_labels(data):
+    labelled = np.arange(len(data.X)) % 2 == 0
+    y = np.where(labelled[:, None], data.y, np.nan)
+    some = KNeighborsRouter(random_state=0).fit(data.X[labelled], data.y[labelled])
+    every = KNeighborsRouter(random_state=0).fit(data.X, y)
+    assert every.n_neighbors_ == some.n_neighbors_
+    np.testing.assert_allclose(every.predict_error(data.X), some.predict_error(data.X))
+
+
 def test_auto_with_weights_by_distance(data):
     router = KNeighborsRouter(weights="distance", random_state=0).fit(data.X, data.y)
     distance = np.linalg.norm(data.X[:, None] - data.X, axis=2)
