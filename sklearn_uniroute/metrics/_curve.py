@@ -70,6 +70,14 @@ def check_curve_inputs(
     names = model_labels(error_pred, name="error_pred")
     y_true = check_quality(y_true, name="y_true", labels=labels)
     if labels is not None:
+        if names is None and labels.dtype.kind == "U":
+            warnings.warn(
+                "`error_pred` has no names of models, and its columns are taken in the order of "
+                f"those of `y_true` ({listing(labels)}); pass pd.DataFrame(error_pred, "
+                "columns=router.models_) to go by name.",
+                UserWarning,
+                stacklevel=3,
+            )
         error_pred = check_columns(error_pred, labels)
     elif names is not None and len(names) == y_true.shape[1]:
         labels = names

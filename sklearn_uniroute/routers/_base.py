@@ -41,6 +41,7 @@ from sklearn_uniroute.routers._pool import (
     put_rows,
     replaced_at_once,
     validation_rows,
+    warn_of_unnamed_models,
 )
 from sklearn_uniroute.routers._traffic import TrafficMixin, check_exploration
 from sklearn_uniroute.serving._routing_table import RoutingTable
@@ -635,6 +636,8 @@ class BaseRouter(BudgetMixin, TrafficMixin, BaseEstimator):
         index = check_pool(pool, self.models_)
         labels = self.models_[index]
         check_same_order(X=X, y=y, costs=costs, sample_weight=sample_weight, eligible=eligible)
+        if pool is None:
+            warn_of_unnamed_models(y, labels)
         X = check_prompts(self, X)
         y = check_quality(
             select_columns(as_columns(y), labels, name="y"),

@@ -6,6 +6,7 @@ shape stand in a list. A change makes new arrays, so that whoever holds the old 
 disturbed.
 """
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -309,3 +310,16 @@ def _check_calls(cost: Any, name: Label, val_errors: np.ndarray, recorded: bool)
 def find_model(name: Any, models: np.ndarray) -> int:
     """Find the position of a known model."""
     return int(check_pool([name], models, argument="name")[0])
+
+
+def warn_of_unnamed_models(y: Any, labels: np.ndarray) -> None:
+    """Warn if a router knows models by name, and `y` has a column for each without names."""
+    unnamed = not hasattr(y, "columns") and np.shape(y)[1:] == labels.shape
+    if unnamed and labels.dtype.kind == "U":
+        warnings.warn(
+            "`y` has no names of models, but the router knows them by name; its columns are taken "
+            f"in the order of `models_` ({listing(labels)}). Pass a DataFrame to go by name, or a "
+            "`pool` that names the columns.",
+            UserWarning,
+            stacklevel=4,
+        )

@@ -1,7 +1,6 @@
 """Routing tables as ONNX graphs, for gateways that are not in Python."""
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,26 +17,16 @@ from sklearn_uniroute._numerics._features import (
 )
 from sklearn_uniroute._numerics._predictors import FeaturePredictor, OperatingPoint
 from sklearn_uniroute.utils._optional import import_optional
-from sklearn_uniroute.utils._typing import Label
 
 # Both work with runtimes from 2023 on.
 _OPSET, _IR_VERSION = 17, 8
 
 
-def table_graph(
-    predictor: Any,
-    operating_point: OperatingPoint,
-    models: Sequence[Label],
-    places: np.ndarray,
-    feature_names: Sequence[str] | None,
-    exploration: float,
-) -> Any:
-    """Convert a routing table to a graph; see `RoutingTable.to_onnx`.
-
-    `places` are the positions of the `models` in the order of the predictor.
-    """
+def table_graph(table: Any) -> Any:
+    """Convert a RoutingTable to a graph; see `RoutingTable.to_onnx`."""
     onnx = import_optional("onnx", "onnx")
-    _check_exportable(predictor, operating_point, exploration)
+    predictor, places = table._predictor, table._places
+    _check_exportable(predictor, table._point, table.exploration)
     graph = _Graph(onnx)
     phi, representation = predictor.phi, predictor.representation
     if isinstance(phi, NearestCluster):
@@ -50,17 +39,17 @@ def table_graph(
     else:
         features = graph.double(_features(graph, phi, "embeddings"))
         error = graph.add("MatMul", features, graph.constant(representation.T))
-    prices = graph.constant(operating_point.cost_weight * predictor.prices)
+    prices = graph.constant(table._weighted)
     scores = graph.add("Add", error, prices)
     # The predictor has them by rising cost, so the first of the lowest scores is the cheapest.
     lowest = graph.add("ArgMin", scores, axis=1, keepdims=0)
     graph.add("Gather", graph.constant(np.argsort(places)), lowest, output="model")
     scores = graph.add("Gather", scores, graph.constant(places), axis=1)
     graph.add("Cast", scores, to=onnx.TensorProto.FLOAT, output="scores")
-    metadata = {"models": json.dumps(models)}
-    if feature_names is not None:
-        metadata["feature_names"] = json.dumps(feature_names)
-    return graph.model(predictor.n_features, len(models), metadata)
+    metadata = {"models": json.dumps(table.models)}
+    if table.feature_names is not None:
+        metadata["feature_names"] = json.dumps(table.feature_names)
+    return graph.model(predictor.n_features, len(table.models), metadata)
 
 
 def _check_exportable(predictor: Any, operating_point: OperatingPoint, exploration: float) -> None:

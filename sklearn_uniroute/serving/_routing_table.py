@@ -420,16 +420,11 @@ class RoutingTable:
         (0, 1, 0.125)
         """
         x = check_prompt(x, self._shape, self.feature_names)
-        explanation = explain_choice(self._predictor, self._point, self._names, x)
-        explanation |= {
-            name: np.asarray(explanation[name])[self._places] for name in ("error", "cost", "score")
-        }
-        known = {name: self._known.get(name) for name in ("n_errors", "n_features")}
-        known = {
-            name: None if counts is None else [counts[place] for place in self._places]
-            for name, counts in known.items()
-        }
-        return Bunch(**as_json(explanation), **known, models=list(self.models))
+        told = {**explain_choice(self._predictor, self._point, self._names, x), **self._known}
+        for name in ("error", "cost", "score", "n_errors", "n_features"):
+            values = told.get(name)
+            told[name] = values if values is None else [values[place] for place in self._places]
+        return Bunch(**as_json(told), models=list(self.models))
 
     def save(
         self, path: StrPath, *, embedder: str | None = None, fingerprint: str | None = None
@@ -489,14 +484,7 @@ class RoutingTable:
         Features are computed in single precision. If the cost weight is so high that differences in
         error are lost to rounding, the first of several models with the same cost is chosen.
         """
-        return table_graph(
-            self._predictor,
-            self._point,
-            self.models,
-            self._places,
-            self.feature_names,
-            self.exploration,
-        )
+        return table_graph(self)
 
     @classmethod
     def load(
@@ -538,19 +526,7 @@ class RoutingTable:
         return cls(**content._asdict())
 
     def _packed(self, embedder: str | None = None, fingerprint: str | None = None) -> bytes:
-        return pack_table(
-            self._predictor,
-            self._point,
-            models=self._names,
-            pool=self.models,
-            has_costs=self.costs is not None,
-            feature_names=self.feature_names,
-            clusters=self._clusters_seen,
-            known=self._known,
-            exploration=None if self._explorer is None else self._explorer.exploration,
-            embedder=embedder,
-            fingerprint=fingerprint,
-        )
+        return pack_table(self, embedder, fingerprint)
 
     def _check_prompts(self, X: Any) -> np.ndarray:
         warn_of_missing_names(X, self.feature_names)

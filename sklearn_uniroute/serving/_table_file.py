@@ -36,7 +36,7 @@ from sklearn_uniroute._numerics._predictors import (
 )
 from sklearn_uniroute._version import __version__
 from sklearn_uniroute.utils._files import read_array, read_members
-from sklearn_uniroute.utils._typing import Label, StrPath
+from sklearn_uniroute.utils._typing import StrPath
 
 # Incremented with every change that older versions cannot read. Since 2, tables of routers over
 # clusters record how the training prompts lie in the clusters. Since 3, there are ensembles. Since
@@ -80,24 +80,13 @@ class TableContent(NamedTuple):
     fingerprint: str | None
 
 
-def pack_table(
-    predictor: Predictor,
-    operating_point: OperatingPoint,
-    *,
-    models: Sequence[Label],
-    pool: Sequence[Label],
-    has_costs: bool,
-    feature_names: Sequence[str] | None,
-    clusters: ClustersSeen | None,
-    known: dict[str, list[int]],
-    exploration: Exploration | None,
-    embedder: str | None,
-    fingerprint: str | None,
-) -> bytes:
-    """Make the content of a file; see `RoutingTable.save`."""
+def pack_table(table: Any, embedder: str | None, fingerprint: str | None) -> bytes:
+    """Make the content of a file of a RoutingTable; see `RoutingTable.save`."""
     for name, text in (("embedder", embedder), ("fingerprint", fingerprint)):
         if not (text is None or isinstance(text, str)):
             raise TypeError(f"`{name}` must be a string; got {text!r}.")
+    predictor, clusters = table._predictor, table._clusters_seen
+    exploration = None if table._explorer is None else table._explorer.exploration
     arrays = {"prices": predictor.prices}
     if clusters is not None:
         arrays |= {"seen_sizes": clusters.sizes, "seen_quantiles": clusters.distance_quantiles}
@@ -108,11 +97,11 @@ def pack_table(
         "format": FORMAT,
         "package_version": __version__,
         "n_features": predictor.n_features,
-        "models": models,
-        "has_costs": has_costs,
-        "operating_point": operating_point._asdict(),
-        "feature_names": feature_names,
-        "known": known,
+        "models": table._names,
+        "has_costs": table._has_costs,
+        "operating_point": table._point._asdict(),
+        "feature_names": table.feature_names,
+        "known": table._known,
         "exploration": None
         if exploration is None
         else {"share": exploration.share, "seed": exploration.seed},
@@ -121,8 +110,8 @@ def pack_table(
         "kind": kind,
         "settings": settings,
     }
-    if pool != models:
-        header["pool"] = pool
+    if table.models != table._names:
+        header["pool"] = table.models
     members = {_HEADER: json.dumps(header, indent=1).encode()}
     for name, array in arrays.items():
         buffer = io.BytesIO()

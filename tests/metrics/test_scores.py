@@ -277,7 +277,7 @@ def test_calls_are_routed_by_mean_or_given_costs_and_paid_as_they_are():
 
 def test_costs_by_name():
     y = pd.DataFrame([[1, 1], [0, 1]], columns=["small", "large"])
-    error = [[0.1, 0.1], [0.9, 0.1]]
+    error = pd.DataFrame([[0.1, 0.1], [0.9, 0.1]], columns=["small", "large"])
     by_position = deferral_area_score(y, error, [1, 5])
     for costs in (
         {"large": 5, "small": 1, "another": 9},
@@ -498,7 +498,10 @@ def test_predicted_errors_with_names_go_by_name(metric):
     p = rng.uniform(size=(300, 3))
     y = pd.DataFrame((rng.uniform(size=(300, 3)) < p) * 1.0, columns=list("abc"))
     error, costs = pd.DataFrame(1 - p, columns=list("abc")), {"a": 1, "b": 5, "c": 20}
-    expected = metric(y, error.to_numpy(), costs)
+    expected = metric(y.to_numpy(), error.to_numpy(), [1, 5, 20])
+    # Added models come last in a router, and may come first in a table.
+    with pytest.warns(UserWarning, match="`error_pred` has no names of models, and its columns"):
+        assert metric(y, error.to_numpy(), costs) == expected
     assert metric(y, error, costs) == metric(y, error[["c", "a", "b"]], costs) == expected
     # Names of predicted errors name the models where the quality has none.
     with pytest.warns(UserWarning, match="`y_true` has no names of models, and its columns are"):

@@ -486,6 +486,16 @@ def test_models_on_another_scale_draw_a_warning(data):
         KMeansRouter(3, random_state=0).fit(data.X, y.assign(b=100 * y["b"], c=100 * y["c"]))
 
 
+def test_qualities_without_names_draw_a_warning_where_models_have_names(router, data):
+    y = pd.DataFrame(data.y[:, :4], columns=list("dbca"))
+    router.fit(data.X, y[["a", "b", "c"]], costs=data.costs[:3])
+    router.add_model(1 - y["d"][router.validation_indices_], name="d", cost=data.costs[3])
+    by_name = router.score(data.X, y)
+    with pytest.warns(UserWarning, match="in the order of `models_` \\('a', 'b', 'c', 'd'\\)"):
+        assert router.score(data.X, y.to_numpy()) != by_name
+    assert router.score(data.X, y.to_numpy(), pool=list("dbca")) == pytest.approx(by_name)
+
+
 @pytest.mark.parametrize("gap", [False, True])
 def test_qualities_and_costs_that_are_swapped_draw_a_warning(router, data, calls, gap):
     quality = data.y.copy()
