@@ -335,6 +335,10 @@ class EnsembleRouter(_BaseComposition, ModelFeaturesMixin):
             changed.routers_ = [frozen(member) for member in self.routers_]
             yield changed
 
+    def _learns_from(self, card: np.ndarray) -> bool:
+        members: Any = [member for member in self.routers_ if hasattr(member, "_learns_from")]
+        return any(member._learns_from(card) for member in members)
+
     def _checked_card(
         self, features: Any, name: Label, cost: Any, has_errors: bool
     ) -> np.ndarray | None:

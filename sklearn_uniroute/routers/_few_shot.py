@@ -50,6 +50,7 @@ from sklearn_uniroute.routers._cluster import (
 from sklearn_uniroute.routers._model_features import (
     ModelFeaturesMixin,
     learned_cards,
+    says_anything,
     typical_card,
     with_card,
     with_pattern,
@@ -261,6 +262,10 @@ class FewShotRouter(
         if card is None or self._cards is None:
             return prior
         return with_card(prior, self._cards, card, self.cluster_shares_)
+
+    def _learns_from(self, card: np.ndarray) -> bool:
+        cards = self._cards
+        return cards is not None and says_anything(cards, card, self.cluster_shares_)
 
     def _prior_of(self, position: int) -> Prior:
         features = self.model_features_

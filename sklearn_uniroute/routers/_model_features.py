@@ -1,5 +1,6 @@
 """Models that are known from their cards: scores on public benchmarks, price, size."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
@@ -173,7 +174,9 @@ class ModelFeaturesMixin(BaseRouter):
         UserWarning
             If the errors have another range than those of the training models (qualities between 0
             and 1 cannot be told from errors), if a feature is far from those of the training
-            models, or if the features tell a mean error outside of the range of errors.
+            models, if the features tell a mean error outside of the range of errors, or if a model
+            is known from `features` alone and those of the training models do not tell their
+            errors.
 
         References
         ----------
@@ -187,6 +190,14 @@ class ModelFeaturesMixin(BaseRouter):
                 place = np.flatnonzero(added.models_ == label)
                 expected = added._calibration(place)[-1] @ added._calibration_error(place)
                 warn_of_card_error(float(expected[0]), label, *added._error_range)
+                if val_errors is None and not added._learns_from(added.model_features_[place[0]]):
+                    warnings.warn(
+                        "the features of the training models do not tell how their errors differ, "
+                        f"so model {label!r} is taken for a typical one; fit with more models, or "
+                        "run it on some prompts.",
+                        UserWarning,
+                        stacklevel=3,
+                    )
         return self
 
     def _checked_card(
@@ -222,6 +233,13 @@ def with_pattern(cards: dict[str, Any], card: np.ndarray, shares: np.ndarray) ->
     found = learn_from_cards(cards["features"][:, known], cards["errors"], shares)
     learned = {name: one and one._asdict() for name, one in found._asdict().items()}
     return {**cards, "learned": {**cards["learned"], pattern: learned}}
+
+
+def says_anything(cards: dict[str, Any], card: np.ndarray, shares: np.ndarray) -> bool:
+    """Whether the features of a card tell errors of the training models."""
+    known = ~np.isnan(card)
+    learned = with_pattern(cards, card, shares)["learned"]
+    return bool(known.any() and any(learned[_pattern(known)].values()))
 
 
 def _pattern(known: np.ndarray) -> str:

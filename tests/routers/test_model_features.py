@@ -366,6 +366,20 @@ def test_a_card_that_tells_an_impossible_error_draws_a_warning(pool):
         router.add_model(name="newer", cost=1.0, features={"score": best + 2})
 
 
+@pytest.mark.parametrize("router", ROUTERS, ids=lambda router: type(router).__name__)
+def test_a_card_whose_features_say_nothing_draws_a_warning(router, pool):
+    y = pool[1]
+    noise = pd.DataFrame({"size": np.random.RandomState(0).normal(size=16)}, index=NAMES)
+    router = fitted(router, pool, noise)
+    with pytest.warns(
+        UserWarning, match="do not tell how their errors differ, so model 'model-12'"
+    ):
+        router.add_model(name=NEW[0], cost=1.0, features=noise.loc[NEW[0]])
+    # With errors, the model is known.
+    errors = 1 - y[NEW[1]][router.validation_indices_].to_numpy()
+    router.add_model(errors, name=NEW[1], cost=1.0, features=noise.loc[NEW[1]])
+
+
 @pytest.mark.parametrize("missing", [None, pd.NA, np.nan, np.ma.masked], ids=str)
 def test_missing_numbers_of_any_kind(missing, pool):
     X, y, costs, cards = pool
