@@ -102,7 +102,8 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         type=renaming,
         default=(),
-        help="names of the columns of a table where they differ, such as model=llm quality=grade",
+        help="names of the columns of a table where they differ, such as model=llm quality=grade; "
+        "'embedding=e*' for embeddings in e0, e1, ...",
     )
     command.add_argument(
         "--scale",

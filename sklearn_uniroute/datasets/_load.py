@@ -81,7 +81,8 @@ def load_routing_data(
     columns : mapping of str to str, default=None
         Names of the table's columns, where they differ: ``{"model": "llm", "quality": "grade"}``.
         Keys are among `prompt_id`, `model`, `quality`, `cost`, `prompt`, `source` and `embedding`.
-        A column that has such a name itself is then ignored.
+        A column that has such a name itself is then ignored. ``{"embedding": "e*"}`` takes columns
+        `e0`, `e1`, ... for those of the embedding.
     scale : tuple of two numbers or mapping, default=None
         Worst and best grade, which become qualities of 0 and 1: ``(1, 5)``. A mapping gives those
         of some models, ``{"large": (1, 5)}``. By default, grades are taken as they are; booleans

@@ -83,6 +83,8 @@ def tidy(table: Any, columns: Mapping[str, str] | None) -> Any:
     if keys:
         table = table.reset_index(level=keys)
     table = table.reset_index(drop=True)
+    if mapped.get("embedding", "").endswith("*"):
+        table = _with_numbered_embeddings(table, mapped.pop("embedding").removesuffix("*"))
     missing = [name for name in mapped.values() if name not in table]
     if missing:
         raise ValueError(
@@ -105,6 +107,21 @@ def tidy(table: Any, columns: Mapping[str, str] | None) -> Any:
         table["prompt"] = texts.where(texts.notna(), None)
     categories = [name for name in table if table[name].dtype == "category" and name not in TEXTS]
     return table.astype(dict.fromkeys(categories, object))
+
+
+def _with_numbered_embeddings(table: Any, prefix: str) -> Any:
+    """Name the columns of a prefix and a number, from 0 or 1 on, x0, x1, ..."""
+    number = {name: name.removeprefix(prefix) for name in table if name.startswith(prefix)}
+    number = {name: int(rest) for name, rest in number.items() if re.fullmatch(r"[0-9]+", rest)}
+    if not number:
+        raise ValueError(
+            f"`columns` names columns of embeddings '{prefix}*', but the table has no column "
+            f"'{prefix}0' or '{prefix}1'; it has {listing(table.columns, 30)}"
+        )
+    first = min(1, *number.values())
+    names = {name: f"x{place - first}" for name, place in number.items()}
+    taken = [name for name in table if name in names.values() and name not in names]
+    return table.drop(columns=taken).rename(columns=names)
 
 
 def check_mapping(columns: Any) -> None:

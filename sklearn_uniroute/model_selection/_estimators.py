@@ -26,7 +26,8 @@ def labelled_data(X: Any, y: Any, costs: Any) -> tuple[Any, np.ndarray, np.ndarr
     if X is None:
         raise ValueError(
             "the data has no embeddings; add them to a table as columns x0, x1, ... (or, in a "
-            "Parquet file, as lists in a column `embedding`), or as `data.X`."
+            "Parquet file, as lists in a column `embedding`), name those of the table, such as "
+            "embedding=e* for e0, e1, ..., or pass `data.X`."
         )
     if y is None:
         raise ValueError("`y` is missing; pass the quality of each model on each prompt.")

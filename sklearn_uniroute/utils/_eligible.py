@@ -116,6 +116,6 @@ def _booleans(values: Any) -> np.ndarray:
     if array.dtype != bool or np.ma.is_masked(values):
         raise ValueError(
             f"`eligible` must be True or False throughout; got dtype {array.dtype}. Compare "
-            "numbers with a limit, and fill gaps."
+            "numbers with a limit, fill gaps, and pass names of models as `pool`."
         )
     return array

@@ -196,6 +196,20 @@ def test_wrong_names_of_columns(columns, error, message):
         load_routing_data(log, columns=columns)
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_embeddings_in_numbered_columns_of_another_name(first):
+    X = np.arange(36.0).reshape(3, 12)
+    table = pd.DataFrame(X[:, ::-1], columns=[f"e{first + n}" for n in range(12)][::-1])
+    table["small"], table["x0"], table["e"] = [0, 1, 1], 9.0, [1, 0, 1]
+    data = load_routing_data(table, columns={"embedding": "e*"})
+    np.testing.assert_array_equal(data.X, X)
+    assert data.models.tolist() == ["small", "e"]
+    with pytest.raises(ValueError, match="'f\\*', but the table has no column 'f0' or 'f1'"):
+        load_routing_data(table, columns={"embedding": "f*"})
+    with pytest.raises(ValueError, match="without a gap; missing: 'x3'"):
+        load_routing_data(table.drop(columns=f"e{first + 3}"), columns={"embedding": "e*"})
+
+
 def test_names_of_columns_are_for_tables(tmp_path):
     np.savez(tmp_path / "data.npz", X=[[0.0]], y=[[1.0]], models=["a"])
     with pytest.raises(ValueError, match="`columns` and `scale` are for tables"):
