@@ -1,5 +1,6 @@
 """The policy of a cascade: whom to ask first and next, on prompts and in simulations."""
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -170,7 +171,7 @@ class CascadePolicyMixin:
         policy, shifts = self._settings(cost_weight), self._shifts(names)
         beliefs = first_beliefs(quality)
         for call, score in zip(order.T, values.T, strict=True):
-            bins = policy["evidence"].bins(score - shifts[call])
+            bins = usual_bins(policy["evidence"], score - shifts[call])
             beliefs = revise(beliefs, call, bins, policy["evidence"], self.correlation_)
         n_left = min(self.max_calls, len(names)) - order.shape[1]
         chosen, check = beliefs.kept, np.zeros(n_prompts, dtype=bool)
@@ -252,7 +253,7 @@ class CascadePolicyMixin:
             return Bunch(cost_weight=grid, cost=cost, quality=quality, n_calls=np.ones(len(grid)))
         low, high = self.quality_range_
         policy = self._settings(grid)
-        bins = policy["evidence"].bins(values - self._shifts(names))
+        bins = usual_bins(policy["evidence"], values - self._shifts(names))
         known = (estimates - low) / (high - low or 1.0), costs, paid, bins
         cost, quality, n_calls = policy_curve(y, *known, weights, self.max_calls, policy)
         return Bunch(cost_weight=grid, cost=cost, quality=quality, n_calls=n_calls)
@@ -535,3 +536,13 @@ def spread_points(cost: np.ndarray, cost_weight: np.ndarray, highest: float) -> 
     # A second call may pay where the router alone asks the cheapest model.
     beyond = cost_weight[0] * 2.0 ** np.arange(_DOUBLINGS, 0, -1)
     return np.append(beyond, cost_weight[places])
+
+
+def usual_bins(evidence: ScoreEvidence, scores: np.ndarray) -> np.ndarray:
+    """Find the bins of scores, with a warning if nearly all are in the first or the last."""
+    bins, last = evidence.bins(scores), len(evidence.edges)
+    known = bins[bins >= 0]
+    if last > 2 and len(known) >= 20 and np.isin(known, (0, last)).mean() > 0.9:
+        text = "nearly all `scores` are beyond most of those passed to `fit`; keep to their scale."
+        warnings.warn(text, UserWarning, stacklevel=3)
+    return bins

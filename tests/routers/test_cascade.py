@@ -126,6 +126,21 @@ def test_an_added_model_works_from_few_scores_or_none(scored_log):
     assert gain(cascade, log, scores) > 0.02
 
 
+@pytest.mark.parametrize("other", [lambda scores: 100 - scores, lambda scores: 1e3 + scores])
+def test_scores_on_another_scale_draw_a_warning(scored_log, other):
+    log = scored_log
+    cascade = fit(log)
+    X, y, scores = log.X[-50:], log.y[-50:], log.scores[-50:]
+    asked = cascade.first(X, cost_weight=0.01)
+    given = scores[np.arange(50), asked]
+    cascade.next(X, asked, given, cost_weight=0.01)
+    cascade.score(X, y, log.costs, scores=scores)
+    with pytest.warns(UserWarning, match="keep to their scale"):
+        cascade.next(X, asked, other(given), cost_weight=0.01)
+    with pytest.warns(UserWarning, match="keep to their scale"):
+        cascade.score(X, y, log.costs, scores=other(scores))
+
+
 def test_what_was_learned_of_the_scores_of_a_model_goes_with_it(scored_log):
     log = scored_log
     levels = log.scores + np.array([1.0, -1, 0.5, 0, -0.5, 3])
