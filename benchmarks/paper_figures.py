@@ -53,6 +53,8 @@ SHOWN = (
 SIZES = (25, 50, 100, 200, 400)
 CLUSTERS = (2, 4, 8, 16, 32, 64)
 CONFIDENCE = 0.96
+# Panels side by side.
+PANELS = 3
 LINES = {"Retrained": ":", "Clairvoyant": "--"}
 
 
@@ -63,9 +65,12 @@ def save(figure, name):
 
 def interval_plot(results, title, xlabel, ylabel):
     """Draw and print, for each file, mean and interval of each row at each size."""
-    figure = Figure((5.5 * len(results), 5), layout="constrained")
-    panels = np.atleast_1d(figure.subplots(1, len(results)))
-    for ax, (name, areas) in zip(panels, results.items(), strict=True):
+    n_rows = -(-len(results) // PANELS)
+    figure = Figure((5.5 * min(len(results), PANELS), 4.5 * n_rows + 0.5), layout="constrained")
+    panels = figure.subplots(n_rows, min(len(results), PANELS), squeeze=False).ravel()
+    for ax in panels[len(results) :]:
+        ax.remove()
+    for ax, (name, areas) in zip(panels, results.items(), strict=False):
         rows = list(areas[0])
         sizes = np.array(list(areas[0][rows[0]]))
         print(f"\n{name}, {len(areas)} trials")
