@@ -62,7 +62,7 @@ def main(module, *arguments):
         [sys.executable, "-m", module, *arguments], stdout=subprocess.PIPE, text=True, check=True
     )
     name = module.rpartition(".")[2]
-    for option, part in itertools.pairwise(arguments):
+    for option, part in itertools.pairwise(" ".join(arguments).replace("=", " ").split()):
         if option in PARTS:
             name += f"-{part}"
     command = " ".join(["python -m", module, *arguments])

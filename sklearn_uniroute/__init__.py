@@ -1,7 +1,7 @@
 """Route each prompt to the cheapest model that will do, over a pool that changes."""
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
 
 from sklearn_uniroute import metrics, model_selection, routers, utils
 from sklearn_uniroute._attributes import AttributeEncoder
@@ -58,14 +58,15 @@ __all__ = [
 ]
 
 # Imported at first use, as they import much of scikit-learn and SciPy that routing does not need.
-_LAZY = ("datasets", "inspection")
+if TYPE_CHECKING:
+    from sklearn_uniroute import datasets, inspection
+else:
+
+    def __getattr__(name):
+        if name in ("datasets", "inspection"):
+            return import_module(f"{__name__}.{name}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
     return __all__
-
-
-def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -100,8 +100,9 @@ def _parser() -> argparse.ArgumentParser:
         "--columns",
         metavar="NAME=COLUMN",
         nargs="+",
+        action="extend",
         type=renaming,
-        default=(),
+        default=[],
         help="names of the columns of a table where they differ, such as model=llm quality=grade; "
         "'embedding=e*' for embeddings in e0, e1, ...",
     )
@@ -115,7 +116,6 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--duplicates",
         choices=("error", "mean", "last"),
-        default="error",
         help="what to do with several rows of one prompt and model (default: error)",
     )
     command.add_argument(
@@ -245,8 +245,10 @@ def _compare(options: argparse.Namespace) -> None:
     folder = Path(options.output)
     folder.mkdir(parents=True, exist_ok=True)
     if options.data is None:
-        if options.columns or options.scale:
-            raise ValueError("`--columns` and `--scale` are about a table; name it with `--data`")
+        if options.columns or options.scale or options.duplicates:
+            raise ValueError(
+                "`--columns`, `--scale` and `--duplicates` are about a table; name it with `--data`"
+            )
         data, source = make_classifier_pool(), "pool of small classifiers"
     else:
         data, source = _load(options), Path(options.data).name
@@ -312,7 +314,10 @@ def _load(options: argparse.Namespace) -> Any:
     scale = None if options.scale is None else tuple(options.scale)
     try:
         return load_routing_data(
-            options.data, columns=columns or None, scale=scale, duplicates=options.duplicates
+            options.data,
+            columns=columns or None,
+            scale=scale,
+            duplicates=options.duplicates or "error",
         )
     except (ValueError, OSError) as error:
         raise ValueError(f"--data: {error}") from error

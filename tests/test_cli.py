@@ -173,7 +173,8 @@ def test_columns_scale_and_repeated_calls_of_a_table(tmp_path, capsys):
     table.write_text("\n".join(["prompt_id,llm,stars,cost,x0,x1", *rows]))
     options = ["compare", f"--data={table}", f"--output={tmp_path}", "--trials=2", "--n-jobs=1"]
     options += ["--json", "--routers", "ZeroRouter"]
-    as_table = [*options, "--columns", "model=llm", "quality=stars", "--duplicates=last"]
+    as_table = [*options, "--columns", "model=llm", "--columns", "quality=stars"]
+    as_table += ["--duplicates=last"]
     main([*as_table, "--scale", "1", "5"])
     printed = json.loads(capsys.readouterr().out)
     assert printed["n_prompts"] == 60
@@ -186,6 +187,7 @@ def test_columns_scale_and_repeated_calls_of_a_table(tmp_path, capsys):
         ([*options, "--columns", "model"], "must be NAME=COLUMN; got 'model'"),
         ([*options, "--columns", "model=llm", "model=x"], "`--columns` gives a name twice"),
         (["compare", "--scale", "1", "5"], "name it with `--data`"),
+        (["compare", "--duplicates", "mean"], "name it with `--data`"),
     ):
         with pytest.raises(SystemExit):
             main(arguments)

@@ -96,11 +96,13 @@ class NeighborPredictor(Predictor):
             reach = max((self._groups[one].n_near + _TIES) / share[one] for one in common)
             self._n_found = min(int(1.1 * reach) + _TIES, len(some))
             self._among_all = self._search_among(np.arange(len(some)))
-        self._searches = {
-            number: self._search_among(one.rows)
-            for number, one in enumerate(self._groups)
-            if number not in self._common
-        }
+        # Searches among the prompts of one group, as they are needed.
+        self._searches: dict[int, NearestNeighbors] = {}
+
+    def _search(self, number: int) -> NearestNeighbors:
+        if number not in self._searches:
+            self._searches[number] = self._search_among(self._groups[number].rows)
+        return self._searches[number]
 
     def _search_among(self, rows: np.ndarray) -> NearestNeighbors:
         every = len(rows) == len(self._candidates)
@@ -113,26 +115,24 @@ class NeighborPredictor(Predictor):
         if self._common:
             found = nearest(X, self._among_all, self._n_found)
         for number, group in enumerate(self._groups):
-            near = self._own(X, group, *found) if number in self._common else None
-            error[:, group.members] = self._neighbor_means(
-                X, group, self._searches.get(number), near
-            )
+            near = self._own(X, number, *found) if number in self._common else None
+            error[:, group.members] = self._neighbor_means(X, number, near)
         return error
 
     def _own(
-        self, X: np.ndarray, group: _Group, distance: np.ndarray, neighbor: np.ndarray
+        self, X: np.ndarray, number: int, distance: np.ndarray, neighbor: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Take the nearest prompts of a group out of those found among all prompts.
 
         Where too few were found, the prompts of the group are searched.
         """
+        group = self._groups[number]
         own = group.place[neighbor]
         first = np.argsort(own < 0, axis=1, kind="stable")[:, : group.n_near]
         short = (own >= 0).sum(axis=1) < min(group.n_near + _TIES, len(group.rows))
         distance, own = (np.take_along_axis(one, first, axis=1) for one in (distance, own))
         if short.any():
-            search = self._search_among(group.rows)
-            distance[short], own[short] = nearest(X[short], search, group.n_near)
+            distance[short], own[short] = nearest(X[short], self._search(number), group.n_near)
         return distance, own
 
     def _centred(self, X: np.ndarray) -> np.ndarray:
@@ -140,18 +140,14 @@ class NeighborPredictor(Predictor):
         return X if self._origin is None else X - self._origin.astype(X.dtype)
 
     def _neighbor_means(
-        self,
-        X: np.ndarray,
-        group: _Group,
-        search: NearestNeighbors | None,
-        near: tuple[np.ndarray, np.ndarray] | None,
+        self, X: np.ndarray, number: int, near: tuple[np.ndarray, np.ndarray] | None
     ) -> np.ndarray:
         """Average the errors of each model over its neighbours, if given those found first."""
+        group = self._groups[number]
         n_near, n_prompts = group.n_near, len(group.rows)
         while True:
             if near is None:
-                search = search or self._search_among(group.rows)
-                near = nearest(X, search, n_near)
+                near = nearest(X, self._search(number), n_near)
             distance, neighbor = near
             near_times = group.times[neighbor]
             # Neighbours that count little make up for k only if there are more of them.

@@ -111,8 +111,8 @@ def tidy(table: Any, columns: Mapping[str, str] | None) -> Any:
 
 def _with_numbered_embeddings(table: Any, prefix: str) -> Any:
     """Name the columns of a prefix and a number, from 0 or 1 on, x0, x1, ..."""
-    number = {name: name.removeprefix(prefix) for name in table if name.startswith(prefix)}
-    number = {name: int(rest) for name, rest in number.items() if re.fullmatch(r"[0-9]+", rest)}
+    rest = {name: name.removeprefix(prefix) for name in table if name.startswith(prefix)}
+    number = {name: int(one) for name, one in rest.items() if re.fullmatch("0|[1-9][0-9]*", one)}
     if not number:
         raise ValueError(
             f"`columns` names columns of embeddings '{prefix}*', but the table has no column "
@@ -120,7 +120,9 @@ def _with_numbered_embeddings(table: Any, prefix: str) -> Any:
         )
     first = min(1, *number.values())
     names = {name: f"x{place - first}" for name, place in number.items()}
-    taken = [name for name in table if name in names.values() and name not in names]
+    # Columns that have such names themselves are not what the user means.
+    ours = re.compile(r"x[0-9]+|embedding")
+    taken = [name for name in table if ours.fullmatch(name) and name not in names]
     return table.drop(columns=taken).rename(columns=names)
 
 

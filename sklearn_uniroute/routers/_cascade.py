@@ -80,8 +80,7 @@ class CascadeRouter(CascadePolicyMixin, MetaEstimatorMixin, BaseEstimator):
     Attributes
     ----------
     router_ : router or Pipeline
-        Fitted router. Its pool is that of the cascade: call `set_cost` or `remove_model` of the
-        router at its end.
+        Fitted router. Its pool is that of the cascade: call `set_cost` of the router at its end.
     models_ : ndarray of shape (n_models,)
         Names of the models.
     costs_ : ndarray of shape (n_models,)
@@ -333,8 +332,7 @@ class CascadeRouter(CascadePolicyMixin, MetaEstimatorMixin, BaseEstimator):
         check_operating_point(cost_weight, budget, has_costs=True)
         if budget is not None:
             cost_weight = self.cost_weight_for_budget(budget, pool)
-        index = np.sort(check_pool(pool, router.models_))
-        names = router.models_[index]
+        names = router.models_[check_pool(pool, router.models_)]
         return CascadeTable(
             router.routing_table(names.tolist(), cost_weight=cost_weight),
             policy=None if self._score_evidence is None else self._settings(cost_weight),

@@ -542,7 +542,7 @@ def usual_bins(evidence: ScoreEvidence, scores: np.ndarray) -> np.ndarray:
     """Find the bins of scores, with a warning if nearly all are in the first or the last."""
     bins, last = evidence.bins(scores), len(evidence.edges)
     known = bins[bins >= 0]
-    if last > 2 and len(known) >= 20 and np.isin(known, (0, last)).mean() > 0.9:
+    if last > 11 and len(known) >= 20 and np.isin(known, (0, last)).mean() > 0.9:
         text = "nearly all `scores` are beyond most of those passed to `fit`; keep to their scale."
-        warnings.warn(text, UserWarning, stacklevel=3)
+        warnings.warn(text, UserWarning, stacklevel=4)
     return bins

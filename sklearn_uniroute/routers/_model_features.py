@@ -185,19 +185,19 @@ class ModelFeaturesMixin(BaseRouter):
         # A warning that is an error leaves the router as it was.
         with replaced_at_once(self) as added:
             added._add_checked(val_errors, name, cost, X_val, replace, features)
+            label = added.models_[-1] if name is None else name
+            place = np.flatnonzero(added.models_ == label)
             if features is not None:
-                label = added.models_[-1] if name is None else name
-                place = np.flatnonzero(added.models_ == label)
                 expected = added._calibration(place)[-1] @ added._calibration_error(place)
                 warn_of_card_error(float(expected[0]), label, *added._error_range)
-                if val_errors is None and not added._learns_from(added.model_features_[place[0]]):
-                    warnings.warn(
-                        "the features of the training models do not tell how their errors differ, "
-                        f"so model {label!r} is taken for a typical one; fit with more models, or "
-                        "run it on some prompts.",
-                        UserWarning,
-                        stacklevel=3,
-                    )
+            if val_errors is None and not added._learns_from(added.model_features_[place[0]]):
+                warnings.warn(
+                    f"the card of model {label!r} says nothing that tells how the errors of the "
+                    "training models differ, so it is taken for a typical one; fit with more "
+                    "models or features, or run it on some prompts.",
+                    UserWarning,
+                    stacklevel=2,
+                )
         return self
 
     def _checked_card(

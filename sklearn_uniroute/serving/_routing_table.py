@@ -61,7 +61,8 @@ class RoutingTable:
     Attributes
     ----------
     models : tuple of str or int
-        Names of the models, in the order of the pool: as it was passed, or as in the router.
+        Names of the models, in the order of the pool: as it was passed, or as in the router. By
+        rising cost in tables of files of format 5 and before.
     costs : ndarray of shape (n_models,) or None
         Mean cost of each model; read-only.
     cost_weight : float

@@ -40,8 +40,9 @@ from sklearn_uniroute.utils._typing import StrPath
 
 # Incremented with every change that older versions cannot read. Since 2, tables of routers over
 # clusters record how the training prompts lie in the clusters. Since 3, there are ensembles. Since
-# 4, tables may explore. Since 5, prompts may count several times.
-FORMAT = 5
+# 4, tables may explore. Since 5, prompts may count several times. Since 6, a pool may have an order
+# of its own; others are written in format 5.
+FORMAT = 6
 _HEADER, _CHECKSUM = "header.json", "sha256"
 # Arrays and numbers of each Phi, by the names of its constructor's arguments. Arrays have shapes:
 # the same letter means the same size (D features, K clusters, M models, F outputs of Phi). Numbers
@@ -94,7 +95,7 @@ def pack_table(table: Any, embedder: str | None, fingerprint: str | None) -> byt
         arrays["draws"] = exploration.draws
     kind, settings = _pack_predictor(predictor, arrays)
     header = {
-        "format": FORMAT,
+        "format": FORMAT if table.models != table._names else FORMAT - 1,
         "package_version": __version__,
         "n_features": predictor.n_features,
         "models": table._names,

@@ -497,7 +497,9 @@ def check_costs(
             f"`{name}` has no recorded cost for model(s) {listing(unknown)}; record at least one, "
             "or leave the models out."
         )
-    if checked.ndim == 2 and _is_binary(checked) and not _is_binary(quality):
+    zeros, ones = checked == 0, checked == 1
+    may_be_quality = checked.ndim == 2 and (zeros.any(axis=0) & ones.any(axis=0)).any()
+    if may_be_quality and _are_binary(checked) and not _are_binary(quality):
         warnings.warn(
             f"all of `{name}` are 0 or 1, and not all qualities are; if the two are swapped, pass "
             f"the qualities as `y` and the costs as `{name}`.",
@@ -507,10 +509,8 @@ def check_costs(
     return checked
 
 
-def _is_binary(cells: np.ndarray) -> bool:
-    """Whether known cells are 0 or 1, and some of each."""
-    zeros, ones = cells == 0, cells == 1
-    return bool(zeros.any() and ones.any() and (zeros | ones | np.isnan(cells)).all())
+def _are_binary(cells: np.ndarray) -> bool:
+    return bool(np.isin(cells[~np.isnan(cells)], (0, 1)).all())
 
 
 def _check_prices(prices: Any, argument: str) -> None:

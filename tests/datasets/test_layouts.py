@@ -204,6 +204,10 @@ def test_embeddings_in_numbered_columns_of_another_name(first):
     data = load_routing_data(table, columns={"embedding": "e*"})
     np.testing.assert_array_equal(data.X, X)
     assert data.models.tolist() == ["small", "e"]
+    # Columns of other embeddings do not fill gaps.
+    gap = table.drop(columns=f"e{first + 3}").assign(x3=0.0, x99=1.0)
+    with pytest.raises(ValueError, match="without a gap; missing: 'x3'"):
+        load_routing_data(gap, columns={"embedding": "e*"})
     with pytest.raises(ValueError, match="'f\\*', but the table has no column 'f0' or 'f1'"):
         load_routing_data(table, columns={"embedding": "f*"})
     with pytest.raises(ValueError, match="without a gap; missing: 'x3'"):

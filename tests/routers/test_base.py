@@ -505,7 +505,8 @@ def test_qualities_and_costs_that_are_swapped_draw_a_warning(router, data, calls
         router.fit(data.X, calls, costs=data.y)
     # Both may be 0 or 1, and costs may be 1 throughout.
     router.fit(data.X, quality, costs=data.y)
-    router.fit(data.X, calls, costs=np.ones_like(calls))
+    router.fit(data.X, calls, costs=np.broadcast_to(np.arange(8) % 2, calls.shape))
+    router.fit(data.X, np.ones_like(calls), costs=data.y)
 
 
 def test_quality_and_costs_of_an_array_of_prompts_share_their_order(data, calls):

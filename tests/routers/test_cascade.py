@@ -126,6 +126,15 @@ def test_an_added_model_works_from_few_scores_or_none(scored_log):
     assert gain(cascade, log, scores) > 0.02
 
 
+def test_few_grades_are_mostly_the_lowest_and_the_highest(scored_log):
+    log = scored_log
+    rng = np.random.RandomState(0)
+    grades = np.where(rng.uniform(size=log.y.shape) < 0.15, 1 - log.y, log.y)
+    grades = np.where(rng.uniform(size=log.y.shape) < 0.08, rng.uniform(size=log.y.shape), grades)
+    cascade = fit(log).fit(log.X[TRAIN], log.y[TRAIN], log.costs, scores=grades[TRAIN])
+    assert cascade.score(log.X[TEST], log.y[TEST], log.costs, scores=grades[TEST]) > 0
+
+
 @pytest.mark.parametrize("other", [lambda scores: 100 - scores, lambda scores: 1e3 + scores])
 def test_scores_on_another_scale_draw_a_warning(scored_log, other):
     log = scored_log

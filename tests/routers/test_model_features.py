@@ -371,10 +371,9 @@ def test_a_card_whose_features_say_nothing_draws_a_warning(router, pool):
     y = pool[1]
     noise = pd.DataFrame({"size": np.random.RandomState(0).normal(size=16)}, index=NAMES)
     router = fitted(router, pool, noise)
-    with pytest.warns(
-        UserWarning, match="do not tell how their errors differ, so model 'model-12'"
-    ):
+    with pytest.warns(UserWarning, match="the card of model 'model-12' says nothing") as met:
         router.add_model(name=NEW[0], cost=1.0, features=noise.loc[NEW[0]])
+    assert met[0].filename == __file__
     # With errors, the model is known.
     errors = 1 - y[NEW[1]][router.validation_indices_].to_numpy()
     router.add_model(errors, name=NEW[1], cost=1.0, features=noise.loc[NEW[1]])
