@@ -105,6 +105,7 @@ def draw_curves(n_trials):
         order = sorted(range(len(rows[0])), key=lambda place: list(rows[0])[place] != "ZeroRouter")
         comparison = RouterComparison(
             routers=[list(rows[0])[place] for place in order],
+            baselines=[],
             area=stacked["area"][:, order],
             qnc=stacked["qnc"][:, order],
             peak=stacked["peak"][:, order],
