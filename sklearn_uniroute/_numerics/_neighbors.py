@@ -96,8 +96,10 @@ class NeighborPredictor(Predictor):
             reach = max((self._groups[one].n_near + _TIES) / share[one] for one in common)
             self._n_found = min(int(1.1 * reach) + _TIES, len(some))
             self._among_all = self._search_among(np.arange(len(some)))
-        # Searches among the prompts of one group, as they are needed.
+        # Searches among the prompts of one group; those of common groups are rarely needed.
         self._searches: dict[int, NearestNeighbors] = {}
+        for number in set(range(len(self._groups))) - set(self._common):
+            self._search(number)
 
     def _search(self, number: int) -> NearestNeighbors:
         if number not in self._searches:
