@@ -16,10 +16,11 @@ similarity (figures 8 and 9)
 """
 
 import textwrap
+from collections import Counter
 from functools import partial
 
 import numpy as np
-from matplotlib import colormaps
+from matplotlib import style
 from matplotlib.figure import Figure
 from scipy.stats import sem, t
 from sklearn.utils import Bunch
@@ -56,6 +57,9 @@ CONFIDENCE = 0.96
 # Panels side by side.
 PANELS = 3
 LINES = {"Retrained": ":", "Clairvoyant": "--"}
+# Colours and markers that colour-blind readers can tell apart.
+COLORS = style.library["tableau-colorblind10"]["axes.prop_cycle"].by_key()["color"]
+MARKERS = "osD^vP"
 
 
 def save(figure, name):
@@ -76,11 +80,13 @@ def interval_plot(results, title, xlabel, ylabel):
         print(f"\n{name}, {len(areas)} trials")
         print(f"{xlabel:<34}" + "".join(f"{size:>16}" for size in sizes))
         # Side by side, so that intervals do not hide each other.
-        for shift, row in zip(np.linspace(0.92, 1.08, len(rows)), rows, strict=True):
+        shifts = np.linspace(0.92, 1.08, len(rows))
+        for shift, row, color, marker in zip(shifts, rows, COLORS, MARKERS, strict=False):
             values = np.array([[one[row][size] for size in sizes] for one in areas])
             mean = values.mean(axis=0)
             half = sem(values) * t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)
-            ax.errorbar(sizes * shift, mean, half, label=row, marker="o", markersize=3, capsize=2)
+            look = {"color": color, "marker": marker, "markersize": 4, "capsize": 2}
+            ax.errorbar(sizes * shift, mean, half, label=row, **look)
             cells = (f"{m:.4f} ± {h:.4f}" for m, h in zip(mean, half, strict=True))
             print(f"{row:<34}" + "".join(f"{cell:>16}" for cell in cells))
         ax.set(title=name, xlabel=xlabel, ylabel=ylabel, xscale="log")
@@ -118,11 +124,16 @@ def draw_curves(n_trials):
         print(f"\n{name}, {n_trials} trials\n{comparison}")
         figure = Figure((9, 6), layout="constrained")
         axes = figure.subplots()
-        for display, color in zip(
-            comparison.plot(axes, confidence=0), colormaps["tab20"].colors, strict=False
-        ):
-            style = next((LINES[kind] for kind in LINES if display.name.startswith(kind)), "-")
-            display.line_.set(color=color, linestyle=style)
+        n_drawn = Counter()
+        displays = comparison.plot(axes, confidence=0)
+        for display in displays:
+            line = next((LINES[kind] for kind in LINES if display.name.startswith(kind)), "-")
+            display.line_.set(color=COLORS[n_drawn[line]], linestyle=line)
+            n_drawn[line] += 1
+        # Single models may be far below.
+        heights = np.concatenate([display.line_.get_ydata() for display in displays])
+        margin = 0.05 * np.ptp(heights)
+        axes.set_ylim(heights.min() - margin, heights.max() + margin)
         axes.legend(fontsize="small")
         axes.set(title=name, xlabel=f"Average cost ({data.cost_unit})")
         axes.grid(alpha=0.3)

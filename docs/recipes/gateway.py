@@ -7,17 +7,21 @@ import time
 from sklearn_uniroute import RoutingTable
 
 
-def publish(router, prices, path, *, cost_weight, embedder):
-    """Write the table that gateways read, at the given prices: a mapping from model to price."""
+def publish(router, costs, path, *, cost_weight, embedder, exploration=0.0):
+    """Write the table that gateways read, at today's costs.
+
+    `costs` maps models to the mean cost of a call, in the unit that the router was fitted with.
+    """
     before = dict(zip(router.models_.tolist(), router.costs_.tolist(), strict=True))
     try:
-        for model, price in prices.items():
-            router.set_cost(model, price)
+        for model, cost in costs.items():
+            router.set_cost(model, cost)
     except ValueError:
-        for model, price in before.items():
-            router.set_cost(model, price)
+        for model, cost in before.items():
+            router.set_cost(model, cost)
         raise
-    router.routing_table(cost_weight=cost_weight).save(path, embedder=embedder)
+    table = router.routing_table(cost_weight=cost_weight, exploration=exploration)
+    table.save(path, embedder=embedder)
 
 
 class CurrentTable:

@@ -47,8 +47,8 @@ class HybridRouter(FewShotRouter):
         or "dearest" for the model of highest mean cost in the pool. By default, such prompts are
         routed like all others. See :doc:`/shift`.
     far_share : float, default=0.01
-        Share of the training prompts that count as unlike the others: those farthest from all
-        centres. Ignored without `fallback`.
+        Share of new prompts that count as unlike the training prompts if nothing drifts: those
+        farthest from all centres. Ignored without `fallback`.
     cost_weight : float, default=0.0
         Error that one unit of cost is worth, lambda of the paper, in error per unit of cost.
     budget : float, default=None
