@@ -179,11 +179,14 @@ def nearest(X: np.ndarray, search: NearestNeighbors, n_near: int) -> tuple[np.nd
     # Several threads would order equal distances differently from batch to batch.
     with _thread_pools().limit(limits=1, user_api="openmp"):
         distance, neighbor = search.kneighbors(X, n_found)
-    # Distances that differ only by rounding are ties, and ties go to the first prompts.
-    distance = distance.astype(np.float32)
+    # Distances that differ only by rounding are ties, and ties go to the first prompts. Powers of
+    # two bring distances of any size into the range of single precision.
+    largest = distance.max(axis=1, keepdims=True, initial=0.0, where=np.isfinite(distance))
+    exponent = np.frexp(largest)[1]
+    distance = np.ldexp(distance, -exponent).astype(np.float32)
     order = np.lexsort((neighbor, distance))[:, :n_near]
     distance = np.take_along_axis(distance, order, axis=1).astype(np.float64)
-    return distance, np.take_along_axis(neighbor, order, axis=1)
+    return np.ldexp(distance, exponent), np.take_along_axis(neighbor, order, axis=1)
 
 
 def choose_n_neighbors(

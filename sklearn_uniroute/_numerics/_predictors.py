@@ -93,11 +93,11 @@ class Predictor(ABC):
                 error, costs = self.terms(X[rows])
                 chosen[rows] = choose(error, costs, cost_weight)
             else:
-                error, costs = self._terms_without(X[rows], among)
+                error, costs = self.terms_without(X[rows], among)
                 chosen[rows] = among[choose(error[:, among], costs[..., among], cost_weight)]
         return chosen
 
-    def _terms_without(self, X: np.ndarray, among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def terms_without(self, X: np.ndarray, among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Compute the errors and costs that decide the choices among some models."""
         return self.terms(X)
 
@@ -174,7 +174,7 @@ class FeaturePredictor(Predictor):
             error, costs = leave_one_choice(error, costs, far, self.fallback.position)
         return error, costs
 
-    def _terms_without(self, X: np.ndarray, among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def terms_without(self, X: np.ndarray, among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if self.fallback is not None and self.fallback.position not in among:
             return self.errors(X), self.costs(X)
         return self.terms(X)
@@ -249,9 +249,6 @@ class EnsemblePredictor(Predictor):
 
     def block(self, X: np.ndarray) -> np.ndarray:
         return self._mean([member.block(X) for member in self.members])
-
-    def errors(self, X: np.ndarray) -> np.ndarray:
-        return self._mean([member.errors(X) for member in self.members])
 
     def row(self, x: np.ndarray) -> np.ndarray:
         return self._mean([member.row(x) for member in self.members])

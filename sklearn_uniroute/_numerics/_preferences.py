@@ -132,6 +132,11 @@ def _edge(battles: Battles, representation: np.ndarray) -> np.ndarray:
 
 
 def _logistic_coefficients(design: Any, outcome: np.ndarray, C: float) -> np.ndarray:
+    if (outcome == outcome[0]).all() and outcome[0] != 0.5:
+        # Battles that are stored as winner and loser have one class. Seen from the other side as
+        # well, each counts twice by half.
+        design, C = sparse.vstack([design, -design], format="csr"), C / 2
+        outcome = np.concatenate([outcome, 1 - outcome])
     won = np.flatnonzero(outcome > 0)
     lost = np.flatnonzero(outcome < 1)
     fit = LogisticRegression(C=C, fit_intercept=False, tol=1e-6, max_iter=10_000).fit(

@@ -398,6 +398,12 @@ def call_costs(
     else:
         names = list(prices.index if frame is None else frame.columns)
         arrays = {name: _by_model(one, names, name) for name, one in counts.items()}
+    unnamed = [name for name, one in counts.items() if not hasattr(one, "columns")]
+    if frame is not None and unnamed and names != prices.index.tolist():
+        raise ValueError(
+            f"`input_tokens` is a DataFrame, but `{unnamed[0]}` has no names of models; pass both "
+            "as DataFrames, or both as arrays in the order of `prices`."
+        )
     _check_priced(prices, names)
     shape = arrays["input_tokens"].shape
     for name, values in arrays.items():

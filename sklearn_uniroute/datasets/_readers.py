@@ -77,7 +77,7 @@ def tidy(table: Any, columns: Mapping[str, str] | None) -> Any:
     table.columns = [re.sub(r"\s*\|\s*", "|", str(name).strip()) for name in table.columns]
     check_columns(table.columns)
     # An index is no model; it may hold the keys of a long table.
-    table.index.names = [str(name).strip() for name in table.index.names]
+    table.index = table.index.set_names([str(name).strip() for name in table.index.names])
     wanted = {mapped.get(name, name) for name in TEXTS}
     keys = [name for name in table.index.names if name in wanted and name not in table]
     if keys:

@@ -204,7 +204,9 @@ def excess_risk(
     regressor = RidgeCV(np.logspace(-2, 4, 13)) if regressor is None else regressor
     # Predictions of a regressor on all other prompts, and of two on one half of them each.
     reference = np.empty((3, *y.shape))
-    for training, held_out in check_cv(cv).split(X, y):
+    splits = list(check_cv(cv).split(X, y))
+    check_partition([held_out for _, held_out in splits], len(X))
+    for training, held_out in splits:
         for columns in _columns_run_alike(y[training]):
             run = training[~np.isnan(y[training, columns[0]])]
             check_enough_run(len(run), labels[columns])
@@ -222,6 +224,16 @@ def excess_risk(
         difference=difference,
         by_model=difference.mean(axis=0),
     )
+
+
+def check_partition(folds: list[np.ndarray], n_prompts: int) -> None:
+    """Refuse test folds that leave prompts out, or repeat some."""
+    times = np.bincount(np.concatenate(folds), minlength=n_prompts)
+    if (times != 1).any():
+        raise ValueError(
+            "`cv` must hold each prompt out exactly once, as KFold does; of row "
+            f"{np.argmax(times != 1)} it makes {times[times != 1][0]} predictions."
+        )
 
 
 def check_routes_by_error(router: Any) -> None:

@@ -15,6 +15,7 @@ from sklearn_uniroute.utils._validation import (
     check_costs,
     check_quality,
     check_same_order,
+    is_numbered,
     listing,
     model_labels,
     select_columns,
@@ -70,7 +71,7 @@ def check_curve_inputs(
     names = model_labels(error_pred, name="error_pred")
     y_true = check_quality(y_true, name="y_true", labels=labels)
     if labels is not None:
-        if names is None and labels.dtype.kind == "U":
+        if names is None and not is_numbered(labels):
             warnings.warn(
                 "`error_pred` has no names of models, and its columns are taken in the order of "
                 f"those of `y_true` ({listing(labels)}); pass pd.DataFrame(error_pred, "
@@ -81,7 +82,7 @@ def check_curve_inputs(
         error_pred = check_columns(error_pred, labels)
     elif names is not None and len(names) == y_true.shape[1]:
         labels = names
-        if names.dtype.kind == "U":
+        if not is_numbered(names):
             warnings.warn(
                 "`y_true` has no names of models, and its columns are taken in the order of those "
                 f"of `error_pred` ({listing(names)}); pass a DataFrame to go by name.",
@@ -185,16 +186,16 @@ def model_means(cells: np.ndarray, sample_weight: np.ndarray) -> np.ndarray:
     """Average the known cells of each model; costs per model are returned as they are."""
     if cells.ndim == 1:
         return cells.astype(np.float64)
-    return np.array([_known_mean(column, sample_weight) for column in cells.T])
+    return np.array([_known_mean(*column, sample_weight) for column in enumerate(cells.T)])
 
 
-def _known_mean(values: np.ndarray, sample_weight: np.ndarray) -> float:
+def _known_mean(model: int, values: np.ndarray, sample_weight: np.ndarray) -> float:
     known = ~np.isnan(values)
     weight = sample_weight[known].sum()
     if weight == 0:
         raise ValueError(
-            "all prompts on which some model was run have a `sample_weight` of 0; leave the model "
-            "out, or give one of these prompts a weight."
+            f"all prompts with a quality, or a cost, of the model in column {model} have a "
+            "`sample_weight` of 0; leave the model out, or give one of these prompts a weight."
         )
     return sample_weight[known] @ values[known].astype(np.float64) / weight
 

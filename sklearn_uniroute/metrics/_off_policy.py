@@ -229,6 +229,7 @@ def check_predicted(
                 "`chosen` names models, but the columns of `predicted` have no names; pass "
                 "models=router.models_."
             )
+        warn_if_not_met(models, chosen, target, has_names=hasattr(predicted, "columns"))
     names = np.array(check_names(list(models), "`models`"))
     predicted = select_columns(as_numbers(predicted), names, name="predicted")
     predicted = np.asarray(predicted, dtype=np.float64)
@@ -245,6 +246,18 @@ def check_predicted(
             f"{names[column].item()!r} in row {row}."
         )
     return predicted, names
+
+
+def warn_if_not_met(models: Any, chosen: Any, target: Any, *, has_names: bool) -> None:
+    """Warn if columns without names may be those of other models than the first ones."""
+    met = {*np.asarray(chosen).tolist(), *np.asarray(target).tolist()}
+    if not has_names and not set(models) <= met:
+        warnings.warn(
+            f"the columns of `predicted` have no names, and are taken for the models {models[0]} "
+            f"to {models[-1]}, of which some were never chosen; pass models=router.models_.",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def check_known(n_known: int, has_predictions: bool, estimator: str) -> None:

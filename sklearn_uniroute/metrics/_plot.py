@@ -156,6 +156,7 @@ class DeferralCurveDisplay:
             If neither the router nor the call has costs, or for the same reasons as
             :func:`sklearn_uniroute.metrics.deferral_curve`.
         """
+        check_draws_with(hasattr(estimator, "simulate"), scores, eligible)
         if hasattr(estimator, "simulate"):
             known: dict[str, Any] = {"pool": pool, "sample_weight": sample_weight}
             curve = estimator.simulate(X, y, costs, scores=scores, **known)
@@ -164,7 +165,6 @@ class DeferralCurveDisplay:
                 X,
                 y,
                 costs,
-                eligible=eligible,
                 ax=ax,
                 name="router alone",
                 curve_kwargs={"linestyle": "--", "color": "0.4"},
@@ -514,6 +514,16 @@ def check_cv_results(cv_results: Mapping[str, Any]) -> None:
         raise ValueError(
             f"`cv_results` has no {' and no '.join(missing)}; call cross_validate with "
             "return_estimator=True and return_indices=True."
+        )
+
+
+def check_draws_with(is_cascade: bool, scores: Any, eligible: Any) -> None:
+    """Refuse arguments that this kind of estimator does not take."""
+    if is_cascade and eligible is not None:
+        raise ValueError("a cascade takes no `eligible`; leave models out by `pool`.")
+    if not is_cascade and scores is not None:
+        raise ValueError(
+            "a router takes no `scores`; pass a CascadeRouter to draw checked answers."
         )
 
 

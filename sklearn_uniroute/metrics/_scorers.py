@@ -16,7 +16,7 @@ from sklearn_uniroute.metrics._scores import (
 )
 from sklearn_uniroute.utils._estimators import last_router
 from sklearn_uniroute.utils._typing import Costs, Pool
-from sklearn_uniroute.utils._validation import check_pool
+from sklearn_uniroute.utils._validation import as_numbers, check_pool
 
 
 def make_deferral_scorer(
@@ -208,7 +208,7 @@ def _of_pool(values: Any, index: np.ndarray, n_models: int) -> Any:
     """Take the columns of a pool; columns with names are looked up by name later."""
     if values is None or isinstance(values, Mapping) or hasattr(values, "loc"):
         return values
-    values = np.asarray(values)
+    values = np.asarray(as_numbers(values))
     return values[..., index] if values.shape[-1:] == (n_models,) else values
 
 

@@ -155,14 +155,12 @@ def deferral_area_score(
 def curve_score(
     y: np.ndarray,
     error: np.ndarray,
-    costs: np.ndarray | None,
-    routing_costs: np.ndarray | None = None,
-    sample_weight: ArrayLike | None = None,
+    costs: np.ndarray,
+    routing_costs: np.ndarray,
+    sample_weight: ArrayLike | None,
 ) -> float:
     """Compute the area under the deferral curve, or the quality at cost weight 0 without one."""
-    if costs is None or not has_range(
-        model_means(costs, check_sample_weight(sample_weight, len(y)))
-    ):
+    if not has_range(model_means(costs, check_sample_weight(sample_weight, len(y)))):
         single = np.zeros(error.shape[1])
         _, quality, _ = deferral_curve(y, error, single, sample_weight=sample_weight)
         return float(quality[-1])
@@ -373,7 +371,8 @@ def apgr_score(
         Cost of each model, or of each call, in any unit.
     routing_costs : array-like of shape (2,) or (n_prompts, 2), mapping, Series or \
             DataFrame, default=None
-        Costs that decide the choices. By default, the mean cost of each model.
+        Checked, but without effect: choices here go by calls to the dearer model. Other metrics
+        choose by these costs.
     sample_weight : array-like of shape (n_prompts,), default=None
         Weights of the prompts.
 
@@ -433,7 +432,8 @@ def cpt_score(
         Share of the gap to recover.
     routing_costs : array-like of shape (2,) or (n_prompts, 2), mapping, Series or \
             DataFrame, default=None
-        Costs that decide the choices. By default, the mean cost of each model.
+        Checked, but without effect: choices here go by calls to the dearer model. Other metrics
+        choose by these costs.
     sample_weight : array-like of shape (n_prompts,), default=None
         Weights of the prompts.
 

@@ -303,6 +303,7 @@ def compare_routers(
     """
     if not isinstance(estimators, Mapping):
         estimators = {type(final_router(estimators)).__name__: estimators}
+    baselines = [baselines] if isinstance(baselines, str) else list(baselines)
     for name in baselines:
         check_choice(name, "baselines", BASELINES)
     check_names([*estimators, *baselines])
@@ -334,7 +335,7 @@ def compare_routers(
     area, qnc, peak = np.moveaxis(np.array(scores), -1, 0)
     return RouterComparison(
         routers=[*estimators, *baselines],
-        baselines=list(baselines),
+        baselines=baselines,
         area=area,
         qnc=qnc,
         peak=peak,
@@ -399,10 +400,8 @@ def _run_trial(
             inputs.append(router.curve_inputs(X_test, y_test, test_costs, pool))
     known_costs = model_means(validation_costs, np.ones(len(validation_costs)))
     rng = np.random.RandomState(seed)
-    for baseline in baselines:
-        error, routing_costs = baseline_inputs(
-            baseline, y_val, y_test, test_costs, known_costs, rng
-        )
+    for name in baselines:
+        error, routing_costs = baseline_inputs(name, y_val, y_test, test_costs, known_costs, rng)
         inputs.append((y_test, error, test_costs, routing_costs))
     scores, curves = [], []
     singles = [False] * len(estimators) + [name == "best" for name in baselines]

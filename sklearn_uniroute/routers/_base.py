@@ -637,7 +637,7 @@ class BaseRouter(BudgetMixin, TrafficMixin, BaseEstimator):
         labels = self.models_[index]
         check_same_order(X=X, y=y, costs=costs, sample_weight=sample_weight, eligible=eligible)
         if pool is None:
-            warn_of_unnamed_models(y, labels)
+            warn_of_unnamed_models(y, labels, costs)
         X = check_prompts(self, X)
         y = check_quality(
             select_columns(as_columns(y), labels, name="y"),

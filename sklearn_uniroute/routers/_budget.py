@@ -5,6 +5,7 @@ Functions of a router, which has `models_`, `costs_`, `cost_weight` and `budget`
 """
 
 import numbers
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -81,7 +82,7 @@ class BudgetMixin:
         check_is_fitted(self)
         check_amount(budget, "budget", has_costs=self.costs_ is not None)
         index, prompts, allowed = prompts_to_keep(self, X, pool, eligible)
-        return weight_within_budget(budget, *terms_to_keep(self, prompts, index, allowed))
+        return weight_within_budget(float(budget), *terms_to_keep(self, prompts, index, allowed))
 
     @of_one_state
     def cost_weight_for_quality(
@@ -147,7 +148,11 @@ def settle(router: Any, cost_weight: float | None, budget: float | None) -> tupl
         cost_weight, budget = router.cost_weight, router.budget
         if cost_weight == 0 and budget is not None:
             cost_weight = None
-    return cost_weight, budget
+    return _as_float(cost_weight), _as_float(budget)
+
+
+def _as_float(amount: Any) -> Any:
+    return float(amount) if isinstance(amount, Decimal) else amount
 
 
 def operating_point(

@@ -24,7 +24,7 @@ from sklearn_uniroute.routers._cascade_policy import (
     check_scores,
     gain_of_scores,
 )
-from sklearn_uniroute.routers._pool import replaced_at_once
+from sklearn_uniroute.routers._pool import in_row_order, replaced_at_once, validation_rows
 from sklearn_uniroute.serving._cascade_table import CascadeTable
 from sklearn_uniroute.utils._estimators import final_router, fit_name, last_router
 from sklearn_uniroute.utils._typing import Costs, Label, Pool
@@ -62,8 +62,9 @@ class CascadeRouter(CascadePolicyMixin, MetaEstimatorMixin, BaseEstimator):
     router : router or Pipeline
         Router, or pipeline that ends in one. It is cloned and fitted, also on folds of the prompts,
         so that scores are judged on prompts that it did not see. A
-        :class:`~sklearn.frozen.FrozenEstimator` of a fitted router is used as it is; the prompts
-        passed to `fit` must then be new to it.
+        :class:`~sklearn.frozen.FrozenEstimator` of a fitted router is used as it is: models added
+        to the cascade, or removed, change this router. The prompts passed to `fit` must be new to
+        it.
     max_calls : int, default=2
         Maximum number of models that are asked for a prompt. No model is asked twice.
     cost_weight : float, default=0.0
@@ -381,10 +382,14 @@ class CascadeRouter(CascadePolicyMixin, MetaEstimatorMixin, BaseEstimator):
             `val_errors`. The cascade then keeps its state.
         """
         check_is_fitted(self)
-        shift = 0.0
+        router, shift = final_router(self.router_), 0.0
         if scores is not None:
+            rows = validation_rows(router, X_val)
+            val_errors, scores = (
+                in_row_order(one, rows, len(rows[-1]), argument)
+                for argument, one in {"val_errors": val_errors, "scores": scores}.items()
+            )
             shift = self._shift_of(val_errors, scores)
-        router = final_router(self.router_)
         if val_errors is not None:
             params["val_errors"] = val_errors
         router.add_model(name=name, cost=cost, X_val=X_val, **params)

@@ -14,6 +14,7 @@ from sklearn_uniroute._numerics._score_evidence import Answers, ScoreEvidence
 from sklearn_uniroute.metrics._curve import curve_points, has_range, mean_height, model_means
 from sklearn_uniroute.routers._budget import check_amount, check_operating_point, settle
 from sklearn_uniroute.utils._estimators import final_router, last_router
+from sklearn_uniroute.utils._logs import check_chosen
 from sklearn_uniroute.utils._typing import Costs, Pool
 from sklearn_uniroute.utils._validation import (
     as_numbers,
@@ -21,7 +22,6 @@ from sklearn_uniroute.utils._validation import (
     check_prompts,
     check_quality,
     check_same_order,
-    listing,
     select_columns,
 )
 from sklearn_uniroute.utils._weights import check_sample_weight
@@ -437,6 +437,8 @@ def check_asked(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Check which models were asked; returns their positions and the scores of their answers."""
     check_same_order(asked=asked, scores=scores)
+    if np.ma.is_masked(asked):
+        raise ValueError("`asked` has masked entries; leave these prompts out.")
     asked = np.asarray(asked, dtype=object)
     values = np.asarray(as_numbers(scores), dtype=np.float64)
     asked, values = (one[:, None] if one.ndim == 1 else one for one in (asked, values))
@@ -448,14 +450,7 @@ def check_asked(
         )
     if np.isinf(values).any():
         raise ValueError("`scores` holds infinity; scores must be finite, or NaN for none.")
-    places = {name: place for place, name in enumerate(names.tolist())}
-    unknown = sorted({str(one) for one in asked.ravel().tolist() if one not in places})
-    if unknown:
-        raise ValueError(
-            f"`asked` has unknown model(s) {listing(unknown)}; the pool is {listing(names)}."
-        )
-    order = np.array([places[one] for one in asked.ravel().tolist()], dtype=np.intp)
-    order = order.reshape(asked.shape)
+    order = check_chosen(asked.ravel(), names, asked.size, "asked").reshape(asked.shape)
     ranked = np.sort(order, axis=1)
     twice = np.flatnonzero((ranked[:, 1:] == ranked[:, :-1]).any(axis=1))
     if len(twice):

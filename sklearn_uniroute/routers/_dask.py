@@ -16,6 +16,7 @@ from sklearn_uniroute.utils._optional import import_optional
 from sklearn_uniroute.utils._typing import Label
 from sklearn_uniroute.utils._validation import (
     FLOATS,
+    as_numbers,
     check_costs,
     check_quality,
     feature_names,
@@ -168,7 +169,7 @@ def _in_blocks(array: Any, values: Any, X: Any, name: str) -> Any:
     if hasattr(values, "to_dask_array"):
         values = values.to_dask_array(lengths=True)
     if not is_dask(values):
-        values = array.from_array(np.asarray(values), chunks=-1)
+        values = array.from_array(np.asarray(as_numbers(values)), chunks=-1)
     if values.ndim == 2:
         _check_lengths_known(values, name)
     if values.ndim != 2 or len(values) != len(X):

@@ -180,8 +180,13 @@ class EnsembleRouter(_BaseComposition, ModelFeaturesMixin):
         return Bunch(**dict(zip(names, self.routers_, strict=True)))
 
     @property
+    def _members(self) -> list[Any]:
+        """The fitted routers, or before `fit` those to fit."""
+        return getattr(self, "routers_", None) or [router for _, router in self.routers]
+
+    @property
     def _needs_recorded_costs(self) -> bool:  # type: ignore[override]
-        return any(router._needs_recorded_costs for _, router in self.routers)
+        return any(member._needs_recorded_costs for member in self._members)
 
     @property
     def _learns_costs(self) -> bool:  # type: ignore[override]
@@ -189,16 +194,21 @@ class EnsembleRouter(_BaseComposition, ModelFeaturesMixin):
 
     @property
     def _fades(self) -> bool:  # type: ignore[override]
-        return all(router._fades for _, router in self.routers)
+        return all(member._fades for member in self._members)
+
+    @property
+    def _with_std(self) -> list[tuple[float, Any]]:
+        """Weights and routers that count and have standard errors."""
+        members = zip(self.weights_, self.routers_, strict=True)
+        return [(weight, member) for weight, member in members if weight > 0 and member._has_std]
 
     @property
     def _has_std(self) -> bool:
-        return any(member._has_std for member in self.routers_)
+        return bool(self._with_std)
 
     @property
     def _prior_freedom(self) -> int:
-        known: Any = [member for member in self.routers_ if member._has_std]
-        return min(member._prior_freedom for member in known)
+        return min(member._prior_freedom for _, member in self._with_std)
 
     def _check_params(self) -> None:
         super()._check_params()
@@ -319,12 +329,8 @@ class EnsembleRouter(_BaseComposition, ModelFeaturesMixin):
         return self._mean_std(lambda member: member._mean_error_std(prompts, index, walk, weights))
 
     def _mean_std(self, std: Any) -> np.ndarray:
-        known = [
-            (weight, std(member))
-            for weight, member in zip(self.weights_, self.routers_, strict=True)
-            if member._has_std
-        ]
-        total: np.ndarray = sum(weight * one for weight, one in known)
+        known = self._with_std
+        total: np.ndarray = sum(weight * std(member) for weight, member in known)
         return total / sum(weight for weight, _ in known)
 
     # The pool changes in all members, or in none.

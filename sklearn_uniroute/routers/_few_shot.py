@@ -431,6 +431,9 @@ class FewShotRouter(
             covariance = self._with_card(prior, typical).covariance
             telling = candidates[self._telling_prompts(X[candidates], covariance, n_telling)]
         others = order[~np.isin(order, telling)]
+        if len(order) > _CANDIDATES:
+            # The last ones were no candidates, and would not stand for those that were.
+            others = rng.permutation(others)
         if weights is None:
             stand_for = np.repeat([1, len(others) / n_drawn], [n_telling, n_drawn])
             return np.append(telling, others[-n_drawn:]), stand_for * n_validation / len(X)

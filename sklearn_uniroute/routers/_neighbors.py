@@ -172,10 +172,12 @@ class KNeighborsRouter(BaseRouter):
         used = np.arange(len(self.reference_prompts_)) < kept
         used |= ~np.isnan(self.representation_).all(axis=0)
         if not used.all():
-            self.reference_prompts_ = self.reference_prompts_[used]
-            self.representation_ = self.representation_[:, used]
-            if self._counts is not None:
-                self._counts = self._counts[used]
+            # At once, since other threads may predict.
+            self.__dict__.update(
+                reference_prompts_=self.reference_prompts_[used],
+                representation_=self.representation_[:, used],
+                _counts=None if self._counts is None else self._counts[used],
+            )
 
     def _model_rows(
         self, val_errors: np.ndarray, X_val: np.ndarray | None, position: int | None
@@ -204,11 +206,12 @@ class KNeighborsRouter(BaseRouter):
         return slice(self._n_training_prompts, self._n_training_prompts + len(self.X_val_))
 
     def _append_reference_prompts(self, X: np.ndarray, times: np.ndarray) -> None:
-        self.reference_prompts_ = np.concatenate([self.reference_prompts_, X])
         not_run = np.full((len(self.models_), len(X)), np.nan, dtype=self.representation_.dtype)
-        self.representation_ = np.concatenate([self.representation_, not_run], axis=1)
-        if self._counts is not None:
-            self._counts = np.append(self._counts, times)
+        self.__dict__.update(
+            reference_prompts_=np.concatenate([self.reference_prompts_, X]),
+            representation_=np.concatenate([self.representation_, not_run], axis=1),
+            _counts=None if self._counts is None else np.append(self._counts, times),
+        )
 
     def _reference_counts(self) -> np.ndarray | None:
         if self._counts is None or self._validation_times is None:

@@ -9,18 +9,17 @@ from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import validate_data
 
 from sklearn_uniroute._numerics._features import NearestCluster, Phi
 from sklearn_uniroute._numerics._posterior import ClusterSums, added, sum_up
 from sklearn_uniroute.routers._cluster import check_clusterer, offset_to_subtract
 from sklearn_uniroute.routers._dask import fit_blocks
-from sklearn_uniroute.routers._pool import replaced_at_once
+from sklearn_uniroute.routers._pool import replaced_at_once, warn_of_unnamed_models
 from sklearn_uniroute.utils._typing import Costs
 from sklearn_uniroute.utils._validation import (
-    FLOATS,
     as_columns,
     check_costs,
+    check_embeddings,
     check_prompts,
     check_quality,
     check_same_order,
@@ -128,7 +127,7 @@ class PartialFitMixin:
         check_unsettled(self.__sklearn_is_fitted__())
         self._check_params()
         clusterer = self._clusterer
-        X = validate_data(self, X, reset=clusterer is None, dtype=FLOATS)
+        X = check_embeddings(self, X, reset=clusterer is None)
         if clusterer is None and self.clusterer is None:
             rng = check_random_state(self.random_state)
             n_clusters = number_of_clusters(self.n_clusters, len(X), len(X))
@@ -168,6 +167,7 @@ class PartialFitMixin:
         check_pool_as_fitted(self._pool_changed)
         check_prices_as_summed(self.costs_, self._costs_of_sums())
         check_no_new_models(y, self.models_)
+        warn_of_unnamed_models(y, self.models_, costs)
         y = check_quality(
             select_columns(as_columns(y), self.models_, name="y"),
             n_prompts=len(X),

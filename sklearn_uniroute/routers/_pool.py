@@ -22,6 +22,7 @@ from sklearn_uniroute.utils._validation import (
     as_numbers,
     check_pool,
     check_validation_prompts,
+    is_numbered,
     is_price,
     listing,
 )
@@ -168,7 +169,7 @@ def in_row_order(values: Any, rows: list[Any], n_prompts: int, argument: str) ->
         return values
     orders = []
     for labels in rows:
-        if values.index.equals(labels):
+        if np.array_equal(values.index, labels):
             orders.append(np.arange(n_prompts))
         elif values.index.is_unique and set(values.index) == set(labels):
             orders.append(values.index.get_indexer(labels))
@@ -312,14 +313,26 @@ def find_model(name: Any, models: np.ndarray) -> int:
     return int(check_pool([name], models, argument="name")[0])
 
 
-def warn_of_unnamed_models(y: Any, labels: np.ndarray) -> None:
-    """Warn if a router knows models by name, and `y` has a column for each without names."""
-    unnamed = not hasattr(y, "columns") and np.shape(y)[1:] == labels.shape
-    if unnamed and labels.dtype.kind == "U":
+def _has_names(costs: Any) -> bool:
+    """Tell whether costs go by name; a single one, or none, needs no names."""
+    return np.ndim(costs) == 0 or any(hasattr(costs, one) for one in ("keys", "columns"))
+
+
+def warn_of_unnamed_models(y: Any, labels: np.ndarray, costs: Any = None) -> None:
+    """Warn of columns that go by position where the router, or `y`, has another order."""
+    if hasattr(y, "columns") and list(y.columns) != labels.tolist() and not _has_names(costs):
         warnings.warn(
-            "`y` has no names of models, but the router knows them by name; its columns are taken "
-            f"in the order of `models_` ({listing(labels)}). Pass a DataFrame to go by name, or a "
-            "`pool` that names the columns.",
+            "`costs` has no names of models, and is taken in the order of `models_` "
+            f"({listing(labels)}), not of the columns of `y`; pass a mapping or a DataFrame.",
+            UserWarning,
+            stacklevel=4,
+        )
+    unnamed = not hasattr(y, "columns") and np.shape(y)[1:] == labels.shape
+    if unnamed and not is_numbered(labels):
+        warnings.warn(
+            "`y` has no names of models, but the router has; its columns are taken in the order of "
+            f"`models_` ({listing(labels)}). Pass a DataFrame to go by name, or a `pool` that "
+            "names the columns.",
             UserWarning,
             stacklevel=4,
         )

@@ -14,7 +14,7 @@ from sklearn_uniroute._numerics._preferences import (
     preference_evidence,
     preference_scale,
 )
-from sklearn_uniroute.routers._pool import check_cost, put_rows
+from sklearn_uniroute.routers._pool import check_cost, put_rows, replaced_at_once
 from sklearn_uniroute.utils._typing import Label
 from sklearn_uniroute.utils._validation import (
     check_names_differ,
@@ -118,22 +118,23 @@ class PreferencesMixin:
             dispersion,
         )
         labels = self._assign(X)
-        for name, cost, position, information, moment in zip(
-            new, costs, positions, *evidence_of_new, strict=True
-        ):
-            rows = self._posterior_rows(self._prior(), information, moment)
-            if "information" not in self._evidence:
-                rows = {"representation_": rows["representation_"]}
-            # In averages by cluster, a battle counts like an error.
-            fought = labels[(first == position) | (second == position)]
-            counts = np.bincount(fought, minlength=self._n_clusters).astype(np.float64)
-            rows |= {
-                "models_": name,
-                "error_sums": counts * rows["representation_"][: self._n_clusters],
-                "error_counts": counts,
-            }
-            rows |= self._card_rows(None)
-            put_rows(self, {**rows, **self._cost_rows(cost)}, int(position))
+        with replaced_at_once(self) as router:
+            for name, cost, position, information, moment in zip(
+                new, costs, positions, *evidence_of_new, strict=True
+            ):
+                rows = router._posterior_rows(router._prior(), information, moment)
+                if "information" not in router._evidence:
+                    rows = {"representation_": rows["representation_"]}
+                # In averages by cluster, a battle counts like an error.
+                fought = labels[(first == position) | (second == position)]
+                counts = np.bincount(fought, minlength=router._n_clusters).astype(np.float64)
+                rows |= {
+                    "models_": name,
+                    "error_sums": counts * rows["representation_"][: router._n_clusters],
+                    "error_counts": counts,
+                }
+                rows |= router._card_rows(None)
+                put_rows(router, {**rows, **router._cost_rows(cost)}, int(position))
         return self
 
 
@@ -175,6 +176,8 @@ def check_battles(
     met = [*np.asarray(model_a, dtype=object), *np.asarray(model_b, dtype=object)]
     for label in met:
         label = label.item() if isinstance(label, np.generic) else label
+        if label is None:
+            raise ValueError("`model_a` or `model_b` is None in a battle; leave this battle out.")
         if not (is_hashable(label) and label in position):
             position[check_new_name(label, models)] = len(position)
             new.append(label)

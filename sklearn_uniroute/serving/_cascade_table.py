@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sklearn_uniroute._numerics._cascade import Beliefs, first_beliefs, next_calls, revise
-from sklearn_uniroute.serving._requests import check_excluded, check_prompt
+from sklearn_uniroute.serving._requests import check_excluded, check_prompt, positions_left
 from sklearn_uniroute.serving._routing_table import RoutingTable
 from sklearn_uniroute.utils._typing import Label
 
@@ -140,7 +140,11 @@ class CascadeTable:
         if self._policy is None:
             ask = table.route(x, exclude=[self._names[place] for place in excluded])
             return {**_NOTHING, "ask": ask, "asked": [], "table": self.version}
-        error, costs = table._predictor.terms(x[None])
+        left = positions_left(self._names, excluded)
+        if left is None:
+            error, costs = table._predictor.terms(x[None])
+        else:
+            error, costs = table._predictor.terms_without(x[None], left)
         low, high = self._quality_range
         beliefs = first_beliefs((1 - error - low) / (high - low or 1.0))
         beliefs.free[0, excluded] = False

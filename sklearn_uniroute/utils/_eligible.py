@@ -63,9 +63,16 @@ def ineligible(eligible: Any, positions: dict[Label, int]) -> list[int]:
         raise TypeError(
             f"`eligible` must be booleans, one per model, or names of models; got {eligible!r}."
         )
+    if hasattr(eligible, "columns"):
+        raise TypeError(
+            "`eligible` is a DataFrame, but this is about one prompt; pass a row of it, such as "
+            "eligible.iloc[0]."
+        )
     is_series = hasattr(eligible, "index") and hasattr(eligible, "loc")
     by_name: Any = eligible
-    if isinstance(eligible, Mapping) or (is_series and "bool" in str(by_name.dtype)):
+    if isinstance(eligible, Mapping) or (
+        is_series and any(isinstance(one, bool | np.bool_) for one in by_name.tolist())
+    ):
         missing = [name for name in positions if name not in eligible]
         if missing:
             raise ValueError(f"`eligible` does not say whether {listing(missing)} may be chosen.")

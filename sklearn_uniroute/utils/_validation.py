@@ -140,6 +140,11 @@ def check_quality(
     return checked
 
 
+def is_numbered(labels: np.ndarray) -> bool:
+    """Tell whether models are numbered from 0, as the columns of an array are."""
+    return labels.tolist() == list(range(len(labels)))
+
+
 def is_dask(X: object) -> TypeGuard[Any]:
     """Tell whether `X` is a dask array or DataFrame, without importing dask."""
     return type(X).__module__.startswith("dask.")
@@ -151,17 +156,20 @@ def check_prompts(router: Any, X: Any) -> np.ndarray:
         raise TypeError(
             "only `fit`, `predict` and `predict_error` accept dask arrays; pass X.compute() here."
         )
-    return _embeddings(router, X, "no_validation", reset=False)
+    return check_embeddings(router, X, reset=False)
 
 
 def check_training_prompts(estimator: Any, X: Any, y: Any) -> np.ndarray:
     """Check training prompts, and record their features."""
     # Without y, scikit-learn raises its own error about a missing y.
     target = None if y is None else "no_validation"
-    return _embeddings(estimator, X, target, reset=True)
+    return check_embeddings(estimator, X, target, reset=True)
 
 
-def _embeddings(estimator: Any, X: Any, target: str | None, *, reset: bool) -> np.ndarray:
+def check_embeddings(
+    estimator: Any, X: Any, target: str | None = "no_validation", *, reset: bool
+) -> np.ndarray:
+    """Check prompts, and that they are embeddings; `reset` records their features."""
     try:
         prompts: np.ndarray = validate_data(
             estimator, as_numbers(X), target, reset=reset, dtype=FLOATS

@@ -51,3 +51,12 @@ def test_models_with_gaps_of_their_own_share_a_search(monkeypatch):
     monkeypatch.setattr(search, lambda self, X, n: searches.append(len(X)) or found(X, n))
     predictor.errors(prompts[:100])
     assert searches == [100]
+
+
+@pytest.mark.parametrize("scale", [1e-50, 1e50])
+def test_distances_of_any_size(scale):
+    rng = np.random.RandomState(0)
+    prompts, X = rng.normal(size=(50, 4)), rng.normal(size=(20, 4))
+    settings = rng.uniform(size=(3, 50)), np.ones(3), np.full(3, 4), "distance", "euclidean"
+    found = NeighborPredictor(prompts * scale, *settings).errors(X * scale)
+    np.testing.assert_allclose(found, NeighborPredictor(prompts, *settings).errors(X), rtol=1e-4)

@@ -206,3 +206,42 @@ def test_bad_battles_change_nothing(arena, change, error, message):
     with pytest.raises(error, match=message):
         router.add_models_from_preferences(**{**battles, "costs": costs(data), **change})
     assert_same(router, before, data.X)
+
+
+@pytest.mark.parametrize("label", ["model_a", "model_b"])
+def test_battles_stored_as_winner_and_loser(arena, label):
+    data, battles = arena
+    won = battles["winner"] != "tie"
+    battles = {name: values[won] for name, values in battles.items()}
+    first, second = battles["model_a"], battles["model_b"]
+    swapped = battles["winner"] != label
+    sides = np.where(swapped, second, first), np.where(swapped, first, second)
+    expected, found = (
+        fitted(KMeansRouter(6, random_state=0), data).add_models_from_preferences(
+            **given, costs=costs(data)
+        )
+        for given in (
+            battles,
+            {
+                "X": battles["X"],
+                "model_a": sides[0],
+                "model_b": sides[1],
+                "winner": np.full(len(first), label),
+            },
+        )
+    )
+    np.testing.assert_allclose(
+        found.predict_error(data.X[:50], [6, 7]),
+        expected.predict_error(data.X[:50], [6, 7]),
+        atol=1e-3,
+    )
+
+
+def test_battles_without_a_model_are_refused(arena):
+    data, battles = arena
+    sides = battles["model_a"].astype(object)
+    sides[3] = None
+    with pytest.raises(ValueError, match="is None in a battle"):
+        fitted(KMeansRouter(6, random_state=0), data).add_models_from_preferences(
+            **{**battles, "model_a": sides}, costs=costs(data)
+        )

@@ -361,3 +361,13 @@ def test_rows_in_another_order_are_refused(prices):
         call_costs(prices, tokens, tokens[::-1], models=["org/free"] * 2)
     with pytest.raises(TypeError, match="as load_prices returns it"):
         call_costs({"a": 1}, [1], [1], models=["a"])
+
+
+def test_tables_beside_arrays_in_another_order_are_refused():
+    listed = load_prices({name: LITELLM[name] for name in ("org/large", "org/free")})
+    tokens = pd.DataFrame([[1e6, 2e6]], columns=["org/free", "org/large"])
+    with pytest.raises(ValueError, match="`output_tokens` has no names of models"):
+        call_costs(listed, tokens, np.zeros((1, 2)))
+    found = call_costs(listed, tokens[["org/large", "org/free"]], np.zeros((1, 2)))
+    expected = call_costs(listed, tokens, 0 * tokens)
+    pd.testing.assert_frame_equal(found, expected[found.columns])

@@ -9,7 +9,7 @@ from scipy.stats import t as student_t
 from sklearn.base import clone
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import Ridge
-from sklearn.model_selection import KFold
+from sklearn.model_selection import KFold, ShuffleSplit, TimeSeriesSplit
 
 from sklearn_uniroute import (
     HybridRouter,
@@ -275,3 +275,9 @@ def test_routers_without_clusters(data, function):
 def test_bad_input(router, data, call, message):
     with pytest.raises(ValueError, match=message):
         call(router, data)
+
+
+@pytest.mark.parametrize("cv", [ShuffleSplit(2, random_state=0), TimeSeriesSplit(3)])
+def test_excess_risk_refuses_folds_that_are_no_partition(router, data, cv):
+    with pytest.raises(ValueError, match="exactly once"):
+        excess_risk(router, data.X, data.y, cv=cv)

@@ -288,3 +288,12 @@ def test_columns_of_predicted_need_names_if_models_have_them():
     log = [1.0, 0.0], ["a", "b"], [1.0, 1.0], ["a", "b"]
     with pytest.raises(ValueError, match="but the columns of `predicted` have no names"):
         off_policy_value(*log, predicted=np.zeros((2, 2)))
+
+
+def test_columns_of_predicted_may_be_those_of_other_models():
+    log = [1.0, 0.0] * 50, [0, 2] * 50, [1.0, 1.0] * 50, [0, 2] * 50
+    predicted = np.array([[0.9, 0.1, 0.2]] * 100)
+    with pytest.warns(UserWarning, match="taken for the models 0 to 2"):
+        off_policy_value(*log, predicted=predicted)
+    named = off_policy_value(*log, predicted=predicted, models=[0, 3, 2])
+    assert named.value == off_policy_value(*log, predicted=predicted, models=[0, 1, 2]).value

@@ -4,7 +4,7 @@ from matplotlib.figure import Figure
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_uniroute import DeferralCurveDisplay, KMeansRouter
+from sklearn_uniroute import CascadeRouter, DeferralCurveDisplay, KMeansRouter
 from sklearn_uniroute.metrics import deferral_curve
 
 
@@ -83,3 +83,17 @@ def test_the_axis_names_the_unit_of_costs(data, router, ax):
     for unit, label in ((None, "Average cost per prompt"), ("s", "Average cost per prompt (s)")):
         display = DeferralCurveDisplay.from_estimator(router, data.X, data.y, ax=ax, cost_unit=unit)
         assert display.ax_.get_xlabel() == label
+
+
+def test_arguments_that_have_no_effect_are_refused(data, router, scored_log):
+    with pytest.raises(ValueError, match="takes no `scores`"):
+        DeferralCurveDisplay.from_estimator(router, data.X, data.y, scores=data.y)
+    log = scored_log
+    cascade = CascadeRouter(KMeansRouter(4, random_state=0))
+    cascade.fit(log.X[:900], log.y[:900], log.costs, scores=log.scores[:900])
+    known = log.X[900:], log.y[900:], log.costs
+    eligible = np.ones(log.y[900:].shape, dtype=bool)
+    with pytest.raises(ValueError, match="takes no `eligible`"):
+        DeferralCurveDisplay.from_estimator(
+            cascade, *known, scores=log.scores[900:], eligible=eligible
+        )

@@ -324,3 +324,11 @@ def test_without_costs_there_is_no_curve(data):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert deferral_area_scorer(router, data.X, data.y, costs=data.costs) > 0
+
+
+def test_masked_qualities_of_a_pool_are_not_there(data):
+    router = KMeansRouter(4, random_state=0).fit(data.X, data.y, costs=data.costs)
+    hidden = np.random.RandomState(0).uniform(size=data.y.shape) < 0.3
+    scorer = make_deferral_scorer(deferral_area_score, pool=[0, 1, 5])
+    masked = scorer(router, data.X, np.ma.array(data.y, mask=hidden))
+    assert masked == scorer(router, data.X, np.where(hidden, np.nan, data.y))

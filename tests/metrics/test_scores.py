@@ -321,7 +321,7 @@ def test_bad_input(metric, wrong, message):
 
 
 def test_a_model_without_weight_is_an_error():
-    with pytest.raises(ValueError, match="some model was run have a `sample_weight` of 0"):
+    with pytest.raises(ValueError, match="in column 0 have a `sample_weight` of 0"):
         quality_neutral_cost([[np.nan, 1], [0, 1]], [[1, 0]] * 2, [1, 2], sample_weight=[1, 0])
 
 

@@ -392,3 +392,26 @@ def test_a_policy_that_loses_is_left_to_the_router(monkeypatch, scored_log):
     assert not cascade.informative_
     monkeypatch.setattr(_cascade, "gain_of_scores", lambda *_: 0.001)
     assert fit(log).informative_
+
+
+def test_scores_of_a_new_model_go_by_index(scored_log):
+    log = scored_log
+    cascades = [fit(log) for _ in range(2)]
+    rows = cascades[0].router_.validation_indices_
+    errors, scores = 1 - log.y[rows, 0], log.scores[rows, 0]
+    cascades[0].add_model(errors, name=6, cost=1.0, scores=scores)
+    by_index = pd.Series(scores, index=rows).sort_index()
+    cascades[1].add_model(errors, name=6, cost=1.0, scores=by_index)
+    assert cascades[0].score_shifts_ == cascades[1].score_shifts_
+    with pytest.raises(ValueError, match="the index of `scores`"):
+        cascades[0].add_model(errors, name=7, cost=1.0, scores=by_index.set_axis(rows + 10_000))
+
+
+def test_masked_and_odd_models_that_were_asked(scored_log):
+    log = scored_log
+    cascade, X, none = fit(log), log.X[:2], np.full(2, np.nan)
+    with pytest.raises(ValueError, match="`asked` has masked"):
+        cascade.next(X, np.ma.array([0, 1], mask=[0, 1]), none)
+    for odd in ([True, 0], [[0], 1]):
+        with pytest.raises(ValueError, match="`asked` names models that are not known"):
+            cascade.next(X, pd.Series(odd, dtype=object), none)

@@ -150,7 +150,7 @@ def test_unknown_qualities_are_left_out(scored_log):
     [
         (np.zeros(600, int), np.zeros(500), "shape"),
         (np.zeros(500, int), np.zeros(500), "600 prompts"),
-        (np.full(600, 9), np.zeros(600), "unknown model"),
+        (np.full(600, 9), np.zeros(600), "models that are not known"),
         (np.zeros((600, 2), int), np.zeros((600, 2)), "a model twice"),
         (np.zeros(600, int), np.full(600, np.inf), "infinity"),
     ],

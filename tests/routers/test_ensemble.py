@@ -282,3 +282,24 @@ def test_members_of_ones_own(data):
     assert len(router.X_val_) == 40
     router.add_model(1 - data.y[router.validation_indices_, 7], cost=data.costs[7])
     assert router.predict_error(data.X).shape == (400, 8)
+
+
+def test_members_without_weight_give_no_standard_errors(data):
+    router = EnsembleRouter(MEMBERS, weights=[0, 1, 1], random_state=0)
+    router.fit(data.X, data.y, costs=data.costs)
+    with pytest.raises(ValueError, match="needs standard errors"):
+        router.cost_weight_for_quality(0.5, confidence=0.95)
+    with pytest.raises(ValueError, match="needs standard errors"):
+        router.predict_error(data.X, return_std=True)
+
+
+def test_parameters_set_after_fit_do_not_count(data, fitted):
+    fitted.set_params(neighbors=ZeroRouter())
+    picked = fitted.validation_indices_
+    fitted.add_model(1 - data.y[picked, 6], cost=data.costs[6])
+    assert [type(member) for member in fitted.routers_] == [
+        KMeansRouter,
+        KNeighborsRouter,
+        LinearRouter,
+    ]
+    assert not hasattr(fitted, "decay")

@@ -5,6 +5,7 @@ from sklearn.model_selection import KFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 
 from sklearn_uniroute import HybridRouter, KMeansRouter, LearnedMapRouter, LinearRouter
+from sklearn_uniroute.datasets import make_routing_data
 
 ROUTERS = [
     KMeansRouter(6, random_state=0),
@@ -83,3 +84,27 @@ def test_scores_of_encoded_quality_are_refused(data, kind):
         y[::7, 3] = np.nan
     with pytest.raises(AttributeError, match="encodes each column of `y` as class numbers"):
         cross_val_predict(KMeansRouter(4), data.X, y, cv=3, method="decision_function")
+
+
+def test_prompts_drawn_at_random_may_be_any_that_are_left():
+    data = make_routing_data(n_prompts=3000, n_models=4, n_features=4, random_state=0)
+    router = KMeansRouter(4, n_validation=40).fit(data.X, data.y)
+    seen = set()
+    for seed in range(40):
+        rng = np.random.RandomState(0)
+        order = rng.permutation(3000)
+        rng = WithOrder(order, seed)
+        rows, _ = router._choose_validation_prompts(data.X, 40, rng, None)
+        seen |= set(rows[30:].tolist()) & set(order[:2048].tolist())
+    assert len(seen) > 100
+
+
+class WithOrder:
+    """Draws of a seed, after the same order of the prompts."""
+
+    def __init__(self, order, seed):
+        self.order, self.rng = order, np.random.RandomState(seed)
+
+    def permutation(self, values):
+        order, self.order = self.order, None
+        return self.rng.permutation(values) if order is None else order

@@ -138,7 +138,8 @@ def test_names_validation_prompts_and_added_models(data):
     )
     other = KMeansRouter(4, random_state=0)
     other.partial_fit(data.X[:200], y[:200], costs=data.costs, X_val=data.X[200:250])
-    other.partial_fit(data.X[200:], data.y[200:])
+    with pytest.warns(UserWarning, match="in the order of `models_`"):
+        other.partial_fit(data.X[200:], data.y[200:])
     assert_same(router, other, data.X)
     router.add_model(1 - data.y[200:250, 0], name="new", cost=1.0)
     assert "new" in router.predict(data.X, cost_weight=1.0)
@@ -288,3 +289,13 @@ def test_a_chunk_with_other_models_is_refused(data):
     one = copy.deepcopy(router).partial_fit(data.X[200:], y[["b", "a"]][200:])
     other = copy.deepcopy(router).partial_fit(data.X[200:], y[["a", "b"]][200:])
     np.testing.assert_array_equal(one.representation_, other.representation_)
+
+
+def test_chunks_without_names_and_with_masks(data):
+    names = [f"model {number}" for number in range(8)]
+    router = KMeansRouter(4, random_state=0)
+    router.partial_fit(data.X[:200], pd.DataFrame(data.y[:200], columns=names))
+    with pytest.warns(UserWarning, match="in the order of `models_`"):
+        router.partial_fit(data.X[200:], data.y[200:])
+    with pytest.raises(ValueError, match="NaN"):
+        KMeansRouter(4).partial_fit(np.ma.array(data.X, mask=data.X > 1))

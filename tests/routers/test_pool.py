@@ -283,3 +283,27 @@ def test_prices_may_be_decimals_and_arrays_of_one_number(data):
     router = KMeansRouter(3, random_state=0).fit(data.X, data.y, costs=data.costs)
     router.set_cost(0, Decimal("0.5")).set_cost(1, np.array(2.0))
     assert router.costs_[:2].tolist() == [0.5, 2.0]
+
+
+def test_numbers_in_another_order_than_the_columns_draw_a_warning(data):
+    router = KMeansRouter(4, random_state=0).fit(data.X, data.y, costs=data.costs)
+    errors = 1 - data.y[router.validation_indices_, 0]
+    router.remove_model(0).add_model(errors, name=0, cost=data.costs[0])
+    with pytest.warns(UserWarning, match="in the order of `models_`"):
+        router.score(data.X, data.y)
+    frame = pd.DataFrame(data.y)
+    with pytest.warns(UserWarning, match="`costs` has no names of models"):
+        router.score(data.X, frame, data.costs)
+    named = router.score(data.X, frame, dict(enumerate(data.costs)))
+    assert named == router.score(data.X, data.y, data.costs, pool=range(8))
+
+
+def test_decimal_budgets(data):
+    router = KMeansRouter(4, random_state=0).fit(data.X, data.y, costs=data.costs)
+    budget, weight = Decimal(str(data.costs.mean())), Decimal("0.01")
+    assert router.cost_weight_for_budget(budget) == router.cost_weight_for_budget(float(budget))
+    for given in ({"budget": budget}, {"cost_weight": weight}):
+        plain = {name: float(value) for name, value in given.items()}
+        assert (router.predict(data.X, **given) == router.predict(data.X, **plain)).all()
+    found = router.decision_function(data.X, cost_weight=weight)
+    np.testing.assert_array_equal(found, router.decision_function(data.X, cost_weight=0.01))

@@ -3,7 +3,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 
+from sklearn_uniroute import KMeansRouter
 from tests.routers.test_cascade import TEST, fit
 
 
@@ -125,3 +127,17 @@ def test_excluding_models_is_like_a_smaller_pool(scored_log):
     for x, scores in zip(log.X[TEST][:200], log.scores[TEST], strict=False):
         one, other = serve(whole, x, scores, exclude=[4, 5]), serve(small, x, scores)
         assert (one["keep"], one["asked"]) == (other["keep"], other["asked"])
+
+
+def test_far_prompts_go_by_errors_if_the_fallback_is_excluded(scored_log):
+    log = scored_log
+    router = KMeansRouter(6, fallback=5, far_share=0.3, random_state=0)
+    cascade = fit(log, router=router)
+    table = cascade.routing_table(cost_weight=0.0005)
+    far = log.X[TEST][cascade.router_.predict(log.X[TEST], cost_weight=1e9) == 5]
+    assert len(far) > 20
+    found = [table.first(x, exclude={5})["ask"] for x in far]
+    assert len(set(found)) > 1
+    plain = fit(log, router=clone(router).set_params(fallback=None))
+    others = plain.routing_table(cost_weight=0.0005)
+    assert np.mean([others.first(x, exclude={5})["ask"] for x in far] == np.array(found)) > 0.9

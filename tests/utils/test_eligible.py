@@ -272,3 +272,14 @@ def test_numbers_are_no_masks_of_numbered_models():
     with pytest.raises(ValueError, match="repeats 0; pass booleans, or each name once"):
         table.route(data.X[0], eligible=[0, 0, 1])
     assert table.route(data.X[0], eligible=pd.Series([2])) == 2
+
+
+def test_series_of_objects_go_by_name():
+    data = make_routing_data(n_prompts=200, n_models=2, random_state=0)
+    y = pd.DataFrame(data.y, columns=["a", "b"])
+    costs = {"a": 1.0, "b": 2.0}
+    table = KMeansRouter(4, random_state=0).fit(data.X, y, costs=costs).routing_table()
+    only_b = pd.Series([True, False], index=["b", "a"], dtype=object)
+    assert {table.route(x, eligible=only_b) for x in data.X} == {"b"}
+    with pytest.raises(TypeError, match="is a DataFrame"):
+        table.route(data.X[0], eligible=only_b.to_frame().T)
