@@ -13,6 +13,7 @@ from sklearn_uniroute._numerics._clusters import ClustersSeen
 from sklearn_uniroute._numerics._exploration import Exploration, Explorer, content_of
 from sklearn_uniroute._numerics._predictors import FeaturePredictor, OperatingPoint, Predictor
 from sklearn_uniroute._numerics._routing import rows_by_mask
+from sklearn_uniroute._version import __version__
 from sklearn_uniroute.serving._decisions import (
     Decision,
     choose_greedily,
@@ -202,7 +203,8 @@ class RoutingTable:
 
     @cached_property
     def version(self) -> str | None:
-        return sha256(self._packed()).hexdigest()[:16] if can_be_packed(self._predictor) else None
+        known = can_be_packed(self._predictor)
+        return sha256(pack_table(self, None, None, "")).hexdigest()[:16] if known else None
 
     @property
     def costs(self) -> np.ndarray | None:
@@ -527,7 +529,7 @@ class RoutingTable:
         return cls(**content._asdict())
 
     def _packed(self, embedder: str | None = None, fingerprint: str | None = None) -> bytes:
-        return pack_table(self, embedder, fingerprint)
+        return pack_table(self, embedder, fingerprint, __version__)
 
     def _check_prompts(self, X: Any) -> np.ndarray:
         warn_of_missing_names(X, self.feature_names)

@@ -81,8 +81,8 @@ class TableContent(NamedTuple):
     fingerprint: str | None
 
 
-def pack_table(table: Any, embedder: str | None, fingerprint: str | None) -> bytes:
-    """Make the content of a file of a RoutingTable; see `RoutingTable.save`."""
+def pack_table(table: Any, embedder: str | None, fingerprint: str | None, version: str) -> bytes:
+    """Make the content of a file, written by this version; see `RoutingTable.save`."""
     for name, text in (("embedder", embedder), ("fingerprint", fingerprint)):
         if not (text is None or isinstance(text, str)):
             raise TypeError(f"`{name}` must be a string; got {text!r}.")
@@ -96,7 +96,7 @@ def pack_table(table: Any, embedder: str | None, fingerprint: str | None) -> byt
     kind, settings = _pack_predictor(predictor, arrays)
     header = {
         "format": FORMAT if table.models != table._names else FORMAT - 1,
-        "package_version": __version__,
+        "package_version": version,
         "n_features": predictor.n_features,
         "models": table._names,
         "has_costs": table._has_costs,

@@ -17,6 +17,7 @@ from sklearn_uniroute import (
     RoutingTable,
 )
 from sklearn_uniroute.datasets import make_routing_data
+from sklearn_uniroute.serving import _routing_table
 
 SETTINGS = [
     {},
@@ -174,6 +175,13 @@ def test_saved_tables_explore_alike(pool, params, tmp_path):
     for x in pool[3][:50]:
         assert loaded.route_logged(x) == table.route_logged(x)
     assert loaded.version == table.version != exploring(pool, exploration=0.4, **params).version
+
+
+def test_an_upgrade_leaves_the_version_of_a_table(pool, tmp_path, monkeypatch):
+    table = exploring(pool)
+    table.save(tmp_path / "table.npz")
+    monkeypatch.setattr(_routing_table, "__version__", "9.9")
+    assert RoutingTable.load(tmp_path / "table.npz").version == table.version
 
 
 @pytest.mark.parametrize(
