@@ -180,13 +180,8 @@ class EnsembleRouter(_BaseComposition, ModelFeaturesMixin):
         return Bunch(**dict(zip(names, self.routers_, strict=True)))
 
     @property
-    def _members(self) -> list[Any]:
-        """The fitted routers, or before `fit` those to fit."""
-        return getattr(self, "routers_", None) or [router for _, router in self.routers]
-
-    @property
     def _needs_recorded_costs(self) -> bool:  # type: ignore[override]
-        return any(member._needs_recorded_costs for member in self._members)
+        return any(router._needs_recorded_costs for _, router in self.routers)
 
     @property
     def _learns_costs(self) -> bool:  # type: ignore[override]
@@ -194,7 +189,8 @@ class EnsembleRouter(_BaseComposition, ModelFeaturesMixin):
 
     @property
     def _fades(self) -> bool:  # type: ignore[override]
-        return all(member._fades for member in self._members)
+        members = getattr(self, "routers_", [router for _, router in self.routers])
+        return all(member._fades for member in members)
 
     @property
     def _with_std(self) -> list[tuple[float, Any]]:

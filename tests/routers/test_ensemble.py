@@ -303,3 +303,12 @@ def test_parameters_set_after_fit_do_not_count(data, fitted):
         LinearRouter,
     ]
     assert not hasattr(fitted, "decay")
+
+
+def test_a_refit_checks_costs_for_the_members_to_fit(data, calls):
+    gaps = np.where(np.arange(400)[:, None] % 7 == 0, np.nan, calls)
+    router = EnsembleRouter([("kmeans", KMeansRouter(6))], random_state=0)
+    router.fit(data.X, data.y, costs=gaps)
+    router.set_params(kmeans__cost_model="cluster")
+    with pytest.raises(ValueError, match="NaN"):
+        router.fit(data.X, data.y, costs=gaps)
